@@ -1,0 +1,217 @@
+"""The catalog: lanes, workflows, vendors and ticks, validated as one whole.
+
+Files are read elsewhere; here are the shapes and the sentences. A catalog with any problem is refused with
+all of its problems, so that an author mends a file once.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from graphlib import CycleError, TopologicalSorter
+
+from pydantic import Field
+
+from contracts.base import Contract
+from contracts.lanes import Lane, Operation, Right
+from contracts.ticks import Tick
+from contracts.vendors import Group, Vendor
+from contracts.verdicts import Verdict
+from contracts.workflows import Step, Workflow
+
+
+class CatalogError(ValueError):
+    """Everything that is wrong with a catalog, a sentence each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("the catalog is refused: " + "; ".join(problems))
+        self.problems = problems
+
+
+class Catalog(Contract):
+    """All entries by name."""
+
+    lanes: dict[str, Lane] = Field(default_factory=dict)
+    workflows: dict[str, Workflow] = Field(default_factory=dict)
+    vendors: dict[str, Vendor] = Field(default_factory=dict)
+    ticks: dict[str, Tick] = Field(default_factory=dict)
+
+    def operation(self, step: Step) -> Operation:
+        """What the step runs. Only for validated catalogs, and steps that have a lane."""
+        lane = self.lanes[step.lane or ""]
+        return lane.operations[self.operation_name(step)]
+
+    def operation_name(self, step: Step) -> str:
+        return step.operation or next(iter(self.lanes[step.lane or ""].operations))
+
+    def group(self, lane: Lane) -> Group:
+        """The budget group of a model lane."""
+        assert lane.model is not None
+        return self.vendors[lane.model.vendor].groups[lane.model.group]
+
+    def part_for(self, workflow: Workflow) -> "Catalog":
+        """The snapshot a job is planned with: its workflow and what that stands on."""
+        lanes = {step.lane: self.lanes[step.lane] for step in workflow.steps.values() if step.lane}
+        vendors = {lane.model.vendor for lane in lanes.values() if lane.model}
+        return Catalog(
+            lanes=lanes,
+            workflows={workflow.workflow: workflow},
+            vendors={name: self.vendors[name] for name in sorted(vendors)},
+        )
+
+
+class Known(Contract):
+    """What the entries may refer to."""
+
+    contracts: frozenset[str]
+    handlers: frozenset[str]
+    looks: frozenset[str] = frozenset()
+
+
+def validate(catalog: Catalog, known: Known, has_price: Callable[[str, str], bool]) -> Catalog:
+    """The catalog itself, or CatalogError with every problem found."""
+    problems = [
+        *_lane_problems(catalog, known, has_price),
+        *_workflow_problems(catalog, known),
+        *_tick_problems(catalog, known),
+    ]
+    if problems:
+        raise CatalogError(problems)
+    return catalog
+
+
+def _unknown(where: str, kind: str, name: str, known: Collection[str]) -> Iterator[str]:
+    if name not in known:
+        yield f"{where} names the unknown {kind} “{name}” (known: {', '.join(sorted(known)) or 'none'})"
+
+
+def _lane_problems(catalog: Catalog, known: Known, has_price: Callable[[str, str], bool]) -> Iterator[str]:
+    for lane in catalog.lanes.values():
+        where = f"lane {lane.lane}"
+        for operation in lane.operations.values():
+            yield from _unknown(where, "handler", operation.handler, known.handlers)
+            yield from _unknown(where, "contract", operation.output, known.contracts)
+        if lane.model:
+            if lane.right is Right.EFFECT:
+                yield f"{where} has a model and an effect right; no model lane has an effect right"
+            yield from _model_problems(catalog, lane, has_price)
+
+
+def _model_problems(catalog: Catalog, lane: Lane, has_price: Callable[[str, str], bool]) -> Iterator[str]:
+    model = lane.model
+    assert model is not None
+    where = f"lane {lane.lane}"
+    if model.vendor not in catalog.vendors:
+        yield from _unknown(where, "vendor", model.vendor, catalog.vendors)
+        return
+    groups = catalog.vendors[model.vendor].groups
+    if model.group not in groups:
+        yield from _unknown(where, f"group of {model.vendor}", model.group, groups)
+        return
+    yield from _unknown(
+        where, f"model of {model.vendor}/{model.group}", model.name, groups[model.group].models
+    )
+    if not has_price(model.vendor, model.name):
+        yield f"{where} uses {model.name} of {model.vendor}, which has no price; unpriced work is refused"
+
+
+def _workflow_problems(catalog: Catalog, known: Known) -> Iterator[str]:
+    for workflow in catalog.workflows.values():
+        where = f"workflow {workflow.workflow}"
+        yield from _unknown(where, "contract", workflow.inputs, known.contracts)
+        yield from _unknown(where, "step as its result", workflow.result, workflow.steps)
+        for name, step in workflow.steps.items():
+            yield from _step_problems(catalog, workflow, name, step)
+        yield from _cycle_problems(workflow)
+
+
+def _cycle_problems(workflow: Workflow) -> Iterator[str]:
+    try:
+        tuple(TopologicalSorter({n: set(s.needs) for n, s in workflow.steps.items()}).static_order())
+    except CycleError as error:
+        yield f"workflow {workflow.workflow} has a cycle: {' → '.join(error.args[1])}"
+
+
+def _step_problems(catalog: Catalog, workflow: Workflow, name: str, step: Step) -> Iterator[str]:
+    where = f"workflow {workflow.workflow}, step {name}"
+    for other in [*step.needs, *step.sealed_with, *(step.revise.objections_of if step.revise else ())]:
+        yield from _unknown(where, "step", other, workflow.steps)
+    if (step.lane is None) == (step.approval is None):
+        yield f"{where} must name either a lane or an approval"
+        return
+    if step.approval:
+        yield from _unknown(where, "step to approve", step.approval.of, step.needs)
+        return
+    if step.on is None:
+        yield f"{where} does not say what happens when it loops, is cut or fails (on: loop, cut, fail)"
+    if not step.ask or not step.success:
+        yield f"{where} lacks its subproblem (ask) or its success condition (success)"
+    yield from _source_problems(where, workflow, step)
+    if step.lane not in catalog.lanes:
+        yield from _unknown(where, "lane", step.lane or "", catalog.lanes)
+        return
+    lane = catalog.lanes[step.lane]
+    if step.operation is None and len(lane.operations) > 1:
+        yield f"{where} must say which operation of lane {lane.lane} it runs: {', '.join(lane.operations)}"
+    elif step.operation is not None:
+        yield from _unknown(where, f"operation of lane {lane.lane}", step.operation, lane.operations)
+    yield from _independence_problems(catalog, workflow, name, step)
+    yield from _effect_problems(where, workflow, step, lane)
+    yield from _revision_problems(catalog, where, workflow, step)
+
+
+def _source_problems(where: str, workflow: Workflow, step: Step) -> Iterator[str]:
+    for source in step.give.values():
+        if source == "item":
+            if step.for_each is None:
+                yield f"{where} gives its item without a for_each"
+        elif not source.startswith(("inputs.", "origin.")):
+            yield from _unknown(where, "needed step as context", source, step.needs)
+    if step.for_each and not step.for_each.startswith("inputs."):
+        yield from _unknown(where, "needed step to map over", step.for_each, step.needs)
+
+
+def _independence_problems(catalog: Catalog, workflow: Workflow, name: str, step: Step) -> Iterator[str]:
+    where = f"workflow {workflow.workflow}, step {name}"
+    for other in step.independent_of:
+        if other.startswith("origin."):
+            continue
+        if other not in workflow.steps:
+            yield from _unknown(where, "step", other, workflow.steps)
+            continue
+        mine, theirs = (catalog.lanes.get(s.lane or "") for s in (step, workflow.steps[other]))
+        if not (mine and mine.model and theirs and theirs.model):
+            yield f"{where} can be independent only of another step with a model, which {other} is not"
+        elif mine.model.vendor == theirs.model.vendor:
+            yield (
+                f"{where} must be independent of {other}, but lanes {mine.lane} and {theirs.lane} "
+                f"both use {mine.model.vendor}"
+            )
+
+
+def _effect_problems(where: str, workflow: Workflow, step: Step, lane: Lane) -> Iterator[str]:
+    if step.effect is None:
+        if lane.right is Right.EFFECT:
+            yield f"{where} runs on the effect lane {lane.lane} and declares no effect"
+        return
+    if lane.right is not Right.EFFECT:
+        yield f"{where} declares an effect, but lane {lane.lane} has no effect right"
+    approver = step.effect.approved_by
+    if approver is None and not step.effect.disposable:
+        yield f"{where} touches a target that is not disposable without an approval"
+    if approver is not None and (approver not in workflow.steps or not workflow.steps[approver].approval):
+        yield f"{where} names “{approver}” as its approval, which is no approval step"
+
+
+def _revision_problems(catalog: Catalog, where: str, workflow: Workflow, step: Step) -> Iterator[str]:
+    if step.revise is None:
+        return
+    for reviewer in step.revise.objections_of:
+        review = workflow.steps.get(reviewer)
+        lane = catalog.lanes.get(review.lane or "") if review else None
+        if review and lane and catalog.operation(review).output != Verdict.contract:
+            yield f"{where} listens for objections of {reviewer}, which gives no {Verdict.contract}"
+
+
+def _tick_problems(catalog: Catalog, known: Known) -> Iterator[str]:
+    for tick in catalog.ticks.values():
+        where = f"tick {tick.tick}"
+        yield from _unknown(where, "look", tick.look, known.looks)
+        yield from _unknown(where, "workflow", tick.workflow, catalog.workflows)

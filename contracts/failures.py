@@ -1,0 +1,108 @@
+"""The one taxonomy of failures. Whoever meets a failure types it there and then; nobody above guesses."""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from contracts.base import Contract
+
+
+class Category(StrEnum):
+    """What a failure calls for."""
+
+    TRANSIENT = "transient"
+    """Bounded retries with backoff."""
+    OUTPUT = "output"
+    """One repair that is shown the fault."""
+    DETERMINISTIC = "deterministic"
+    """Never retried unchanged."""
+    JUDGEMENT = "judgement"
+    """More context, a narrower task, another pair of eyes; never more of the same."""
+    GOVERNANCE = "governance"
+    """Stop and call a person."""
+    CRASH = "crash"
+    """The process died or fell silent; counted apart from failures that were reported."""
+
+
+class Code(StrEnum):
+    """What happened, in one word."""
+
+    RATE_LIMITED = "rate_limited"
+    OVERLOADED = "overloaded"
+    TIMEOUT = "timeout"
+    NOT_SENT = "not_sent"
+    VENDOR_ERROR = "vendor_error"
+    INTERRUPTED = "interrupted"
+    CUT = "cut"
+    NOT_JSON = "not_json"
+    BREAKS_CONTRACT = "breaks_contract"
+    EMPTY = "empty"
+    BAD_REQUEST = "bad_request"
+    TOO_LARGE = "too_large"
+    REFUSED = "refused"
+    BROKEN_HANDOFF = "broken_handoff"
+    HANDLER_ERROR = "handler_error"
+    NO_EVIDENCE = "no_evidence"
+    INELIGIBLE = "ineligible"
+    OBJECTIONS_STAND = "objections_stand"
+    NOT_VERIFIED = "not_verified"
+    SPEND_LIMIT = "spend_limit"
+    UNAUTHORISED = "unauthorised"
+    UNPRICED = "unpriced"
+    VENDOR_UNAVAILABLE = "vendor_unavailable"
+    GATE_REFUSED = "gate_refused"
+    REJECTED = "rejected"
+    CRASHED = "crashed"
+
+
+CATEGORY_OF: dict[Code, Category] = {
+    Code.RATE_LIMITED: Category.TRANSIENT,
+    Code.OVERLOADED: Category.TRANSIENT,
+    Code.TIMEOUT: Category.TRANSIENT,
+    Code.NOT_SENT: Category.TRANSIENT,
+    Code.VENDOR_ERROR: Category.TRANSIENT,
+    Code.INTERRUPTED: Category.TRANSIENT,
+    Code.CUT: Category.OUTPUT,
+    Code.NOT_JSON: Category.OUTPUT,
+    Code.BREAKS_CONTRACT: Category.OUTPUT,
+    Code.EMPTY: Category.OUTPUT,
+    Code.BAD_REQUEST: Category.DETERMINISTIC,
+    Code.TOO_LARGE: Category.DETERMINISTIC,
+    Code.REFUSED: Category.DETERMINISTIC,
+    Code.BROKEN_HANDOFF: Category.DETERMINISTIC,
+    Code.HANDLER_ERROR: Category.DETERMINISTIC,
+    Code.NO_EVIDENCE: Category.JUDGEMENT,
+    Code.INELIGIBLE: Category.JUDGEMENT,
+    Code.OBJECTIONS_STAND: Category.JUDGEMENT,
+    Code.NOT_VERIFIED: Category.JUDGEMENT,
+    Code.SPEND_LIMIT: Category.GOVERNANCE,
+    Code.UNAUTHORISED: Category.GOVERNANCE,
+    Code.UNPRICED: Category.GOVERNANCE,
+    Code.VENDOR_UNAVAILABLE: Category.GOVERNANCE,
+    Code.GATE_REFUSED: Category.GOVERNANCE,
+    Code.REJECTED: Category.GOVERNANCE,
+    Code.CRASHED: Category.CRASH,
+}
+
+
+class Failure(Contract):
+    """What went wrong, in a sentence, with what the one who decides needs to know."""
+
+    code: Code
+    sentence: str = Field(min_length=1, max_length=2000)
+    retry_after_seconds: float | None = Field(default=None, ge=0)
+    """The delay the other side asked for."""
+    evidence: dict[str, str] = Field(default_factory=dict)
+    """Parameters, error types and places, each short; the whole answer is an artifact."""
+
+    @property
+    def category(self) -> Category:
+        return CATEGORY_OF[self.code]
+
+
+class HandlerFailure(Exception):
+    """Raised by handlers and vendor adapters; carries the typed failure."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.sentence)
+        self.failure = failure

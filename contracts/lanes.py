@@ -1,0 +1,122 @@
+"""The lane: a kind of worker, with its card. One file of the catalog each."""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from contracts.base import Contract
+
+
+class Regime(StrEnum):
+    """How a lane spends its time, which decides the pool its workers need."""
+
+    WAITING = "waiting"
+    """On sockets: a pool of threads."""
+    COMPUTING = "computing"
+    """On the processor: a pool of processes."""
+    UPKEEP = "upkeep"
+    """On the ledger itself: the fleet's own maintenance worker."""
+
+
+class Tier(StrEnum):
+    """The capability that a lane names; the cheapest that meets its standard."""
+
+    CHEAP = "cheap"
+    MID = "mid"
+    FRONTIER = "frontier"
+
+
+class Right(StrEnum):
+    """What a lane may do to the world."""
+
+    READ_ONLY = "read_only"
+    EFFECT = "effect"
+
+
+class Operation(Contract):
+    """One thing a lane can do: the code that does it, and what comes out."""
+
+    handler: str
+    output: str
+    """The contract of the payload it makes."""
+
+
+class Model(Contract):
+    """The model a lane works with, and its caps for one attempt."""
+
+    vendor: str
+    group: str
+    name: str
+    tier: Tier
+    max_output_tokens: int = Field(ge=1)
+    expected_output_tokens: int = Field(ge=1)
+    """What an answer usually takes; reserved at dispatch, corrected at the report."""
+    timeout_seconds: float = Field(gt=0, le=600)
+
+
+class Attempts(Contract):
+    """How often a subtask of this lane may be tried."""
+
+    most: int = Field(default=4, ge=1, le=20)
+    """Attempts that ran, whatever came of them."""
+    repairs: int = Field(default=1, ge=0, le=3)
+    """Of these, attempts after an answer that was cut or broke its contract."""
+    crashes: int = Field(default=3, ge=1, le=10)
+    """Lost leases after which the subtask is suspected of killing its workers."""
+    backoff_seconds: float = Field(default=1.0, gt=0)
+    """Before the second attempt; doubled for each further one."""
+    backoff_cap_seconds: float = Field(default=60.0, gt=0)
+
+
+class Lane(Contract):
+    """A lane's card. What is enforced without any prompt is derived from it by `enforced`."""
+
+    lane: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
+    revision: int = Field(ge=1)
+    job: str
+    owner: str
+    kpi: str
+    definition_of_done: str
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    evidence: tuple[str, ...]
+    stopping_rule: str
+    maximum_damage: str
+    bottleneck: str
+    """What justifies a lane of its own: domain isolation, parallel work or a compliance boundary."""
+    regime: Regime
+    right: Right = Right.READ_ONLY
+    operations: dict[str, Operation] = Field(min_length=1)
+    model: Model | None = None
+    attempts: Attempts = Attempts()
+    deadline_seconds: float = Field(default=300.0, gt=0)
+    """How long one attempt may run, however diligently it beats."""
+    instructions: str = ""
+    """The lane's standing instructions to its model."""
+
+    def enforced(self) -> tuple[str, ...]:
+        """What holds for this lane whatever any prompt says, a sentence each."""
+        outputs = ", ".join(sorted({operation.output for operation in self.operations.values()}))
+        rules = [
+            f"its output is checked against {outputs} before anything downstream may see it",
+            f"at most {self.attempts.most} attempts, {self.attempts.repairs} of them to repair an answer, "
+            f"and {self.attempts.crashes} crashes",
+            f"an attempt that runs longer than {self.deadline_seconds:g} s is taken away from its worker",
+            "it reports and never decides what happens next",
+        ]
+        if self.right is Right.READ_ONLY:
+            rules.append("it holds no effect right: a handoff of this lane never carries an effect grant")
+        else:
+            rules.append(
+                "an effect needs a grant with a key, an intent written before and a result after; "
+                "the same key is never applied twice"
+            )
+        if self.model:
+            rules.append(
+                f"it calls {self.model.name} of {self.model.vendor} and nothing else, one request an attempt, "
+                f"at most {self.model.max_output_tokens} output tokens, paid from the budget of "
+                f"{self.model.vendor}/{self.model.group} before the call"
+            )
+        else:
+            rules.append("it holds no vendor key and calls no model")
+        return tuple(rules)

@@ -1,0 +1,109 @@
+"""The workflow: a declared plan, made of few words."""
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from contracts.base import Contract
+from contracts.purposes import Purpose
+
+
+class Join(StrEnum):
+    """When a step may start, seen from the instances of one step it needs."""
+
+    ALL = "all"
+    """Every instance delivered."""
+    BEST_EFFORT = "best_effort"
+    """Every instance ended and at least one delivered; what is missing is named in the handoff."""
+
+
+class Ending(StrEnum):
+    """What becomes of a subtask that cannot deliver."""
+
+    DEAD = "dead"
+    """A dead letter, kept whole."""
+    SKIP = "skip"
+    """The branch is left out; a best-effort join names it as missing."""
+
+
+class OnTrouble(Contract):
+    """What a step does when it loops, is cut or fails. There is no default: nothing by accident."""
+
+    loop: Ending
+    """Its attempts or revisions are used up."""
+    cut: Literal["repair", "dead", "skip"]
+    """Its answer was cut or broke its contract: one repair that is shown the fault, or an ending."""
+    fail: Ending
+    """It failed in a way that trying again does not change."""
+
+
+class Revise(Contract):
+    """A bounded edge back: objections make new subtasks of this step and of `redo`, never a cycle."""
+
+    objections_of: tuple[str, ...] = Field(min_length=1)
+    """The reviewing steps whose verdicts are heard, together, once all are in."""
+    most: int = Field(ge=0, le=5)
+
+
+class Approval(Contract):
+    """A person decides here."""
+
+    of: str
+    """The step whose output is approved; the answer is bound to that output's digest."""
+    question: str
+    expires_hours: float = Field(default=72, gt=0)
+    """After this the request lapses; silence never approves."""
+
+
+class Effect(Contract):
+    """What this step does to the world."""
+
+    target: str
+    """The logical target; ``{portfolio}`` and ``{job}`` are filled in."""
+    disposable: bool = False
+    """A target that may be thrown away needs no approval."""
+    approved_by: str | None = None
+    """The approval step that must have approved exactly what is handed to this one."""
+
+
+class Step(Contract):
+    """A node of the plan."""
+
+    lane: str | None = None
+    """None for an approval, which is nobody's lane."""
+    operation: str | None = None
+    """Which of the lane's operations; may be left out where the lane has one."""
+    for_each: str | None = None
+    """``inputs.<field>`` (a list) or a step: one subtask per item."""
+    needs: dict[str, Join] = Field(default_factory=dict)
+    ask: str = ""
+    """The subproblem; ``{inputs.<field>}`` is filled in."""
+    give: dict[str, str] = Field(default_factory=dict)
+    """Context by name: ``item``, ``inputs.<field>``, ``origin.<step>`` or a needed step."""
+    success: tuple[str, ...] = ()
+    purpose: Purpose | None = None
+    """Only where it differs from the job's: review or coordination."""
+    independent_of: tuple[str, ...] = ()
+    """Steps whose vendor this one's must differ from; ``origin.<step>`` names a step of the linked job."""
+    sealed_with: tuple[str, ...] = ()
+    """Verdicts of these steps and this one stay sealed until all are in."""
+    revise: Revise | None = None
+    approval: Approval | None = None
+    effect: Effect | None = None
+    on: OnTrouble | None = None
+
+
+class Workflow(Contract):
+    """A declared plan: steps, what they need, and what happens when they do not deliver."""
+
+    workflow: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
+    revision: int = Field(ge=1)
+    title: str
+    inputs: str
+    """The contract of the job's inputs."""
+    result: str
+    """The step whose summary is the job's outcome."""
+    internal: bool = False
+    """Made by the clock only; refused from upstream."""
+    steps: dict[str, Step] = Field(min_length=1)

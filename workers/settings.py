@@ -1,0 +1,34 @@
+"""What a worker reads from its environment, once, at its start."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class WorkerSettings(BaseSettings):
+    """Paths of the worlds that effect lanes write to, and access to the vendors by their SDKs' own names."""
+
+    model_config = SettingsConfigDict(env_prefix="", extra="ignore", frozen=True)
+
+    state_dir: Path = Field(default=Path(".state"), validation_alias="FLEET_STATE_DIR")
+    simulator_url: str | None = Field(default=None, validation_alias="FLEET_SIMULATOR_URL")
+    """Where the vendor simulator listens; used for vendors without a real access only."""
+    simulate: Annotated[tuple[str, ...], NoDecode] = Field(default=(), validation_alias="FLEET_SIMULATE")
+
+    anthropic_api_key: SecretStr | None = Field(default=None, validation_alias="ANTHROPIC_API_KEY")
+    anthropic_base_url: str | None = Field(default=None, validation_alias="ANTHROPIC_BASE_URL")
+    openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
+    openai_base_url: str | None = Field(default=None, validation_alias="OPENAI_BASE_URL")
+    gemini_api_key: SecretStr | None = Field(default=None, validation_alias="GEMINI_API_KEY")
+    google_api_key: SecretStr | None = Field(default=None, validation_alias="GOOGLE_API_KEY")
+    google_base_url: str | None = Field(default=None, validation_alias="GOOGLE_GEMINI_BASE_URL")
+
+    @property
+    def sites_dir(self) -> Path:
+        return self.state_dir / "sites"
+
+    @property
+    def scratch_dir(self) -> Path:
+        return self.state_dir / "scratch"

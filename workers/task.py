@@ -1,0 +1,85 @@
+"""What a handler is given: one handoff, and the few doors it may use while it works on it."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from contracts.artifacts import ArtifactRef
+from contracts.base import Payload
+from contracts.failures import Code, Failure, HandlerFailure
+from contracts.handoffs import ContextItem, EffectGrant, Handoff
+from contracts.registry import contract
+from contracts.reports import Call
+from workers.settings import WorkerSettings
+
+
+class Artifacts(Protocol):
+    """Bytes by digest. `get` raises HandlerFailure where the bytes are missing or do not match."""
+
+    def get(self, ref: ArtifactRef) -> bytes: ...
+
+    def put(self, content: bytes, media_type: str, name: str) -> ArtifactRef: ...
+
+
+class Effects(Protocol):
+    """The record of effects: an intent before, a result after."""
+
+    def begin(self, grant: EffectGrant, intent: dict[str, Any]) -> dict[str, Any] | None:
+        """Records the intent. Answers the earlier result where this key was already applied, else None."""
+        ...
+
+    def finish(self, grant: EffectGrant, result: dict[str, Any]) -> None:
+        """Records the result."""
+        ...
+
+
+@dataclass
+class Task:
+    """One attempt, as its handler sees it."""
+
+    attempt: str
+    handoff: Handoff
+    artifacts: Artifacts
+    effects: Effects
+    settings: WorkerSettings
+    stopped: threading.Event
+    """Set when the attempt was fenced out or its job cancelled: stop, nobody will hear the answer."""
+    call: Call | None = field(default=None)
+    """The one vendor request, recorded by whoever makes it, whatever comes of it."""
+
+    def items(self, name: str) -> list[ContextItem]:
+        """The context items of one name, in the order of the handoff."""
+        return [item for item in self.handoff.context if item.name == name]
+
+    def item(self, name: str) -> ContextItem:
+        """The only context item of this name; raises HandlerFailure where there is not exactly one."""
+        found = self.items(name)
+        if len(found) != 1:
+            raise HandlerFailure(
+                Failure(
+                    code=Code.BROKEN_HANDOFF,
+                    sentence=f"the handoff has {len(found)} context items named “{name}”, expected one",
+                )
+            )
+        return found[0]
+
+    def read(self, item: ContextItem) -> bytes:
+        """The bytes behind a context item."""
+        if item.artifact is None:
+            raise HandlerFailure(
+                Failure(code=Code.BROKEN_HANDOFF, sentence=f"context item “{item.name}” has no artifact")
+            )
+        return self.artifacts.get(item.artifact)
+
+    def payload(self, item: ContextItem) -> Payload:
+        """The typed payload behind a context item, checked against its contract again on arrival."""
+        model = contract(item.contract or "")
+        loaded = model.model_validate_json(self.read(item))
+        assert isinstance(loaded, Payload)
+        return loaded
+
+
+Handler = Callable[[Task], Payload]
+"""Does one operation. Returns the output, or raises HandlerFailure; anything else raised is a defect and is
+reported as a deterministic failure."""
