@@ -5,7 +5,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from contracts.artifacts import Digest, Document
-from contracts.base import Contract, Payload, Fact
+from contracts.base import Contract, Fact, Payload
 
 
 class Inputs(Contract):

@@ -113,8 +113,8 @@ class Lane(Contract):
             )
         if self.model:
             rules.append(
-                f"it calls {self.model.name} of {self.model.vendor} and nothing else, one request an attempt, "
-                f"at most {self.model.max_output_tokens} output tokens, paid from the budget of "
+                f"it calls {self.model.name} of {self.model.vendor} and nothing else, "
+                f"one request an attempt, at most {self.model.max_output_tokens} output tokens, paid from the budget of "
                 f"{self.model.vendor}/{self.model.group} before the call"
             )
         else:
