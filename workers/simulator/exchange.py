@@ -1,0 +1,240 @@
+"""One exchange from the door to the ledger."""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from workers.simulator.answers.author import written
+from workers.simulator.answers.prompt import Reading, read_prompt
+from workers.simulator.call import Call, Rejected
+from workers.simulator.chance import Chance, Lot
+from workers.simulator.dialects.dialect import Dialect, Wire
+from workers.simulator.failure import Failure, FailureKind, Produced
+from workers.simulator.faults import AT_THE_DOOR, Fault, Script, ScriptedFault
+from workers.simulator.latency import seconds_for
+from workers.simulator.ledger import Entry, Ledger
+from workers.simulator.limiter import Limiter, Pool
+from workers.simulator.settings import Settings
+from workers.simulator.tokens import count_prompt_tokens, count_tokens, cut_to_tokens
+from workers.simulator.transport import Reset, Silence
+
+_BAD_GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
+_DOOR_FAILURES = {
+    Fault.OVERLOAD: FailureKind.OVERLOAD,
+    Fault.RATE_LIMITED: FailureKind.RATE_LIMITED,
+    Fault.RATE_LIMITED_WITH_REMAINING: FailureKind.RATE_LIMITED_WITH_REMAINING,
+    Fault.SERVER_ERROR: FailureKind.SERVER_ERROR,
+    Fault.SPEND_LIMIT: FailureKind.SPEND_LIMIT,
+    Fault.UNAUTHORISED: FailureKind.UNAUTHORISED,
+}
+_LEDGER_KINDS = {
+    FailureKind.RATE_LIMITED_WITH_REMAINING: "429",
+    FailureKind.NO_KEY: "unauthorised",
+}
+
+
+@dataclass
+class Visit:
+    """What is known of one call while it is handled."""
+
+    dialect: Dialect
+    call: Call
+    pool: Pool
+    reading: Reading
+    lot: Lot
+    scripted: ScriptedFault | None
+    input_tokens: int
+    started: float
+    request_id: str
+    injected: set[str] = field(default_factory=set)
+
+
+class Exchange:
+    """Handles calls with one limiter, one script, one chance and one ledger."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, clock: Callable[[], float]) -> None:
+        self.settings = settings
+        self.ledger = ledger
+        self.limiter = Limiter(settings, clock)
+        self.script = Script()
+        self.chance = Chance(settings.seed)
+        self._clock = clock
+
+    async def converse(self, dialect: Dialect, call: Call) -> Response:
+        """Answer a call, or refuse it, and record what became of it."""
+        visit = self._visit(dialect, call)
+        turned_away = self._at_the_door(visit)
+        if turned_away is not None:
+            return turned_away
+        visit.pool.at_work += 1
+        try:
+            return await self._work(visit)
+        finally:
+            visit.pool.at_work -= 1
+
+    def count(self, dialect: Dialect, call: Call) -> Response:
+        """The number of tokens of a call; nothing is metered or billed for it."""
+        visit = self._visit(dialect, call, scripted=False)
+        self._record(visit, 200, "count")
+        return self._sent(visit, dialect.counted(visit.input_tokens))
+
+    def reject(self, dialect: Dialect, rejected: Rejected) -> Response:
+        """The vendor's answer to a request it cannot read."""
+        kind = FailureKind.NO_KEY if rejected.reason == "unauthorised" else FailureKind.INVALID
+        message = rejected.message if kind is FailureKind.INVALID else ""
+        request_id = _request_id()
+        wire = dialect.failure(Failure(kind, rejected.model, message), request_id)
+        vendor = dialect.vendor
+        self.ledger.record(
+            Entry(vendor, "", "", rejected.model, wire.status, rejected.reason, 0, 0, None, None, 0.0)
+        )
+        return JSONResponse(wire.body, wire.status, dialect.headers({}, request_id) | wire.headers)
+
+    def reset(self) -> None:
+        """Begin again: full buckets, no rows, no script, no memory of prompts."""
+        self.limiter.reset()
+        self.ledger.clear()
+        self.script.clear()
+        self.chance.reset()
+
+    def _visit(self, dialect: Dialect, call: Call, scripted: bool = True) -> Visit:
+        return Visit(
+            dialect=dialect,
+            call=call,
+            pool=self.limiter.pool(call.vendor, call.key, call.model),
+            reading=read_prompt(call.instructions, call.text),
+            lot=self.chance.draw(call) if scripted else Lot(""),
+            scripted=self.script.take(call) if scripted else None,
+            input_tokens=count_prompt_tokens(call.prompt, dict(call.schema) if call.schema else None),
+            started=self._clock(),
+            request_id=_request_id(),
+        )
+
+    def _at_the_door(self, visit: Visit) -> Response | None:
+        """What keeps a call out: a fault of the vendor, the limiter, too much work at once."""
+        fault = self._door_fault(visit)
+        if fault is not None:
+            # At OpenAI a failed request counts against the limits too; the others let it pass.
+            if visit.call.vendor == "openai":
+                self.limiter.admit(visit.pool, visit.call, visit.input_tokens)
+            return self._turned_away(visit, fault)
+        refusal = self.limiter.admit(visit.pool, visit.call, visit.input_tokens)
+        if refusal is not None:
+            failure = Failure(
+                FailureKind.RATE_LIMITED,
+                visit.call.model,
+                dimension=refusal.dimension,
+                retry_after_seconds=refusal.retry_after_seconds,
+                limit=refusal.limit,
+                used=refusal.used,
+                requested=refusal.requested,
+            )
+            return self._failed(visit, failure, dimension=refusal.dimension)
+        if visit.pool.concurrency is not None and visit.pool.at_work >= visit.pool.concurrency:
+            return self._failed(visit, Failure(FailureKind.OVERLOAD, visit.call.model))
+        return None
+
+    def _door_fault(self, visit: Visit) -> Fault | None:
+        if visit.scripted is not None:
+            return visit.scripted.kind if visit.scripted.kind in AT_THE_DOOR else None
+        if visit.reading.findings or not visit.lot.falls("overload", self.settings.errors.overload):
+            return None
+        return Fault.OVERLOAD
+
+    def _turned_away(self, visit: Visit, fault: Fault) -> Response:
+        visit.injected.add(fault)
+        if fault is Fault.HTML_502:
+            self._record(visit, 502, "error")
+            return HTMLResponse(_BAD_GATEWAY, 502)
+        dimension = next(name for name in reversed(visit.pool.buckets))
+        failure = Failure(
+            _DOOR_FAILURES[fault],
+            visit.call.model,
+            dimension=dimension,
+            retry_after_seconds=visit.scripted.retry_after if visit.scripted else 1.0,
+            limit=visit.pool.buckets[dimension].limit_per_minute,
+        )
+        return self._failed(visit, failure)
+
+    def _failed(self, visit: Visit, failure: Failure, dimension: str | None = None) -> Response:
+        wire = visit.dialect.failure(failure, visit.request_id)
+        self._record(visit, wire.status, _LEDGER_KINDS.get(failure.kind, failure.kind), dimension=dimension)
+        return self._sent(visit, wire)
+
+    async def _work(self, visit: Visit) -> Response:
+        """Write the answer, take the time it takes, meter it, record it, send it."""
+        produced = self._produce(visit)
+        await asyncio.sleep(
+            seconds_for(self.settings.latency, produced.output_tokens, visit.lot.stream("latency"))
+        )
+        self.limiter.pool(visit.call.vendor, visit.call.key, visit.call.model)
+        self.limiter.produced(visit.pool, produced.output_tokens)
+        fault = visit.scripted.kind if visit.scripted else None
+        if fault in (Fault.RESET, Fault.TIMEOUT) and visit.scripted is not None:
+            visit.injected.add(visit.scripted.kind)
+            self._record(visit, 0, visit.scripted.kind, produced)
+            return Reset() if fault is Fault.RESET else Silence(visit.scripted.seconds)
+        kind = {"end": "ok", "cut": "cut", "refused": "refused"}[produced.stop]
+        self._record(visit, 200, kind, produced)
+        return self._sent(visit, visit.dialect.answer(produced))
+
+    def _produce(self, visit: Visit) -> Produced:
+        fault = visit.scripted.kind if visit.scripted else None
+        answer = written(visit.call, visit.reading, visit.lot, self.settings.errors, fault)
+        visit.injected |= answer.injected
+        tokens = count_tokens(answer.text)
+        produced = Produced(
+            answer.text,
+            visit.input_tokens,
+            tokens,
+            "refused" if answer.refused else "end",
+            visit.lot.stream("id").randbytes(11).hex(),
+            visit.call.model,
+        )
+        room = visit.call.max_output_tokens
+        if answer.cut_at_tokens is not None:
+            room = min(answer.cut_at_tokens, room or answer.cut_at_tokens)
+        if room is None or tokens <= room or fault is Fault.HUGE:
+            return produced
+        return replace(produced, text=cut_to_tokens(answer.text, room), output_tokens=room, stop="cut")
+
+    def _record(
+        self,
+        visit: Visit,
+        status: int,
+        kind: str,
+        produced: Produced | None = None,
+        dimension: str | None = None,
+    ) -> None:
+        injected = ",".join(sorted(visit.injected)) or None
+        by = "script" if visit.scripted else "seed"
+        self.ledger.record(
+            Entry(
+                vendor=visit.call.vendor,
+                account=visit.pool.account,
+                group=visit.pool.group,
+                model=visit.call.model,
+                status=status,
+                kind=str(kind),
+                input_tokens=produced.input_tokens if produced else 0,
+                output_tokens=produced.output_tokens if produced else 0,
+                attempt=visit.call.attempt,
+                retry_count=visit.call.retry_count,
+                latency_seconds=round(self._clock() - visit.started, 4),
+                dimension=dimension,
+                injected=injected,
+                injected_by=by if injected else None,
+                prompt_digest=visit.call.digest,
+            )
+        )
+
+    def _sent(self, visit: Visit, wire: Wire) -> Response:
+        headers = visit.dialect.headers(visit.pool.levels(), visit.request_id)
+        return JSONResponse(wire.body, wire.status, headers | wire.headers)
+
+
+def _request_id() -> str:
+    return f"req_{uuid.uuid4().hex[:24]}"

@@ -1,0 +1,121 @@
+"""The vendors' limits: pools of buckets per (vendor, account, group), each vendor with its own rules."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from workers.simulator.bucket import Bucket
+from workers.simulator.call import Call
+from workers.simulator.settings import Limits, Settings
+
+METERED = {
+    "anthropic": ("requests", "input_tokens", "output_tokens"),
+    "openai": ("requests", "tokens"),
+    "gemini": ("requests", "input_tokens"),
+}
+"""The dimensions each vendor meters."""
+
+_TOUCH = 1e-6
+"""Rounding must not refuse a request whose time has come."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """One dimension as headers show it."""
+
+    limit: float
+    remaining: float
+    reset_seconds: float
+    """Until the bucket is full again."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a request was not admitted."""
+
+    dimension: str
+    retry_after_seconds: float
+    limit: float
+    used: float
+    requested: float
+
+
+class Pool:
+    """What one account may use of one group of models."""
+
+    def __init__(self, vendor: str, account: str, group: str, limits: Limits, now: float) -> None:
+        self.vendor = vendor
+        self.account = account
+        self.group = group
+        self.concurrency = limits.concurrency
+        self.at_work = 0
+        self.buckets = {
+            dimension: Bucket.full(getattr(limits, f"{dimension}_per_minute"), limits.burst_seconds, now)
+            for dimension in METERED[vendor]
+        }
+
+    def costs(self, call: Call, input_tokens: int) -> dict[str, float]:
+        """What admission takes from each bucket. Anthropic meters output as it is produced and only asks
+        that none is owed; OpenAI takes the larger of the promised output and a count of characters."""
+        if self.vendor == "openai":
+            return {"requests": 1, "tokens": max(call.max_output_tokens or 0, len(call.prompt) // 4)}
+        if self.vendor == "gemini":
+            return {"requests": 1, "input_tokens": input_tokens}
+        return {"requests": 1, "input_tokens": input_tokens, "output_tokens": 0}
+
+    def refusal(self, costs: dict[str, float]) -> Refusal | None:
+        """The dimension that keeps these costs out the longest, if any does."""
+        waits = []
+        for dimension, cost in costs.items():
+            bucket = self.buckets[dimension]
+            seconds = bucket.seconds_until(max(cost, 1) - _TOUCH)
+            if seconds > 0:
+                used = bucket.limit_per_minute - bucket.level
+                waits.append(Refusal(dimension, seconds, bucket.limit_per_minute, used, cost))
+        return max(waits, key=lambda refusal: refusal.retry_after_seconds, default=None)
+
+    def levels(self) -> dict[str, Level]:
+        return {
+            name: Level(
+                bucket.limit_per_minute, max(0.0, bucket.level), bucket.seconds_until(bucket.capacity)
+            )
+            for name, bucket in self.buckets.items()
+        }
+
+
+class Limiter:
+    """All pools; a pool comes into being with its first request."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._pools: dict[tuple[str, str, str], Pool] = {}
+
+    def pool(self, vendor: str, key: str, model: str) -> Pool:
+        """The pool of this key and model, refilled up to now."""
+        now = self._clock()
+        name = vendor, self._settings.account_of(key), self._settings.group_of(model)
+        if name not in self._pools:
+            self._pools[name] = Pool(*name, self._settings.limits_of(*name), now)
+        for bucket in self._pools[name].buckets.values():
+            bucket.refill(now)
+        return self._pools[name]
+
+    def admit(self, pool: Pool, call: Call, input_tokens: int) -> Refusal | None:
+        """Take the costs, or say what stands against it. At OpenAI a refused request counts as one."""
+        costs = pool.costs(call, input_tokens)
+        refusal = pool.refusal(costs)
+        if refusal is None:
+            for dimension, cost in costs.items():
+                pool.buckets[dimension].level -= cost
+        elif pool.vendor == "openai":
+            requests = pool.buckets["requests"]
+            requests.level = max(min(0.0, requests.level), requests.level - 1)
+        return refusal
+
+    def produced(self, pool: Pool, output_tokens: int) -> None:
+        """Output counts where it is metered as produced, even into debt."""
+        if "output_tokens" in pool.buckets:
+            pool.buckets["output_tokens"].level -= output_tokens
+
+    def reset(self) -> None:
+        self._pools.clear()
