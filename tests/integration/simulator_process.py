@@ -54,7 +54,9 @@ def running_simulator(
 ) -> Iterator[SimulatorAddress]:
     """A simulator on a free port, ended with the block. ``config`` is what its JSON file may hold; without
     one it answers at once. Raises ``RuntimeError`` if it does not come up."""
-    settings = {"latency": {"first_token_seconds": 0, "tokens_per_second": 0}} if config is None else dict(config)
+    settings = (
+        {"latency": {"first_token_seconds": 0, "tokens_per_second": 0}} if config is None else dict(config)
+    )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "simulator.json"
         path.write_text(json.dumps(settings), encoding="utf-8")
@@ -62,7 +64,10 @@ def running_simulator(
         if ledger is not None:
             arguments += ["--ledger", str(ledger)]
         process = subprocess.Popen(
-            [sys.executable, "-m", "workers.simulator", *arguments], cwd=_ROOT, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-m", "workers.simulator", *arguments],
+            cwd=_ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         try:
             yield SimulatorAddress(_announced(process), process)

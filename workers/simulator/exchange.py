@@ -140,7 +140,7 @@ class Exchange:
     def _door_fault(self, visit: Visit) -> Fault | None:
         if visit.scripted is not None:
             return visit.scripted.kind if visit.scripted.kind in AT_THE_DOOR else None
-        if visit.reading.findings or not visit.lot.falls("overload", self.settings.errors.overload):
+        if visit.reading.told_before or not visit.lot.falls("overload", self.settings.errors.overload):
             return None
         return Fault.OVERLOAD
 

@@ -33,7 +33,7 @@ class Answer:
 def written(call: Call, reading: Reading, lot: Lot, errors: Errors, fault: Fault | None) -> Answer:
     """The answer to a call. Seeded errors stay away where a script acts, and where the prompt lists earlier
     findings: whoever is told of a flaw settles it."""
-    seeded = fault is None and not reading.findings
+    seeded = fault is None and not reading.told_before
     if fault is Fault.REFUSAL:
         return Answer("", refused=True, injected={fault})
     if fault is Fault.EMPTY:

@@ -1,9 +1,10 @@
 """Claims: statements with the passages that bear them."""
 
+import re
 from random import Random
 from typing import Any
 
-from workers.simulator.answers.passages import folded
+from workers.simulator.answers.paragraphs import folded
 from workers.simulator.answers.prompt import Block, Reading
 from workers.simulator.answers.relevance import ranked
 from workers.simulator.answers.statement import attributed
@@ -71,11 +72,20 @@ def open_questions(reading: Reading, most: int) -> list[str]:
     missing = [
         phrase
         for phrase in phrases(reading.question)
-        if not (stems(phrase) & told) and not _is_name(phrase, reading.question)
+        if not (stems(phrase) & told)
+        and not _is_name(phrase, reading.question)
+        and not _is_verb(phrase, reading.question)
+        and not (stems(phrase) & _peers(reading))
     ]
     subject = listed(block.name for block in reading.sources[:2]) or "the document"
-    each = [f"How does {subject} deal with {phrase}?" for phrase in dict.fromkeys(missing)]
-    return each[: min(most, 3)]
+    return [_asked(subject, phrase) for phrase in dict.fromkeys(missing)][: min(most, 3)]
+
+
+def _asked(subject: str, phrase: str) -> str:
+    """A question that reads well for a plural; a singular would lack its article, so it is quoted."""
+    if phrase.endswith("s"):
+        return f"How does {subject} deal with {phrase}?"
+    return f"What does {subject} say about “{phrase}”?"
 
 
 def _is_name(phrase: str, question: str) -> bool:
@@ -84,3 +94,16 @@ def _is_name(phrase: str, question: str) -> bool:
     return any(
         part[0].isupper() and not part.isupper() and stem(part) != stem(first_word) for part in phrase.split()
     )
+
+
+def _is_verb(phrase: str, question: str) -> bool:
+    """Whether a single word follows a word after which a verb is likely: "which does each *cover*"."""
+    before = r"(?:each|it|they|we|you|to|one|both|can|must|should|would|will|could)"
+    return " " not in phrase and re.search(rf"\b{before}\s+{re.escape(phrase)}\b", question) is not None
+
+
+def _peers(reading: Reading) -> frozenset[str]:
+    """What the question lists beside a document: in "redis, kombu and celery" each is the others' peer."""
+    own = frozenset().union(*(stems(block.name) for block in reading.sources))
+    lists = re.findall(r"[\w.-]+(?:, [\w.-]+)*,? (?:and|or|with|versus|vs\.?) [\w.-]+", reading.question)
+    return frozenset().union(*(stems(each) for each in lists if stems(each) & own))

@@ -17,11 +17,12 @@ DESCRIPTION = Length(60, 280)
 _PER_SECTION = 2
 _LEADS = 2
 _ORDER = re.compile(
-    r"^(?:please )?(?:write|give|prepare|draft|create|make)(?: me| us)?(?: an?| the)? (?:short |one-page )?"
-    r"(?:brief|page|summary|overview|note)s?(?: page)? (?:on|about|of|comparing|that|for|which) ",
+    r"^(?:please )?(?:compare |(?:write|give|prepare|draft|create|make)(?: me| us)?(?: an?| the)? "
+    r"(?:short |one-page )?(?:brief|page|summary|overview|note)s?(?: page)? "
+    r"(?:on|about|of|comparing|that|for|which) )",
     re.IGNORECASE,
 )
-_SECOND = ("It also says that {rest}", "Beyond that, {rest}", "In addition, {rest}", "Further, {rest}")
+_SECOND = ("{name} also says that {rest}", "Beyond that, {rest}", "In addition, {rest}", "Further, {rest}")
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def _description(sources: list[_Source], title: str, length: Length) -> str:
     text = ""
     for statement in statements:
         longer = f"{text} {statement}".strip()
-        if len(longer) <= most and len(text) < max(length.least, 80):
+        if len(longer) <= most and len(text) < max(length.least, 150):
             text = longer
     if not text:
         shortest = min(statements, key=len, default="")
@@ -123,8 +124,10 @@ def _section(claims: list[RenderedClaim], reading: Reading, chance: Random) -> s
     document = "\n".join(block.text for block in reading.sources) or reading.everything
     sentences = [_cited(unattributed(claims[0].statement), claims[0])]
     for claim in claims[1:]:
-        rest = lowered(unattributed(claim.statement), document)
-        joined = rest if _is_own_subject(rest, claim) else chance.choice(_SECOND).format(rest=rest)
+        joined = unattributed(claim.statement)
+        if not _is_own_subject(joined, claim):
+            rest = lowered(joined, document)
+            joined = chance.choice(_SECOND).format(name=claim.source, rest=rest)
         sentences.append(_cited(joined, claim))
     return " ".join(sentences)
 

@@ -6,21 +6,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from workers.simulator.answers.markup import is_clean, plain
+from workers.simulator.answers.paragraphs import folded, paragraphs
 from workers.simulator.answers.words import words
 
-_FENCE = re.compile(r"^\s*(```|~~~)")
-_BULLET = re.compile(r"^\s*(?:[-*+•]|\d+[.)]|#\.)\s+")
-_SKIPPED = re.compile(
-    r"^\s*(?:#{1,6}\s|\.\.\s|:[\w -]+:|>|\||<|\[!\[|!\[|\[[^\]]+\]:|\$ |>>>|"
-    r"[=\-~^*+\"'`#_]{3,}\s*$|Copyright)"
-)
-"""Headings, directives, fields, quotations, tables, HTML, images, references, prompts, rules."""
 _END = re.compile(r"(?<=[.!?])[)\"”*]*\s+(?=[(\"“*`_:\[]*[A-Z])")
+_TWO = re.compile(r"[a-z]{4,}[.!?] ")
+"""A second sentence that begins with a small letter, such as with the name of a command."""
 _ABBREVIATED = re.compile(r"\b(?:e\.g|i\.e|etc|vs|cf|approx|incl|resp|St|Mr|Dr|No)\.$")
 _VERBS = re.compile(
-    r"\b(?:is|are|was|were|has|have|can|may|must|will|does|supports?|uses?|provides?|includes?|allows?|lets|makes?|"
-    r"runs?|works?|offers?|requires?|needs?|means|contains?|gives?|keeps?|handles?|helps?|comes?|takes?|returns?|"
-    r"sends?|performs?|enables?|implements?|defines?|fits?|depends?|stores?|writes?|reads?|plays?)\b"
+    r"(?<!\bto )\b(?:is|are|was|were|has|have|can|may|must|will|does|supports?|uses?|provides?|includes?|"
+    r"allows?|lets|makes?|runs?|works?|offers?|requires?|needs?|means|contains?|gives?|keeps?|handles?|helps?|"
+    r"comes?|takes?|returns?|sends?|performs?|enables?|implements?|defines?|fits?|communicates?|distributes?|"
+    r"monitors?|connects?|depends?|stores|writes?|reads?|plays?)\b"
 )
 _CHARACTERS = range(40, 331)
 _WORDS = range(7, 50)
@@ -36,10 +33,8 @@ class Passage:
     """The same without markup."""
     position: float
     """Where it stands, 0 (beginning) to 1 (end)."""
-
-
-def folded(text: str) -> str:
-    return " ".join(text.split())
+    aside: bool
+    """Whether it stands in a section that is not about the subject, such as one of sponsors."""
 
 
 @lru_cache(maxsize=256)
@@ -47,12 +42,14 @@ def passages(text: str) -> tuple[Passage, ...]:
     """All quotable sentences of a document, in its order."""
     whole = folded(text)
     found: dict[str, Passage] = {}
-    for paragraph in _paragraphs(text):
-        for sentence in _sentences(paragraph):
+    for paragraph in paragraphs(text):
+        for sentence in _sentences(paragraph.text):
             statement = plain(sentence)
             # Folding lines can join what the document keeps apart, so each quote is looked up once more.
             if _is_quotable(statement) and (place := whole.find(sentence)) >= 0:
-                found.setdefault(statement, Passage(sentence, statement, place / max(1, len(whole))))
+                found.setdefault(
+                    statement, Passage(sentence, statement, place / max(1, len(whole)), paragraph.aside)
+                )
     return tuple(found.values())
 
 
@@ -63,6 +60,7 @@ def _is_quotable(statement: str) -> bool:
         and statement[-1] in ".!"
         and (statement[0].isupper() or statement[0].isdigit())
         and is_clean(statement)
+        and not _TWO.search(statement)
         and _VERBS.search(statement) is not None
     )
 
@@ -76,25 +74,3 @@ def _sentences(paragraph: str) -> Iterator[str]:
             pending = ""
     if pending:
         yield pending.strip()
-
-
-def _paragraphs(text: str) -> Iterator[str]:
-    """Paragraphs and list items of prose, each folded into one line; code and decoration are left out."""
-    prose: list[str] = []
-    fenced = literal = False
-    for line in [*text.splitlines(), ""]:
-        if _FENCE.match(line):
-            fenced = not fenced
-            line = ""
-        elif fenced:
-            continue
-        literal = literal and (not line.strip() or line[0].isspace())
-        if not line.strip() or literal or _SKIPPED.match(line) or _BULLET.match(line):
-            if prose:
-                literal = literal or prose[-1].rstrip().endswith("::")
-                yield folded(" ".join(prose))
-            prose = []
-        if line.strip() and not literal and not _SKIPPED.match(line):
-            prose.append(_BULLET.sub("", line))
-        # The body of a directive is not prose either.
-        literal = literal or (line.lstrip().startswith(".. ") and "::" in line)

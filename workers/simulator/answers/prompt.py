@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 _BLOCK = re.compile(r"<document\b([^>]*)>\n?(.*?)\n?</document>", re.DOTALL)
 _NAME = re.compile(r"""name\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+_EARLIER = re.compile(r"<(earlier|previous)\b[^>]*>.*?</\1>", re.DOTALL)
+_TRIED = re.compile(r"^#+ .*\b(?:tried|earlier|previous)\b", re.MULTILINE | re.IGNORECASE)
 _CLAIM = re.compile(r"^[ \t]*([^\s:\[\]]+-\d+): (.+)\n[ \t]+quote: (.+)$", re.MULTILINE)
 _OPEN = re.compile(r"^[ \t]*open: (.+)$", re.MULTILINE)
 _NUMBERED = re.compile(r"^[ \t]*(\d+)\|[ ]?(.*)$")
@@ -45,39 +47,52 @@ class Reading:
     open_questions: tuple[str, ...]
     reviewed: tuple[tuple[int, str], ...]
     """Numbered lines, as (number, text)."""
-    findings: tuple[str, ...]
-    """What an earlier review objected to."""
+    told_before: bool
+    """Whether the prompt tells of earlier tries or lists what a review found."""
     everything: str = field(repr=False, default="")
 
 
 def read_prompt(instructions: str, text: str) -> Reading:
     """Sort the blocks by what stands in them; a prompt without blocks is its own only source."""
     blocks = [Block(_name(match[1]), match[2]) for match in _BLOCK.finditer(text)]
-    outside = _BLOCK.sub(" ", text)
-    claims = _CLAIM.findall(text)
-    question = next((block.text for block in blocks if block.name.lower().strip() == "question"), "")
-    sources = tuple(block for block in blocks if _is_source(block))
+    outside = _EARLIER.sub(" ", _BLOCK.sub(" ", text))
+    material = "\n".join(block.text for block in blocks) if blocks else text
+    claims = _CLAIM.findall(material)
+    question = " ".join(next((block.text for block in blocks if _is_question(block)), "").split())
+    told = " ".join(f"{instructions} {outside}".split())
     reviewed = next((lines for block in blocks if (lines := _numbered(block.text))), ())
     return Reading(
-        instructions=" ".join(f"{instructions} {outside}".split()),
-        question=" ".join((question or outside).split()),
-        sources=sources if blocks else (Block("text", text),),
+        # A task may repeat the question; its words are not what the task demands.
+        instructions=told.replace(question, " ") if question else told,
+        question=question or " ".join(outside.split()),
+        sources=tuple(block for block in blocks if _is_source(block)) if blocks else (Block("text", text),),
         claims=tuple(dict.fromkeys(RenderedClaim(*claim) for claim in claims)),
-        open_questions=tuple(dict.fromkeys(_OPEN.findall(text))),
+        open_questions=tuple(dict.fromkeys(_OPEN.findall(material))),
         reviewed=reviewed or (() if blocks else _numbered(text)),
-        findings=tuple(_FINDING.findall(text)),
+        told_before=_tells_of_earlier_tries(text, outside),
         everything=f"{instructions}\n{text}",
     )
 
 
+def _tells_of_earlier_tries(text: str, outside: str) -> bool:
+    return any((_EARLIER.search(text), _TRIED.search(outside), _FINDING.search(text)))
+
+
+def _is_question(block: Block) -> bool:
+    return block.name.lower() == "question"
+
+
 def _name(attributes: str) -> str:
+    """The document's name without the label a caller may put before it, as in ``document: celery``."""
     match = _NAME.search(attributes)
-    return (match[1] or match[2] or "document") if match else "document"
+    name = (match[1] or match[2] or "") if match else ""
+    label, _, rest = name.strip().partition(": ")
+    return rest.strip() or label or "document"
 
 
 def _is_source(block: Block) -> bool:
     """A document in its own words: no question, no claims, no numbered lines, no findings."""
-    if block.name.lower().strip() == "question" or _numbered(block.text):
+    if _is_question(block) or _numbered(block.text) or not _OPEN.sub("", block.text).strip():
         return False
     return not (_CLAIM.search(block.text) or _FINDING.search(block.text))
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from workers.simulator.answers.lengths import stated_lengths
-from workers.simulator.answers.passages import folded
+from workers.simulator.answers.paragraphs import folded
 from workers.simulator.answers.prompt import Reading
 from workers.simulator.answers.security import is_security_reading, security_flaws
 

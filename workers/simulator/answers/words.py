@@ -17,6 +17,10 @@ using very via want was way ways we well were what when where whether which whil
 will with within without work works would write yes yet you your brief summary summarise summarize
 explain describe compare comparison overview short handle handles deal offer offers provide provides
 support supports bring brings choose pick team project projects
+package packages library libraries tool tools thing things python part
+parts cover covers aspect aspects role fit fits keep keeps kept happen happens differ differs difference
+differences purpose serve serves find help helps
+small large big simple common different important real modern typical popular particular several
 """
 EMPTY = frozenset(_WORD.findall(_EMPTY_WORDS))
 """Words that say nothing about a subject, also in a question."""

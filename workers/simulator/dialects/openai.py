@@ -187,8 +187,9 @@ def _limit_message(failure: Failure) -> str:
     short = {"requests": "RPM", "tokens": "TPM"}.get(failure.dimension, failure.dimension)
     return (
         f"Rate limit reached for {failure.model} in organization org-simulated on "
-        f"{failure.dimension} per min ({short}): Limit {int(failure.limit)}, Used {int(max(0, failure.used))}, "
-        f"Requested {int(failure.requested)}. Please try again in {go_duration(failure.retry_after_seconds)}."
+        f"{failure.dimension} per min ({short}): Limit {int(failure.limit)}, "
+        f"Used {int(max(0, failure.used))}, Requested {int(failure.requested)}. "
+        f"Please try again in {go_duration(failure.retry_after_seconds)}."
     )
 
 
