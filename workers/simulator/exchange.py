@@ -1,25 +1,25 @@
 """One exchange from the door to the ledger."""
 
 import asyncio
-import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from workers.simulator.answers.author import written
-from workers.simulator.answers.prompt import Reading, read_prompt
+from workers.simulator.answers.prompt import read_prompt
 from workers.simulator.call import Call, Rejected
 from workers.simulator.chance import Chance, Lot
 from workers.simulator.dialects.dialect import Dialect, Wire
 from workers.simulator.failure import Failure, FailureKind, Produced
-from workers.simulator.faults import AT_THE_DOOR, Fault, Script, ScriptedFault
+from workers.simulator.faults import AT_THE_DOOR, Fault, Script
 from workers.simulator.latency import seconds_for
 from workers.simulator.ledger import Entry, Ledger
-from workers.simulator.limiter import Limiter, Pool
+from workers.simulator.limiter import Limiter
 from workers.simulator.settings import Settings
 from workers.simulator.tokens import count_prompt_tokens, count_tokens, cut_to_tokens
 from workers.simulator.transport import Reset, Silence
+from workers.simulator.visit import Visit, new_request_id
 
 _BAD_GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 _DOOR_FAILURES = {
@@ -34,22 +34,6 @@ _LEDGER_KINDS = {
     FailureKind.RATE_LIMITED_WITH_REMAINING: "429",
     FailureKind.NO_KEY: "unauthorised",
 }
-
-
-@dataclass
-class Visit:
-    """What is known of one call while it is handled."""
-
-    dialect: Dialect
-    call: Call
-    pool: Pool
-    reading: Reading
-    lot: Lot
-    scripted: ScriptedFault | None
-    input_tokens: int
-    started: float
-    request_id: str
-    injected: set[str] = field(default_factory=set)
 
 
 class Exchange:
@@ -85,7 +69,7 @@ class Exchange:
         """The vendor's answer to a request it cannot read."""
         kind = FailureKind.NO_KEY if rejected.reason == "unauthorised" else FailureKind.INVALID
         message = rejected.message if kind is FailureKind.INVALID else ""
-        request_id = _request_id()
+        request_id = new_request_id()
         wire = dialect.failure(Failure(kind, rejected.model, message), request_id)
         vendor = dialect.vendor
         self.ledger.record(
@@ -110,7 +94,7 @@ class Exchange:
             scripted=self.script.take(call) if scripted else None,
             input_tokens=count_prompt_tokens(call.prompt, dict(call.schema) if call.schema else None),
             started=self._clock(),
-            request_id=_request_id(),
+            request_id=new_request_id(),
         )
 
     def _at_the_door(self, visit: Visit) -> Response | None:
@@ -209,32 +193,9 @@ class Exchange:
         produced: Produced | None = None,
         dimension: str | None = None,
     ) -> None:
-        injected = ",".join(sorted(visit.injected)) or None
-        by = "script" if visit.scripted else "seed"
-        self.ledger.record(
-            Entry(
-                vendor=visit.call.vendor,
-                account=visit.pool.account,
-                group=visit.pool.group,
-                model=visit.call.model,
-                status=status,
-                kind=str(kind),
-                input_tokens=produced.input_tokens if produced else 0,
-                output_tokens=produced.output_tokens if produced else 0,
-                attempt=visit.call.attempt,
-                retry_count=visit.call.retry_count,
-                latency_seconds=round(self._clock() - visit.started, 4),
-                dimension=dimension,
-                injected=injected,
-                injected_by=by if injected else None,
-                prompt_digest=visit.call.digest,
-            )
-        )
+        seconds = self._clock() - visit.started
+        self.ledger.record(visit.entry(status, kind, produced, dimension, seconds))
 
     def _sent(self, visit: Visit, wire: Wire) -> Response:
         headers = visit.dialect.headers(visit.pool.levels(), visit.request_id)
         return JSONResponse(wire.body, wire.status, headers | wire.headers)
-
-
-def _request_id() -> str:
-    return f"req_{uuid.uuid4().hex[:24]}"

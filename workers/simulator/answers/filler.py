@@ -24,11 +24,7 @@ class Filler:
         self._shapes = shapes
         self._reading = reading
         self._chance = chance
-        self._unused = [
-            passage.statement
-            for document in reading.sources
-            for passage in ranked(document, reading.question, chance)[:6]
-        ] + [claim.statement for claim in reading.claims]
+        self._unused: list[str] | None = None
 
     def answer(self) -> Any:
         return self._value(self._shapes.resolved(self._shapes.root), "", 0)
@@ -151,8 +147,17 @@ class Filler:
 
     def _sentence(self) -> str:
         """The next sentence of the documents; when all are used, the first is used again."""
+        if self._unused is None:
+            self._unused = self._sentences()
         if not self._unused:
             return "The documents say nothing about this."
         first = self._unused.pop(0)
         self._unused.append(first)
         return first
+
+    def _sentences(self) -> list[str]:
+        told = [claim.statement for claim in self._reading.claims]
+        for block in self._reading.sources:
+            found = ranked(block, self._reading.question, self._chance)[:6]
+            told += [passage.statement for passage in found]
+        return told

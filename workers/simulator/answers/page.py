@@ -9,7 +9,7 @@ from typing import Any
 from workers.simulator.answers.claims import claims as claims_of
 from workers.simulator.answers.lengths import Length, stated_lengths
 from workers.simulator.answers.prompt import Reading, RenderedClaim
-from workers.simulator.answers.statement import lowered, unattributed
+from workers.simulator.answers.statement import lowered, shown_name, unattributed
 from workers.simulator.answers.words import clipped, listed, stems
 
 TITLE = Length(0, 90)
@@ -66,7 +66,11 @@ def _sources(reading: Reading, chance: Random) -> list[_Source]:
         drawn = claims_of(reading, 0, 4, chance)
         claims = [RenderedClaim(f"{each['source']}-0", each["statement"], each["quote"]) for each in drawn]
     names = dict.fromkeys(claim.source for claim in claims)
-    return [_Source(name, tuple(claim for claim in claims if claim.source == name)) for name in names]
+    told = "\n".join(f"{claim.statement}\n{claim.quote}" for claim in claims)
+    return [
+        _Source(shown_name(name, told), tuple(claim for claim in claims if claim.source == name))
+        for name in names
+    ]
 
 
 def _title(question: str, length: Length) -> str:
@@ -101,7 +105,7 @@ def _body(reading: Reading, sources: list[_Source], chance: Random) -> str:
     for source in sources:
         rest = [claim for claim in source.claims if claim not in leads][:_PER_SECTION]
         if rest:
-            parts += [f"## {source.name}", _section(rest, reading, chance)]
+            parts += [f"## {source.name}", _section(source.name, rest, reading, chance)]
     if reading.open_questions:
         parts += ["## Open questions", "\n".join(f"- {each}" for each in reading.open_questions[:5])]
     return "\n\n".join(part for part in parts if part)
@@ -119,7 +123,7 @@ def _opening(sources: list[_Source], leads: list[RenderedClaim]) -> str:
     )
 
 
-def _section(claims: list[RenderedClaim], reading: Reading, chance: Random) -> str:
+def _section(name: str, claims: list[RenderedClaim], reading: Reading, chance: Random) -> str:
     """One paragraph: the first statement as it is, the next joined to it."""
     document = "\n".join(block.text for block in reading.sources) or reading.everything
     sentences = [_cited(unattributed(claims[0].statement), claims[0])]
@@ -127,7 +131,7 @@ def _section(claims: list[RenderedClaim], reading: Reading, chance: Random) -> s
         joined = unattributed(claim.statement)
         if not _is_own_subject(joined, claim):
             rest = lowered(joined, document)
-            joined = chance.choice(_SECOND).format(name=claim.source, rest=rest)
+            joined = chance.choice(_SECOND).format(name=name, rest=rest)
         sentences.append(_cited(joined, claim))
     return " ".join(sentences)
 

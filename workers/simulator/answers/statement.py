@@ -14,7 +14,14 @@ def attributed(sentence: str, name: str, document: str, chance: Random) -> str:
     """The sentence, with the document's name put before it where it does not name the document itself."""
     if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", sentence, re.IGNORECASE):
         return sentence
-    return chance.choice(_OPENINGS).format(name=name, rest=lowered(sentence, document))
+    shown = shown_name(name, document)
+    return chance.choice(_OPENINGS).format(name=shown, rest=lowered(sentence, document))
+
+
+def shown_name(name: str, text: str) -> str:
+    """The name in the capitals that a text writes it in most often; addresses and code do not count."""
+    written = re.findall(rf"(?<![\w./`@-]){re.escape(name)}(?![\w./`@-])", text, re.IGNORECASE)
+    return max(sorted(set(written)), key=written.count, default=name)
 
 
 def unattributed(statement: str) -> str:

@@ -3,7 +3,8 @@
 from workers.simulator.dialects.anthropic import AnthropicDialect
 from workers.simulator.dialects.dialect import Dialect
 from workers.simulator.dialects.gemini import GeminiDialect
-from workers.simulator.dialects.openai import OpenAIChatDialect, OpenAIDialect
+from workers.simulator.dialects.openai import OpenAIDialect
+from workers.simulator.dialects.openai_chat import OpenAIChatDialect
 
 ANTHROPIC: Dialect = AnthropicDialect()
 OPENAI: Dialect = OpenAIDialect()

@@ -1,4 +1,4 @@
-"""OpenAI's Responses API, and its older Chat Completions."""
+"""OpenAI's Responses API."""
 
 import time
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from workers.simulator.call import Call, Inbound, Rejected, bearer, correlation
 from workers.simulator.dialects.dialect import Levels, Wire, joined_text, whole_seconds
 from workers.simulator.failure import Failure, FailureKind, Produced
 
-_REFUSAL = "I'm sorry, but I can't assist with that request."
+REFUSAL = "I'm sorry, but I can't assist with that request."
 _FAILURES: dict[FailureKind, tuple[int, str | None, str, str]] = {
     FailureKind.RATE_LIMITED: (429, "rate_limit_exceeded", "tokens", ""),
     FailureKind.RATE_LIMITED_WITH_REMAINING: (429, "slow_down", "rate_limit_error", "Please slow down."),
@@ -43,7 +43,7 @@ class OpenAIDialect:
     vendor = "openai"
 
     def read(self, inbound: Inbound) -> Call:
-        key, body = _entered(inbound, "input")
+        key, body = entered(inbound, "input")
         turns = [{"content": body["input"]}] if isinstance(body["input"], str) else body["input"]
         form = (body.get("text") or {}).get("format") or {}
         told = [
@@ -54,7 +54,7 @@ class OpenAIDialect:
             for turn in turns
             if turn.get("role") not in ("system", "developer")
         ]
-        return _call(
+        return call_of(
             inbound,
             key,
             "\n".join(part for part in (body.get("instructions") or "", *told) if part),
@@ -67,7 +67,7 @@ class OpenAIDialect:
         cut = produced.stop == "cut"
         part: dict[str, Any] = {"type": "output_text", "text": produced.text, "annotations": []}
         if produced.stop == "refused":
-            part = {"type": "refusal", "refusal": _REFUSAL}
+            part = {"type": "refusal", "refusal": REFUSAL}
         message = {
             "id": f"msg_{produced.id}",
             "type": "message",
@@ -122,49 +122,8 @@ class OpenAIDialect:
         return headers
 
 
-class OpenAIChatDialect(OpenAIDialect):
-    """``POST /chat/completions``."""
-
-    def read(self, inbound: Inbound) -> Call:
-        key, body = _entered(inbound, "messages")
-        told = [each for each in body["messages"] if each.get("role") in ("system", "developer")]
-        asked = [each for each in body["messages"] if each.get("role") not in ("system", "developer")]
-        form = (body.get("response_format") or {}).get("json_schema") or {}
-        return _call(
-            inbound,
-            key,
-            "\n".join(joined_text(each.get("content")) for each in told),
-            "\n\n".join(joined_text(each.get("content")) for each in asked),
-            form.get("schema"),
-            body.get("max_completion_tokens") or body.get("max_tokens"),
-        )
-
-    def answer(self, produced: Produced) -> Wire:
-        refused = produced.stop == "refused"
-        message = {
-            "role": "assistant",
-            "content": None if refused else produced.text,
-            "refusal": _REFUSAL if refused else None,
-        }
-        finish = {"end": "stop", "cut": "length", "refused": "stop"}[produced.stop]
-        body: dict[str, Any] = {
-            "id": f"chatcmpl-{produced.id}",
-            "object": "chat.completion",
-            "created": int(time.time()),
-            "model": produced.model,
-            "choices": [{"index": 0, "message": message, "finish_reason": finish, "logprobs": None}],
-            "usage": {
-                "prompt_tokens": produced.input_tokens,
-                "completion_tokens": produced.output_tokens,
-                "total_tokens": produced.input_tokens + produced.output_tokens,
-                "prompt_tokens_details": {"cached_tokens": 0},
-                "completion_tokens_details": {"reasoning_tokens": 0},
-            },
-        }
-        return Wire(200, body)
-
-
-def _entered(inbound: Inbound, required: str) -> tuple[str, Mapping[str, Any]]:
+def entered(inbound: Inbound, required: str) -> tuple[str, Mapping[str, Any]]:
+    """The key and the body of a request. Raises ``Rejected`` where either lacks what it needs."""
     key, body = bearer(inbound.headers), inbound.body
     model = str(body.get("model", ""))
     if not key:
@@ -175,9 +134,10 @@ def _entered(inbound: Inbound, required: str) -> tuple[str, Mapping[str, Any]]:
     return key, body
 
 
-def _call(
+def call_of(
     inbound: Inbound, key: str, instructions: str, text: str, schema: Any, max_output_tokens: int | None
 ) -> Call:
+    """The call of this vendor with so much text."""
     attempt, retries = correlation(inbound.headers)
     model = str(inbound.body["model"])
     return Call("openai", key, model, instructions, text, schema, max_output_tokens, attempt, retries)
