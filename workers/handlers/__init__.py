@@ -1,0 +1,1 @@
+"""Handlers: each does one kind of operation for one attempt."""

@@ -1,0 +1,35 @@
+"""What a call costs, by the bundled snapshot of genai-prices; no price is ever looked up over the network."""
+
+from datetime import datetime
+from decimal import ROUND_HALF_UP
+from functools import cache
+from importlib.metadata import version
+
+import genai_prices
+
+from contracts.failures import Code, Failure, HandlerFailure
+from contracts.reports import NANO, Usage
+
+
+def cost(vendor: str, model: str, usage: Usage, at: datetime) -> tuple[int, str]:
+    """Nano-dollars for one live call begun `at`, and the version of the price list. Raises HandlerFailure
+    (unpriced) for a model that the list does not know: what cannot be priced is not run."""
+    tokens = genai_prices.Usage(
+        input_tokens=usage.input_tokens,
+        cache_read_tokens=usage.cached_input_tokens,
+        output_tokens=usage.output_tokens,
+    )
+    try:
+        price = genai_prices.calc_price(
+            tokens, model, provider_id=vendor, genai_request_timestamp=at
+        ).total_price
+    except LookupError as error:
+        raise HandlerFailure(
+            Failure(code=Code.UNPRICED, sentence=f"no price is known for {model} of {vendor}")
+        ) from error
+    return int((price * NANO).to_integral_value(ROUND_HALF_UP)), price_version()
+
+
+@cache
+def price_version() -> str:
+    return f"genai-prices {version('genai-prices')}"

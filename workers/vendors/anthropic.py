@@ -1,0 +1,133 @@
+"""Anthropic, by its Messages API."""
+
+from datetime import UTC, datetime
+
+import anthropic
+import httpx2
+from pydantic import BaseModel, ValidationError
+
+from contracts.failures import Code, Failure
+from contracts.reports import Usage
+from workers.vendors.port import ATTEMPT_HEADER, Billing, ModelAnswer, ModelRequest, Stop, VendorFailure
+from workers.vendors.refusals import Refusal, refused
+from workers.vendors.transport import broken, timeout
+
+NAME = "anthropic"
+ADDRESS = "https://api.anthropic.com"
+
+STOPS = {
+    "end_turn": Stop.COMPLETE,
+    "stop_sequence": Stop.COMPLETE,
+    "max_tokens": Stop.CUT,
+    "model_context_window_exceeded": Stop.CUT,
+    "refusal": Stop.REFUSED,
+}
+
+MEANINGS = {
+    "ramp_limit_exceeded": Code.OVERLOADED,
+    "enforced_spend_limit_reached": Code.SPEND_LIMIT,
+    "contract_spend_limit_reached": Code.SPEND_LIMIT,
+    "overloaded_error": Code.OVERLOADED,
+    "request_too_large": Code.TOO_LARGE,
+    "billing_error": Code.UNAUTHORISED,
+    "authentication_error": Code.UNAUTHORISED,
+    "permission_error": Code.UNAUTHORISED,
+}
+"""By ``error.details.error_code``, else by ``error.type``."""
+
+
+class Anthropic:
+    """One account of Anthropic; the base URL is without ``/v1``."""
+
+    def __init__(self, key: str, base_url: str | None, http: httpx2.Client) -> None:
+        self._client = anthropic.Anthropic(
+            api_key=key, base_url=base_url or ADDRESS, max_retries=0, http_client=http
+        )
+
+    def ask(self, request: ModelRequest) -> ModelAnswer:
+        try:
+            raw = self._client.messages.with_raw_response.create(
+                model=request.model,
+                max_tokens=request.max_output_tokens,
+                system=request.system,
+                messages=[{"role": "user", "content": request.prompt}],
+                output_config={"format": {"type": "json_schema", "schema": dict(request.schema)}},
+                extra_headers={ATTEMPT_HEADER: request.attempt},
+                timeout=timeout(request.timeout_seconds),
+            )
+        except anthropic.APIStatusError as error:
+            raise _refused(error.response, request) from error
+        except anthropic.APIConnectionError as error:
+            raise broken(NAME, error) from error
+        return _answer(raw.http_response.content, raw.http_response.headers.get("request-id"))
+
+
+class _Block(BaseModel):
+    type: str
+    text: str = ""
+
+
+class _Usage(BaseModel):
+    input_tokens: int
+    cache_creation_input_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    output_tokens: int
+
+    def counted(self) -> Usage:
+        cached = self.cache_read_input_tokens or 0
+        # The vendor's `input_tokens` are the uncached ones only.
+        total = self.input_tokens + (self.cache_creation_input_tokens or 0) + cached
+        return Usage(input_tokens=total, cached_input_tokens=cached, output_tokens=self.output_tokens)
+
+
+class _Message(BaseModel):
+    content: list[_Block]
+    stop_reason: str | None = None
+    usage: _Usage | None = None
+
+
+class _Details(BaseModel):
+    error_code: str | None = None
+
+
+class _Error(BaseModel):
+    type: str | None = None
+    details: _Details | None = None
+
+
+class _ErrorBody(BaseModel):
+    error: _Error = _Error()
+
+
+def _answer(body: bytes, request_id: str | None) -> ModelAnswer:
+    try:
+        message = _Message.model_validate_json(body)
+    except ValidationError as error:
+        failure = Failure(code=Code.VENDOR_ERROR, sentence=f"{NAME} answered 200 with no message in it")
+        raise VendorFailure(failure, Billing.AMBIGUOUS, vendor_request_id=request_id, body=body) from error
+    return ModelAnswer(
+        text="".join(block.text for block in message.content if block.type == "text"),
+        usage=message.usage.counted() if message.usage else None,
+        stop=STOPS.get(message.stop_reason or "", Stop.CUT),
+        vendor_request_id=request_id,
+        body=body,
+    )
+
+
+def _refused(response: httpx2.Response, request: ModelRequest) -> VendorFailure:
+    try:
+        error = _ErrorBody.model_validate_json(response.content).error
+    except ValidationError:
+        error = _Error()
+    code = error.details.error_code if error.details else None
+    refusal = Refusal(
+        vendor=NAME,
+        status=response.status_code,
+        headers=dict(response.headers),
+        body=response.content,
+        wanted_tokens=request.most_tokens,
+        meaning=MEANINGS.get(code or "") or MEANINGS.get(error.type or ""),
+        vendor_request_id=response.headers.get("request-id"),
+        evidence={key: word for key, word in (("type", error.type), ("code", code)) if word},
+    )
+    return refused(refusal, datetime.now(UTC))

@@ -1,0 +1,92 @@
+"""The port of a model vendor: one request in, one answer or one typed failure out."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from contracts.failures import Failure, HandlerFailure
+from contracts.reports import Usage
+
+ATTEMPT_HEADER = "x-fleet-attempt"
+"""Carries the attempt's id to the vendor, so that its ledger and ours can be compared."""
+
+
+class Stop(StrEnum):
+    """Why the model stopped; read before anything is validated."""
+
+    COMPLETE = "complete"
+    CUT = "cut"
+    """By a limit, or for a reason that is not known: what there is may be half an answer."""
+    REFUSED = "refused"
+    """By the model or the vendor's policy; the same request meets the same end."""
+
+
+class Billing(StrEnum):
+    """What a failed request may have cost."""
+
+    NOT_SENT = "not_sent"
+    """It never left; the reservation is refunded."""
+    NOT_BILLED = "not_billed"
+    """The vendor said no with an error status: no tokens."""
+    AMBIGUOUS = "ambiguous"
+    """It left and nobody knows what became of it; the reservation is charged."""
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    model: str
+    system: str
+    prompt: str
+    schema: Mapping[str, Any]
+    """JSON schema of the answer, as every vendor accepts it (see ``schemas.strict``)."""
+    schema_name: str
+    """Letters, digits, hyphens and underscores, at most 64."""
+    max_output_tokens: int
+    timeout_seconds: float
+    """Longest silence of the socket while it is written or read."""
+    attempt: str
+
+    @property
+    def most_tokens(self) -> int:
+        """What the request may be charged at most, input and output; three characters a token, on the safe
+        side."""
+        characters = len(self.system) + len(self.prompt) + len(json.dumps(dict(self.schema)))
+        return characters // 3 + self.max_output_tokens
+
+
+@dataclass(frozen=True)
+class ModelAnswer:
+    text: str
+    usage: Usage | None
+    """None where the vendor did not say; charged like an ambiguous end."""
+    stop: Stop
+    vendor_request_id: str | None
+    body: bytes
+    """The answer as it came over the wire."""
+
+
+class VendorFailure(HandlerFailure):
+    """No answer: the typed failure, what it may have cost, and the body that said so (empty without one)."""
+
+    def __init__(
+        self,
+        failure: Failure,
+        billing: Billing,
+        *,
+        vendor_request_id: str | None = None,
+        body: bytes = b"",
+    ) -> None:
+        super().__init__(failure)
+        self.billing = billing
+        self.vendor_request_id = vendor_request_id
+        self.body = body
+
+
+class Vendor(Protocol):
+    """A model vendor. Safe to use from several threads."""
+
+    def ask(self, request: ModelRequest) -> ModelAnswer:
+        """Sends exactly one HTTP request. Raises VendorFailure."""
+        ...
