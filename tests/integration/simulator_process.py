@@ -28,7 +28,8 @@ class SimulatorAddress:
         return rows
 
     def totals(self) -> dict[str, Any]:
-        return self.ask("GET", "totals")
+        totals: dict[str, Any] = self.ask("GET", "totals")
+        return totals
 
     def script(self, *faults: Mapping[str, Any]) -> None:
         """Faults for the next calls; see ``workers.simulator.faults.ScriptedFault``."""

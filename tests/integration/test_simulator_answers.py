@@ -57,7 +57,7 @@ def test_claims_have_the_asked_shape_and_quotes_that_stand(
         assert "lantern" in each.claim.lower()
         assert not set("*[`") & set(each.claim)
     assert len({each.quote for each in findings.claims}) == len(findings.claims)
-    assert findings.open_questions == ["How does lantern deal with rate limits?"]
+    assert findings.open_questions == ["How does Lantern deal with rate limits?"]
 
 
 def test_neither_code_nor_sponsors_are_quoted(careful: SimulatorAddress) -> None:
@@ -113,6 +113,20 @@ def test_a_reviewer_finds_unknown_ids_and_paragraphs_without_citation(careful: S
 
     assert [flaw.line for flaw in judgement.findings] == [3, 5]
     assert judgement.decision is Decision.OBJECT
+
+
+def test_a_reviewer_who_has_the_source_finds_a_quote_that_does_not_stand(careful: SimulatorAddress) -> None:
+    findings = ask_anthropic(careful, research_prompt(), Findings)
+    findings.claims[0].quote = "Lantern is a library that loses jobs."
+    text = "  1| title: Lantern\n  2| \n  3| It keeps jobs in a file [lantern-1] [lantern-2].\n"
+
+    judgement = ask_openai(
+        careful, reviewing_prompt(findings, text) + document("document: lantern", SOURCE), Judgement
+    )
+
+    [flaw] = judgement.findings
+    assert flaw.line == 3
+    assert "[lantern-1]" in flaw.problem
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Claims: statements with the passages that bear them."""
 
-import re
 from random import Random
 from typing import Any
 
@@ -8,7 +7,7 @@ from workers.simulator.answers.paragraphs import folded
 from workers.simulator.answers.prompt import Block, Reading
 from workers.simulator.answers.relevance import ranked
 from workers.simulator.answers.statement import attributed
-from workers.simulator.answers.words import EMPTY, listed, phrases, stem, stems, words
+from workers.simulator.answers.words import EMPTY, words
 
 STATEMENTS = ("claim", "statement", "fact", "assertion", "finding", "text")
 """Names under which the statement beside a quote goes."""
@@ -64,46 +63,3 @@ def altered(quote: str, document: str, chance: Random) -> str:
         if " ".join(changed) not in folded(document):
             return " ".join(changed)
     return f"{quote} in every case"
-
-
-def open_questions(reading: Reading, most: int) -> list[str]:
-    """Questions about what the question names and no document mentions."""
-    told = frozenset().union(*(stems(block.text) | stems(block.name) for block in reading.sources))
-    missing = [
-        phrase
-        for phrase in phrases(reading.question)
-        if not (stems(phrase) & told)
-        and not _is_name(phrase, reading.question)
-        and not _is_verb(phrase, reading.question)
-        and not (stems(phrase) & _peers(reading))
-    ]
-    subject = listed(block.name for block in reading.sources[:2]) or "the document"
-    return [_asked(subject, phrase) for phrase in dict.fromkeys(missing)][: min(most, 3)]
-
-
-def _asked(subject: str, phrase: str) -> str:
-    """A question that reads well for a plural; a singular would lack its article, so it is quoted."""
-    if phrase.endswith("s"):
-        return f"How does {subject} deal with {phrase}?"
-    return f"What does {subject} say about “{phrase}”?"
-
-
-def _is_name(phrase: str, question: str) -> bool:
-    """Whether a phrase names something else than a subject, such as another package."""
-    first_word = (words(question) or [""])[0]
-    return any(
-        part[0].isupper() and not part.isupper() and stem(part) != stem(first_word) for part in phrase.split()
-    )
-
-
-def _is_verb(phrase: str, question: str) -> bool:
-    """Whether a single word follows a word after which a verb is likely: "which does each *cover*"."""
-    before = r"(?:each|it|they|we|you|to|one|both|can|must|should|would|will|could)"
-    return " " not in phrase and re.search(rf"\b{before}\s+{re.escape(phrase)}\b", question) is not None
-
-
-def _peers(reading: Reading) -> frozenset[str]:
-    """What the question lists beside a document: in "redis, kombu and celery" each is the others' peer."""
-    own = frozenset().union(*(stems(block.name) for block in reading.sources))
-    lists = re.findall(r"[\w.-]+(?:, [\w.-]+)*,? (?:and|or|with|versus|vs\.?) [\w.-]+", reading.question)
-    return frozenset().union(*(stems(each) for each in lists if stems(each) & own))

@@ -4,9 +4,10 @@ import re
 from random import Random
 from typing import Any
 
-from workers.simulator.answers.claims import STATEMENTS, claims, open_questions
+from workers.simulator.answers.claims import STATEMENTS, claims
 from workers.simulator.answers.page import page, slug
 from workers.simulator.answers.prompt import Reading
+from workers.simulator.answers.questions import open_questions
 from workers.simulator.answers.relevance import ranked
 from workers.simulator.answers.schema import Schema, Shapes, type_of
 from workers.simulator.answers.verdict import is_verdict, verdict

@@ -1,14 +1,16 @@
 """A page: a short brief written out of claims that are already checked."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import cycle
 from random import Random
 from typing import Any
 
 from workers.simulator.answers.claims import claims as claims_of
 from workers.simulator.answers.lengths import Length, stated_lengths
 from workers.simulator.answers.prompt import Reading, RenderedClaim
+from workers.simulator.answers.questions import merged
 from workers.simulator.answers.statement import lowered, shown_name, unattributed
 from workers.simulator.answers.words import clipped, listed, stems
 
@@ -102,12 +104,13 @@ def _description(sources: list[_Source], title: str, length: Length) -> str:
 def _body(reading: Reading, sources: list[_Source], chance: Random) -> str:
     leads = [source.claims[0] for source in sources if len(source.claims) > 1][:_LEADS]
     parts = [_opening(sources, leads)]
+    joints = cycle(chance.sample(_SECOND, len(_SECOND)))
     for source in sources:
         rest = [claim for claim in source.claims if claim not in leads][:_PER_SECTION]
         if rest:
-            parts += [f"## {source.name}", _section(source.name, rest, reading, chance)]
+            parts += [f"## {source.name}", _section(source.name, rest, reading, joints)]
     if reading.open_questions:
-        parts += ["## Open questions", "\n".join(f"- {each}" for each in reading.open_questions[:5])]
+        parts += ["## Open questions", "\n".join(f"- {each}" for each in merged(reading.open_questions)[:5])]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -123,7 +126,7 @@ def _opening(sources: list[_Source], leads: list[RenderedClaim]) -> str:
     )
 
 
-def _section(name: str, claims: list[RenderedClaim], reading: Reading, chance: Random) -> str:
+def _section(name: str, claims: list[RenderedClaim], reading: Reading, joints: Iterator[str]) -> str:
     """One paragraph: the first statement as it is, the next joined to it."""
     document = "\n".join(block.text for block in reading.sources) or reading.everything
     sentences = [_cited(unattributed(claims[0].statement), claims[0])]
@@ -131,7 +134,7 @@ def _section(name: str, claims: list[RenderedClaim], reading: Reading, chance: R
         joined = unattributed(claim.statement)
         if not _is_own_subject(joined, claim):
             rest = lowered(joined, document)
-            joined = chance.choice(_SECOND).format(name=name, rest=rest)
+            joined = next(joints).format(name=name, rest=rest)
         sentences.append(_cited(joined, claim))
     return " ".join(sentences)
 

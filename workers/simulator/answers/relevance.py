@@ -81,5 +81,6 @@ def _score(passage: Passage, name: str, asked: frozenset[str], rarity: dict[str,
     score -= 3.5 if _DATED.search(statement) else 0.0
     score -= 6.0 if _SELLING.search(statement) else 0.0
     score -= 1.0 if "://" in passage.quote or "!" in statement else 0.0
+    score -= 2.0 if "etc." in statement else 0.0
     score -= 2.5 if ":" in statement else 0.0
     return score - (1.0 if len(statement) > 240 else 0.0)

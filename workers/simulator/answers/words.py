@@ -21,6 +21,7 @@ package packages library libraries tool tools thing things python part
 parts cover covers aspect aspects role fit fits keep keeps kept happen happens differ differs difference
 differences purpose serve serves find help helps
 small large big simple common different important real modern typical popular particular several
+said told given made stated known called divide share split talk mention mentions mentioned
 """
 EMPTY = frozenset(_WORD.findall(_EMPTY_WORDS))
 """Words that say nothing about a subject, also in a question."""
