@@ -113,8 +113,10 @@ class Lane(Contract):
             )
         if self.model:
             rules.append(
-                f"it calls {self.model.name} of {self.model.vendor} and nothing else, "
-                f"one request an attempt, at most {self.model.max_output_tokens} output tokens, paid from the budget of "
+                f"it calls {self.model.name} of {self.model.vendor} and nothing else, one request an attempt"
+            )
+            rules.append(
+                f"at most {self.model.max_output_tokens} output tokens an attempt, reserved from the budget "
                 f"{self.model.vendor}/{self.model.group} before the call"
             )
         else:

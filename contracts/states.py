@@ -91,6 +91,7 @@ SUBTASK_MOVES: dict[tuple[SubtaskState, SubtaskState], str] = {
     (_S.REPORTED, _S.READY): "m retried",
     (_S.REPORTED, _S.DEAD): "n cannot be repaired",
     (_S.REPORTED, _S.SKIPPED): "o failed, and its step says skip",
+    (_S.REPORTED, _S.PARKED): "t its handling raised",
     (_S.PARKED, _S.READY): "p released",
     (_S.PARKED, _S.DONE): "q approved",
     (_S.PARKED, _S.DEAD): "r rejected",

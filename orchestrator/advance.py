@@ -1,0 +1,200 @@
+"""Advance: reports become decisions. Budgets are settled, contracts and gates held, retries decided."""
+
+import logging
+import random
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from contracts.catalog import Catalog
+from contracts.failures import Code, Failure
+from contracts.handoffs import Handoff, Tried
+from contracts.reports import Completed, Failed, Report, Summary
+from contracts.states import AttemptState, SubtaskState
+from contracts.workflows import Ending
+from orchestrator.batch import Batch
+from orchestrator.deciders.nodes import Node
+from orchestrator.deciders.recovery import End, History, Retry, is_try, recover
+from orchestrator.ledger import events
+from orchestrator.ledger.events import Event, EventKind
+from orchestrator.ledger.leadership import Deposed, Leadership
+from orchestrator.ledger.moves import SubtaskMove, move_subtasks
+from orchestrator.ledger.snapshots import Snapshots
+from orchestrator.ledger.tables import attempt, subtask
+from orchestrator.progressing import JobView, advance_job, bury, delivered, load, move
+from orchestrator.settling import Books, settled, used_by
+
+log = logging.getLogger(__name__)
+
+ACTOR = "orchestrator.advance"
+BATCH = 200
+
+
+class Advancer:
+    """The third verb of the loop."""
+
+    def __init__(
+        self,
+        leadership: Leadership,
+        snapshots: Snapshots,
+        learn: Callable[[str, float], None],
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """`learn` is told the lane and the seconds of every attempt; `chance` spreads retries."""
+        self._leadership = leadership
+        self._snapshots = snapshots
+        self._learn = learn
+        self._chance = chance
+
+    def run(self) -> int:
+        """Applies a batch of reports and answers how many; where the batch raises, report by report."""
+        try:
+            return self._apply(None)
+        except Deposed:
+            raise
+        except Exception:
+            log.exception("a batch of reports could not be applied; trying one by one")
+            return self._one_by_one()
+
+    def _apply(self, only: str | None) -> int:
+        with self._leadership.decide() as (connection, at):
+            rows = _reported(connection, only)
+            if not rows:
+                return 0
+            views = load(connection, self._snapshots, {row.job_id for row in rows})
+            batch, books = Batch(at, ACTOR), Books()
+            for row in rows:
+                self._apply_report(row, views[row.job_id], batch, books)
+            for view in views.values():
+                advance_job(view, batch)
+            books.write(connection, at)
+            batch.write(connection)
+            return len(rows)
+
+    def _one_by_one(self) -> int:
+        with self._leadership.decide() as (connection, _):
+            ids = [row.id for row in _reported(connection, None)]
+        for attempt_id in ids:
+            try:
+                self._apply(attempt_id)
+            except Deposed:
+                raise
+            except Exception as error:
+                log.exception("the report of attempt %s raises; its subtask is parked", attempt_id)
+                self._park(attempt_id, f"its handling raised {type(error).__name__}: {error}")
+        return len(ids)
+
+    def _park(self, attempt_id: str, why: str) -> None:
+        with self._leadership.decide() as (connection, at):
+            for row in _reported(connection, attempt_id):
+                parked = SubtaskMove(
+                    row.subtask_id, row.job_id, SubtaskState.REPORTED, SubtaskState.PARKED, why[:2000]
+                )
+                move_subtasks(connection, [parked], ACTOR, at)
+                flawed = Event(at, EventKind.FLAWED, ACTOR, row.job_id, row.subtask_id, row.id, sentence=why)
+                events.record(connection, flawed)
+
+    def _apply_report(self, row: Any, view: JobView, batch: Batch, books: Books) -> None:
+        report = Report.model_validate(row.report)
+        books.correct(row, used_by(row, report.call))
+        batch.settled.append(settled(row, report, batch.at))
+        self._learn(row.lane, report.worker_seconds)
+        node = view.node(row.subtask_id)
+        if view.row.cancel_requested_by:
+            move(view, node, SubtaskState.CANCELLED, f"cancelled by {view.row.cancel_requested_by}", batch)
+            return
+        outcome = checked(report, view.catalog, view, node)
+        match outcome:
+            case Completed(summary=summary):
+                _accept(view, node, summary, row, batch)
+            case Failed(failure=failure):
+                books.hear(row, failure, batch.at)
+                self._recover(view, node, row, report, failure, batch)
+
+    def _recover(
+        self, view: JobView, node: Node, row: Any, report: Report, failure: Failure, batch: Batch
+    ) -> None:
+        step = view.workflow.steps[node.step]
+        assert step.on is not None and step.lane is not None
+        tries = row.tries + (1 if is_try(failure) else 0)
+        history = History(tries, row.repairs, row.crashes)
+        policy = view.catalog.lanes[step.lane].attempts
+        match recover(failure, policy, step.on, history, self._chance()):
+            case Retry() as retry:
+                sets = {
+                    "tries": tries,
+                    "repairs": row.repairs + (1 if retry.is_repair else 0),
+                    "not_before": batch.at + retry.delay_seconds,
+                    "ready_at": batch.at,
+                    "handoff": _told(row, report, failure),
+                }
+                move(view, node, SubtaskState.READY, retry.why, batch, **sets)
+            case End(ending=Ending.SKIP, why=why):
+                move(view, node, SubtaskState.SKIPPED, why, batch, tries=tries)
+            case End(why=why):
+                bury(view, node, failure.code, why, batch, tries=tries)
+
+
+def checked(report: Report, catalog: Catalog, view: JobView, node: Node) -> Completed | Failed:
+    """The outcome, once what it claims to be is what its step wants; nothing passes on its own word."""
+    if isinstance(report.outcome, Failed):
+        return report.outcome
+    wanted = catalog.operation(view.workflow.steps[node.step]).output
+    summary = report.outcome.summary
+    if summary.contract != wanted:
+        sentence = f"delivered {summary.contract} where {wanted} is wanted"
+        return Failed(failure=Failure(code=Code.BREAKS_CONTRACT, sentence=sentence))
+    return report.outcome
+
+
+def _accept(view: JobView, node: Node, summary: Summary, row: Any, batch: Batch) -> None:
+    """Takes the output over. A sealed verdict keeps its state until its siblings are in."""
+    kept = summary.model_dump(mode="json")
+    view.summaries[node.id] = kept
+    if view.workflow.steps[node.step].sealed_with:
+        batch.seals.append({"id": node.id, "summary": kept, "sealed_at": batch.at, "tries": row.tries + 1})
+        view.replace(node, delivered=delivered(summary), sealed_at=batch.at)
+        return
+    move(view, node, SubtaskState.DONE, summary.text, batch, summary=kept, tries=row.tries + 1)
+    view.replace(view.node(node.id), delivered=delivered(summary))
+
+
+def _told(row: Any, report: Report, failure: Failure) -> dict[str, Any]:
+    """The handoff of the next try: what was tried, and why it failed."""
+    handoff = Handoff.model_validate(row.handoff)
+    answer = report.call.answer if report.call else None
+    tried = Tried(attempt=row.id, code=failure.code, sentence=failure.sentence, artifact=answer)
+    return handoff.model_copy(update={"tried": (*handoff.tried, tried)}).model_dump(
+        mode="json", exclude_defaults=True
+    )
+
+
+def _reported(connection: Connection, only: str | None) -> list[Any]:
+    query = (
+        select(
+            attempt.c.id,
+            attempt.c.subtask_id,
+            attempt.c.job_id,
+            attempt.c.lane,
+            attempt.c.budget,
+            attempt.c.reserved_input_tokens,
+            attempt.c.reserved_output_tokens,
+            attempt.c.report,
+            subtask.c.tries,
+            subtask.c.repairs,
+            subtask.c.crashes,
+            subtask.c.handoff,
+        )
+        .join(subtask, subtask.c.id == attempt.c.subtask_id)
+        .where(
+            attempt.c.state == AttemptState.REPORTED,
+            attempt.c.ended_at.is_(None),
+            subtask.c.state == SubtaskState.REPORTED,
+        )
+        .order_by(attempt.c.reported_at)
+        .limit(BATCH)
+    )
+    if only is not None:
+        query = query.where(attempt.c.id == only)
+    return list(connection.execute(query))

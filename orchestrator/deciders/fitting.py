@@ -1,0 +1,56 @@
+"""Whether work fits its model. Nothing is ever cut to make it fit."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from contracts.catalog import Catalog
+from contracts.handoffs import Handoff
+from contracts.lanes import Lane
+from contracts.workflows import Workflow
+
+CHARACTERS_PER_TOKEN = 4
+"""The usual rule of thumb for English text; the vendors' own limiters estimate with it too."""
+FRAME_TOKENS = 400
+"""For the parts of a prompt that stand around the material."""
+
+
+def tokens_of(size_bytes: int) -> int:
+    """An estimate of the tokens in so many bytes of text."""
+    return math.ceil(size_bytes / CHARACTERS_PER_TOKEN)
+
+
+def room(lane: Lane, catalog: Catalog) -> int:
+    """How many input tokens a lane's model takes, beside the output it may produce."""
+    assert lane.model is not None
+    context = catalog.group(lane).models[lane.model.name].context_tokens
+    return context - lane.model.max_output_tokens
+
+
+def too_large(workflow: Workflow, catalog: Catalog, inputs: dict[str, Any]) -> tuple[str, ...]:
+    """A sentence for each document that no model of its lane can take, with the numbers."""
+    return tuple(_too_large(workflow, catalog, inputs))
+
+
+def _too_large(workflow: Workflow, catalog: Catalog, inputs: dict[str, Any]) -> Iterator[str]:
+    for name, step in workflow.steps.items():
+        lane = catalog.lanes.get(step.lane or "")
+        if not (lane and lane.model and step.for_each and step.for_each.startswith("inputs.")):
+            continue
+        fits = room(lane, catalog) - FRAME_TOKENS
+        for item in inputs[step.for_each.removeprefix("inputs.")]:
+            size = item["artifact"]["size_bytes"] if isinstance(item, dict) and item.get("artifact") else 0
+            if tokens_of(size) > fits:
+                yield (
+                    f"document “{item['name']}” is too large for step {name}: about {tokens_of(size)} tokens, "
+                    f"{tokens_of(size) - fits} more than the {fits} that {lane.model.name} takes; split it"
+                )
+
+
+def input_tokens(handoff: Handoff) -> int:
+    """An estimate of the input tokens of the request that this handoff becomes."""
+    artifacts = [item.artifact for item in handoff.context if item.artifact]
+    artifacts += [tried.artifact for tried in handoff.tried if tried.artifact]
+    words = len(handoff.subproblem) + len(handoff.role) + sum(len(line) for line in handoff.success)
+    values = sum(len(str(item.value)) for item in handoff.context if item.value is not None)
+    return FRAME_TOKENS + tokens_of(sum(ref.size_bytes for ref in artifacts) + words + values)

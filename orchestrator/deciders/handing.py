@@ -1,0 +1,208 @@
+"""Handing: what a worker gets. The handoff is composed when a subtask starts, out of summaries and references."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from contracts.artifacts import ArtifactRef, digest_of
+from contracts.base import Contract
+from contracts.catalog import Catalog
+from contracts.handoffs import Assignment, ContextItem, EffectGrant, Handoff, ModelRoute, Tried
+from contracts.purposes import Purpose
+from contracts.verdicts import Decision
+from contracts.workflows import Step, Workflow
+from orchestrator.deciders.joining import needed
+from orchestrator.deciders.nodes import Node, current, name_of
+from orchestrator.deciders.planning import source_of
+
+
+class JobFacts(Contract):
+    """What handoffs need to know of their job."""
+
+    id: str
+    tenant: str
+    portfolio: str
+    purpose: Purpose
+    inputs: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A gate does not let this subtask start."""
+
+    gate: str
+    why: str
+
+
+def compose(
+    job: JobFacts,
+    catalog: Catalog,
+    workflow: Workflow,
+    node: Node,
+    nodes: list[Node],
+    origin: list[Node],
+    missing: tuple[Node, ...] = (),
+) -> Handoff | Refused:
+    """The handoff of a node that may start, or the gate that refuses it. `origin` are the linked job's nodes."""
+    step = workflow.steps[node.step]
+    lane = catalog.lanes[step.lane or ""]
+    refusal = _dependent_vendor(step, lane.model.vendor if lane.model else None, nodes, origin)
+    if refusal:
+        return refusal
+    context = tuple(_context(job, workflow, node, nodes, origin))
+    grant = _grant(job, workflow, node, nodes)
+    if isinstance(grant, Refused):
+        return grant
+    return Handoff(
+        assignment=_assignment(job, catalog, workflow, node),
+        subproblem=_filled(step.ask, job.inputs) + _missing(missing, workflow),
+        context=context,
+        tried=tuple(_settled(workflow, node, nodes)),
+        desired_output=catalog.operation(step).output,
+        success=step.success,
+        role=lane.instructions,
+        route=_route(catalog, step),
+        effect=grant,
+    )
+
+
+def purpose_of(job_purpose: Purpose, step: Step, round_: int) -> Purpose:
+    """Why a subtask exists: the step's own purpose, else rework from the second round on, else the job's."""
+    if round_ > 1 and job_purpose is Purpose.FEATURE:
+        return Purpose.REWORK
+    if step.purpose and job_purpose is Purpose.FEATURE:
+        return step.purpose
+    return job_purpose
+
+
+def _assignment(job: JobFacts, catalog: Catalog, workflow: Workflow, node: Node) -> Assignment:
+    step = workflow.steps[node.step]
+    mapped = source_of(workflow, node.step) is not None
+    return Assignment(
+        job=job.id,
+        subtask=node.id,
+        name=name_of(node.step, node.item, node.round, mapped),
+        step=node.step,
+        lane=step.lane or "",
+        operation=catalog.operation_name(step),
+        handler=catalog.operation(step).handler,
+        purpose=purpose_of(job.purpose, step, node.round),
+        tenant=job.tenant,
+        portfolio=job.portfolio,
+    )
+
+
+def _route(catalog: Catalog, step: Step) -> ModelRoute | None:
+    model = catalog.lanes[step.lane or ""].model
+    if model is None:
+        return None
+    return ModelRoute(
+        vendor=model.vendor,
+        account=catalog.vendors[model.vendor].account,
+        group=model.group,
+        model=model.name,
+        max_output_tokens=model.max_output_tokens,
+        timeout_seconds=model.timeout_seconds,
+    )
+
+
+def _filled(ask: str, inputs: dict[str, Any]) -> str:
+    return re.sub(r"\{inputs\.(\w+)\}", lambda found: str(inputs.get(found[1], "")), ask)
+
+
+def _missing(missing: tuple[Node, ...], workflow: Workflow) -> str:
+    if not missing:
+        return ""
+    names = [name_of(n.step, n.item, n.round, source_of(workflow, n.step) is not None) for n in missing]
+    return f" Missing, and to be named as such: {', '.join(names)}."
+
+
+def _context(
+    job: JobFacts, workflow: Workflow, node: Node, nodes: list[Node], origin: list[Node]
+) -> Iterator[ContextItem]:
+    for name, source in workflow.steps[node.step].give.items():
+        if source == "item":
+            field = source_of(workflow, node.step)
+            yield _input_item(name, job.inputs[field or ""][node.item])
+        elif source.startswith("inputs."):
+            yield _input_item(name, job.inputs.get(source.removeprefix("inputs.")))
+        elif source.startswith("origin."):
+            for other in current(origin, source.removeprefix("origin.")):
+                yield from _output_item(name, other)
+        else:
+            for other in needed(workflow, node.step, node.item, source, nodes):
+                yield from _output_item(name, other)
+
+
+def _input_item(name: str, value: Any) -> ContextItem:
+    if isinstance(value, dict) and value.get("artifact"):
+        ref = ArtifactRef.model_validate(value["artifact"])
+        return ContextItem(name=name, source=value.get("name") or ref.name, artifact=ref)
+    return ContextItem(name=name, source="the job", value=value)
+
+
+def _output_item(name: str, node: Node) -> Iterator[ContextItem]:
+    if node.delivered:
+        yield ContextItem(
+            name=name,
+            source=name_of(node.step, node.item, node.round, mapped=False),
+            contract=node.delivered.contract,
+            summary=node.delivered.text,
+            artifact=node.delivered.output,
+        )
+
+
+def _settled(workflow: Workflow, node: Node, nodes: list[Node]) -> Iterator[Tried]:
+    """For a revision: the round before, and the objections to it."""
+    revise = workflow.steps[node.step].revise
+    if revise is None or node.round == 1:
+        return
+    before = [n for n in nodes if n.round == node.round - 1 and n.delivered]
+    for other in before:
+        if other.step == node.step and other.item == node.item and other.delivered:
+            yield _as_tried(other, f"round {other.round}: {other.delivered.text}")
+    for other in before:
+        objected = other.delivered and other.delivered.decision is Decision.OBJECT
+        if other.step in revise.objections_of and other.delivered and objected:
+            yield _as_tried(other, f"{other.step} of round {other.round} {other.delivered.text}")
+
+
+def _as_tried(node: Node, sentence: str) -> Tried:
+    assert node.delivered is not None
+    return Tried(
+        attempt=node.id, sentence=sentence, artifact=node.delivered.output, contract=node.delivered.contract
+    )
+
+
+def _dependent_vendor(
+    step: Step, vendor: str | None, nodes: list[Node], origin: list[Node]
+) -> Refused | None:
+    """The gate of independence, held against the vendors that were really used."""
+    for name in step.independent_of:
+        pool = origin if name.startswith("origin.") else nodes
+        for other in current(pool, name.removeprefix("origin.")):
+            if vendor is None or other.vendor == vendor:
+                return Refused(
+                    "independence", f"must be of another vendor than {name}, and both are of {vendor}"
+                )
+    return None
+
+
+def _grant(job: JobFacts, workflow: Workflow, node: Node, nodes: list[Node]) -> EffectGrant | Refused | None:
+    """The grant of an effect, held against the digest that was approved."""
+    effect = workflow.steps[node.step].effect
+    if effect is None:
+        return None
+    target = effect.target.format(portfolio=job.portfolio, job=job.id)
+    key = digest_of(f"{job.id}\n{node.step}\n{target}".encode())
+    if effect.approved_by is None:
+        return EffectGrant(key=key, target=target, approved_digest=None)
+    approval = current(nodes, effect.approved_by)[0]
+    approved = approval.delivered.output.digest if approval.delivered else None
+    of = workflow.steps[effect.approved_by].approval
+    assert of is not None
+    handed = [n.delivered.output.digest for n in current(nodes, of.of) if n.delivered]
+    if approved is None or handed != [approved]:
+        return Refused("approval", f"approved was {approved}, and what would be applied is {handed}")
+    return EffectGrant(key=key, target=target, approved_digest=approved)

@@ -1,0 +1,56 @@
+"""Joining: whether what a subtask needs has really delivered."""
+
+from dataclasses import dataclass
+
+from contracts.states import SubtaskState
+from contracts.workflows import Join, Workflow
+from orchestrator.deciders.nodes import Node, current
+from orchestrator.deciders.planning import source_of
+
+
+@dataclass(frozen=True)
+class Met:
+    """It may start."""
+
+    missing: tuple[Node, ...] = ()
+    """Instances that a best-effort join goes on without."""
+
+
+@dataclass(frozen=True)
+class Never:
+    """It can never start."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class NotYet:
+    """Something it needs is still under way."""
+
+
+Joined = Met | Never | NotYet
+
+
+def needed(workflow: Workflow, step: str, item: int, other: str, nodes: list[Node]) -> list[Node]:
+    """The instances of `other` that this instance of `step` needs: its own where both map over the same."""
+    instances = current(nodes, other)
+    source = source_of(workflow, step)
+    if source is not None and source_of(workflow, other) == source:
+        return [node for node in instances if node.item == item]
+    return instances
+
+
+def join(workflow: Workflow, step: str, item: int, nodes: list[Node]) -> Joined:
+    """Decides over all the steps that this one needs."""
+    missing: list[Node] = []
+    for other, policy in workflow.steps[step].needs.items():
+        instances = needed(workflow, step, item, other, nodes)
+        lost = [node for node in instances if node.ended and node.state is not SubtaskState.DONE]
+        if policy is Join.ALL and lost:
+            return Never(f"needs {other}, which is {lost[0].state}: {lost[0].why}".rstrip(": "))
+        if not all(node.ended for node in instances):
+            return NotYet()
+        if len(lost) == len(instances):
+            return Never(f"needs at least one {other}, and none of {len(instances)} delivered")
+        missing += lost
+    return Met(tuple(missing))

@@ -1,0 +1,65 @@
+"""Nodes: the subtasks of one job, as the deciders see them."""
+
+from dataclasses import dataclass
+
+from contracts.artifacts import ArtifactRef
+from contracts.states import SUBTASK_ENDS, SubtaskState
+from contracts.verdicts import Decision
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """What deciders know of an accepted output: never its bytes."""
+
+    contract: str
+    text: str
+    output: ArtifactRef
+    decision: Decision | None = None
+
+
+@dataclass(frozen=True)
+class Node:
+    """One subtask."""
+
+    id: str
+    step: str
+    item: int
+    round: int
+    state: SubtaskState
+    vendor: str | None = None
+    delivered: Delivered | None = None
+    """Set once its report was accepted; while its state is still `reported`, it is sealed."""
+    why: str = ""
+    created_at: float = 0.0
+    sealed_at: float | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.state in SUBTASK_ENDS
+
+    @property
+    def sealed(self) -> bool:
+        return self.state is SubtaskState.REPORTED and self.delivered is not None
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A subtask that does not exist yet."""
+
+    step: str
+    item: int
+    round: int
+
+
+def name_of(step: str, item: int, round_: int, mapped: bool) -> str:
+    """What people call it: ``draft``, ``draft#2``, ``research[3]``."""
+    return f"{step}{f'[{item + 1}]' if mapped else ''}{f'#{round_}' if round_ > 1 else ''}"
+
+
+def current(nodes: list[Node], step: str) -> list[Node]:
+    """The nodes of a step that count: for every item the one of the latest round."""
+    latest: dict[int, Node] = {}
+    for node in nodes:
+        if node.step == step and (node.item not in latest or node.round > latest[node.item].round):
+            latest[node.item] = node
+    return [latest[item] for item in sorted(latest)]

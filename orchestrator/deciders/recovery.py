@@ -1,0 +1,91 @@
+"""Recovery: what follows a failed attempt. A pure function of the failure, the policy and the history."""
+
+from dataclasses import dataclass
+
+from contracts.failures import Category, Code, Failure
+from contracts.lanes import Attempts
+from contracts.workflows import Ending, OnTrouble
+
+
+@dataclass(frozen=True)
+class History:
+    """What this subtask has behind it, the failed attempt included."""
+
+    tries: int
+    """Attempts that ran and were not refused by a limit."""
+    repairs: int
+    crashes: int
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Try again, not before so many seconds from now."""
+
+    delay_seconds: float
+    why: str
+    is_repair: bool = False
+
+
+@dataclass(frozen=True)
+class End:
+    """It ends, as its step declares."""
+
+    ending: Ending
+    why: str
+
+
+Recovery = Retry | End
+
+
+def recover(failure: Failure, policy: Attempts, on: OnTrouble, history: History, chance: float) -> Recovery:
+    """Decides with `chance`, a number from 0 to 1 that spreads the retries of many."""
+    told = f"{failure.code}: {failure.sentence}"
+    match failure.category:
+        case Category.TRANSIENT:
+            return _transient(failure, policy, on, history, chance, told)
+        case Category.OUTPUT:
+            return _output(policy, on, history, told)
+        case Category.CRASH:
+            return _crash(policy, history, told)
+        case Category.GOVERNANCE:
+            return End(Ending.DEAD, f"{told} (needs a person; never retried)")
+        case Category.JUDGEMENT:
+            return End(on.fail, f"{told} (more of the same would not help)")
+        case Category.DETERMINISTIC:
+            return End(on.fail, f"{told} (would fail the same way again)")
+
+
+def is_try(failure: Failure) -> bool:
+    """Whether a failed attempt counts as a try; waiting on a limit never eats one."""
+    return failure.code not in (Code.RATE_LIMITED, Code.CRASHED)
+
+
+def _transient(
+    failure: Failure, policy: Attempts, on: OnTrouble, history: History, chance: float, told: str
+) -> Recovery:
+    if history.tries >= policy.most:
+        return End(on.loop, f"{told} (the last of {policy.most} tries)")
+    delay = backoff_seconds(policy, max(history.tries, 1), chance)
+    if failure.retry_after_seconds is not None:
+        delay = failure.retry_after_seconds * (1 + 0.1 * chance)  # later than asked, never sooner
+    return Retry(delay, f"{told} (try {history.tries + 1} of {policy.most} in {delay:.1f} s)")
+
+
+def backoff_seconds(policy: Attempts, tries: int, chance: float) -> float:
+    """Exponential backoff with full jitter above its half: half fixed, half by chance."""
+    ceiling = min(policy.backoff_seconds * 2.0 ** (tries - 1), policy.backoff_cap_seconds)
+    return ceiling * (0.5 + 0.5 * chance)
+
+
+def _output(policy: Attempts, on: OnTrouble, history: History, told: str) -> Recovery:
+    if on.cut != "repair":
+        return End(Ending(on.cut), f"{told} (its step allows no repair)")
+    if history.repairs >= policy.repairs or history.tries >= policy.most:
+        return End(on.loop, f"{told} (after {history.repairs} repair(s))")
+    return Retry(0.0, f"{told} (one repair, shown the fault)", is_repair=True)
+
+
+def _crash(policy: Attempts, history: History, told: str) -> Recovery:
+    if history.crashes >= policy.crashes:
+        return End(Ending.DEAD, f"{told} (crash {history.crashes} of {policy.crashes}; it may be the killer)")
+    return Retry(0.0, f"{told} (crash {history.crashes} of {policy.crashes})")

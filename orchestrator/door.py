@@ -1,0 +1,315 @@
+"""The door: all that a worker may do to the ledger. Claim, beat, report, artifacts, effects; nothing decides here.
+
+Each call is one short transaction. A claim raises the fence, and a report counts only at the fence it was
+claimed at; what comes later is written down and dropped.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, tuple_, update
+
+from contracts.artifacts import ArtifactRef
+from contracts.handoffs import EffectGrant, Handoff
+from contracts.reports import Report
+from contracts.states import AttemptState, SubtaskState
+from orchestrator.artifacts import ArtifactMissing, ArtifactStore
+from orchestrator.ledger import artifacts, events
+from orchestrator.ledger.clock import now, wall_clock
+from orchestrator.ledger.engine import Ledger, LedgerUnreachable
+from orchestrator.ledger.events import Event, EventKind
+from orchestrator.ledger.moves import SubtaskMove, move_subtasks
+from orchestrator.ledger.tables import attempt, effect, job, subtask, worker
+from orchestrator.settings import Settings
+from orchestrator.wake import ring
+
+__all__ = ["ArtifactMissing", "Claim", "Door", "LedgerUnreachable", "Refusal", "open_door"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to work on one attempt and to report on it, for as long as its fence stands."""
+
+    attempt: str
+    subtask: str
+    job: str
+    fence: int
+    token: str
+    handoff: Handoff
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Nothing to do for this doorbell, and why."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class WorkerCard:
+    """What a worker says about itself at its start."""
+
+    id: str
+    lanes: tuple[str, ...]
+    handlers: tuple[str, ...]
+    slots: int
+    version: str
+
+
+class Door:
+    """A worker process's way to the ledger and the artifact store."""
+
+    def __init__(self, ledger: Ledger, store: ArtifactStore, lease_seconds: float) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._lease_seconds = lease_seconds
+
+    def announce(self, card: WorkerCard) -> None:
+        """Writes the worker's row, or refreshes it after a restart."""
+        values = {
+            "lanes": list(card.lanes),
+            "handlers": list(card.handlers),
+            "slots": card.slots,
+            "version": card.version,
+            "stopped_at": None,
+        }
+        with self._ledger.write() as connection:
+            at = now(connection)
+            times = {"started_at": at, "beat_at": at}
+            known = update(worker).where(worker.c.id == card.id).values(**values, **times)
+            if connection.execute(known).rowcount == 0:
+                connection.execute(insert(worker).values(id=card.id, **values, **times))
+            ring(connection)
+
+    def beat(self, worker_id: str) -> None:
+        """Says that the worker lives."""
+        with self._ledger.write() as connection:
+            connection.execute(update(worker).where(worker.c.id == worker_id).values(beat_at=wall_clock()))
+
+    def leave(self, worker_id: str) -> None:
+        """Says that the worker takes no more."""
+        with self._ledger.write() as connection:
+            connection.execute(update(worker).where(worker.c.id == worker_id).values(stopped_at=wall_clock()))
+
+    def claim(self, attempt_id: str, worker_id: str, token: str) -> Claim | Refusal:
+        """Takes an attempt that is still to be started. `token` names this delivery of the doorbell: claiming
+        again with it after a lost answer succeeds, and a second delivery does not."""
+        with self._ledger.write() as connection:
+            row = connection.execute(
+                select(
+                    attempt.c.state,
+                    attempt.c.claim_token,
+                    attempt.c.fence,
+                    attempt.c.start_by,
+                    attempt.c.allowed_seconds,
+                    attempt.c.granted_at,
+                    attempt.c.subtask_id,
+                    attempt.c.job_id,
+                    attempt.c.queue_seconds,
+                    subtask.c.handoff,
+                    subtask.c.state.label("subtask_state"),
+                    wall_clock().label("at"),
+                )
+                .join(subtask, subtask.c.id == attempt.c.subtask_id)
+                .where(attempt.c.id == attempt_id)
+                .with_for_update(of=attempt)
+            ).one_or_none()
+            if row is None:
+                return Refusal("no such attempt")
+            if row.state == AttemptState.RUNNING and row.claim_token == token:
+                return _claimed(attempt_id, row, row.fence, token)
+            if row.state != AttemptState.DISPATCHED:
+                return Refusal(f"the attempt is {row.state}")
+            if row.subtask_state != SubtaskState.DISPATCHED:
+                return Refusal(f"the subtask is {row.subtask_state}")
+            if row.start_by < row.at:
+                return Refusal("its start-by has passed; it will be granted anew")
+            self._take(connection, attempt_id, row, worker_id, token)
+            return _claimed(attempt_id, row, row.fence + 1, token)
+
+    def _take(self, connection: Connection, attempt_id: str, row: Any, worker_id: str, token: str) -> None:
+        connection.execute(
+            update(attempt)
+            .where(attempt.c.id == attempt_id)
+            .values(
+                state=AttemptState.RUNNING,
+                fence=row.fence + 1,
+                worker=worker_id,
+                claim_token=token,
+                claimed_at=row.at,
+                lease_until=row.at + self._lease_seconds,
+                deadline_at=row.at + row.allowed_seconds,
+                queue_seconds=row.queue_seconds + row.at - row.granted_at,
+            )
+        )
+        move = SubtaskMove(
+            row.subtask_id,
+            row.job_id,
+            SubtaskState.DISPATCHED,
+            SubtaskState.RUNNING,
+            "claimed",
+            attempt_id=attempt_id,
+        )
+        move_subtasks(connection, [move], worker_id, row.at)
+
+    def heartbeat(self, held: Iterable[Claim]) -> frozenset[str]:
+        """Extends the leases of all held attempts with one statement. Answers the attempts to stop: those
+        fenced out, past their own deadline, or of a job that is being cancelled."""
+        fences = {claim.attempt: claim.fence for claim in held}
+        if not fences:
+            return frozenset()
+        with self._ledger.write() as connection:
+            connection.execute(
+                update(attempt)
+                .where(
+                    tuple_(attempt.c.id, attempt.c.fence).in_(list(fences.items())),
+                    attempt.c.state == AttemptState.RUNNING,
+                    attempt.c.deadline_at > wall_clock(),
+                )
+                .values(lease_until=wall_clock() + self._lease_seconds)
+            )
+            alive = connection.execute(
+                select(attempt.c.id, attempt.c.fence)
+                .join(job, job.c.id == attempt.c.job_id)
+                .where(
+                    attempt.c.id.in_(fences),
+                    attempt.c.state == AttemptState.RUNNING,
+                    attempt.c.deadline_at > wall_clock(),
+                    job.c.cancel_requested_by.is_(None),
+                )
+            ).all()
+        going = {row.id for row in alive if fences[row.id] == row.fence}
+        return frozenset(fences) - going
+
+    def report(self, claim: Claim, report: Report, worker_id: str) -> bool:
+        """Hands in the report. False where the fence has moved on: it is written down and dropped."""
+        with self._ledger.write() as connection:
+            at = now(connection)
+            accepted = connection.execute(
+                update(attempt)
+                .where(
+                    attempt.c.id == claim.attempt,
+                    attempt.c.fence == claim.fence,
+                    attempt.c.state == AttemptState.RUNNING,
+                )
+                .values(
+                    state=AttemptState.REPORTED,
+                    reported_at=at,
+                    report=report.model_dump(mode="json"),
+                    worker_seconds=report.worker_seconds,
+                )
+            ).rowcount
+            if not accepted:
+                return _stale(connection, claim, worker_id, at)
+            move = SubtaskMove(
+                claim.subtask,
+                claim.job,
+                SubtaskState.RUNNING,
+                SubtaskState.REPORTED,
+                report.outcome.kind,
+                attempt_id=claim.attempt,
+            )
+            move_subtasks(connection, [move], worker_id, at)
+            artifacts.note(connection, _references(report), at)
+            ring(connection)
+        return True
+
+    def get(self, ref: ArtifactRef) -> bytes:
+        """The artifact's bytes, checked against their digest; raises ArtifactMissing."""
+        return self._store.get(ref.digest)
+
+    def put(self, content: bytes, media_type: str, name: str) -> ArtifactRef:
+        """Keeps bytes. The ledger learns of them with the report that names them."""
+        return self._store.put(content, media_type, name)
+
+    def begin_effect(self, claim: Claim, grant: EffectGrant, intent: dict[str, Any]) -> dict[str, Any] | None:
+        """Writes the intent down before anything is applied. Answers the earlier result of this key, if any."""
+        with self._ledger.write() as connection:
+            at = now(connection)
+            row = connection.execute(
+                select(effect.c.result).where(effect.c.key == grant.key).with_for_update()
+            ).one_or_none()
+            if row is None:
+                connection.execute(
+                    insert(effect).values(
+                        key=grant.key,
+                        subtask_id=claim.subtask,
+                        attempt_id=claim.attempt,
+                        target=grant.target,
+                        intent=intent,
+                        intended_at=at,
+                    )
+                )
+            events.record(connection, _effect_event(claim, grant, EventKind.EFFECT_INTENDED, at))
+            return row.result if row else None
+
+    def finish_effect(self, claim: Claim, grant: EffectGrant, result: dict[str, Any]) -> None:
+        """Writes the result down, once, and only at the claim's own fence."""
+        with self._ledger.write() as connection:
+            at = now(connection)
+            standing = select(attempt.c.id).where(
+                attempt.c.id == claim.attempt,
+                attempt.c.fence == claim.fence,
+                attempt.c.state == AttemptState.RUNNING,
+            )
+            connection.execute(
+                update(effect)
+                .where(effect.c.key == grant.key, effect.c.result.is_(None), standing.exists())
+                .values(result=result, applied_at=at, attempt_id=claim.attempt)
+            )
+            events.record(connection, _effect_event(claim, grant, EventKind.EFFECT_APPLIED, at))
+
+
+def _claimed(attempt_id: str, row: Any, fence: int, token: str) -> Claim:
+    handoff = Handoff.model_validate(row.handoff)
+    return Claim(attempt_id, row.subtask_id, row.job_id, fence, token, handoff)
+
+
+def _stale(connection: Connection, claim: Claim, worker_id: str, at: float) -> bool:
+    """Whether this very report had been accepted before and only its answer was lost."""
+    row = connection.execute(
+        select(attempt.c.state, attempt.c.fence, attempt.c.claim_token, attempt.c.report).where(
+            attempt.c.id == claim.attempt
+        )
+    ).one()
+    if row.report is not None and row.fence == claim.fence and row.claim_token == claim.token:
+        return True
+    stale = Event(
+        at=at,
+        kind=EventKind.ATTEMPT_STALE,
+        actor=worker_id,
+        job_id=claim.job,
+        subtask_id=claim.subtask,
+        attempt_id=claim.attempt,
+        sentence=f"a report at fence {claim.fence} came late: the attempt is {row.state}",
+    )
+    events.record(connection, stale)
+    return False
+
+
+def open_door(settings: Settings | None = None) -> Door:
+    """A door by the environment's settings, connected at first use."""
+    settings = settings or Settings()
+    return Door(Ledger(settings.ledger_url), ArtifactStore(settings.store_url), settings.lease_seconds)
+
+
+def _effect_event(claim: Claim, grant: EffectGrant, kind: EventKind, at: float) -> Event:
+    return Event(
+        at=at,
+        kind=kind,
+        actor=claim.handoff.assignment.lane,
+        job_id=claim.job,
+        subtask_id=claim.subtask,
+        attempt_id=claim.attempt,
+        sentence=f"{grant.target} by key {grant.key[:19]}…",
+    )
+
+
+def _references(report: Report) -> list[dict[str, Any]]:
+    refs = []
+    if report.outcome.kind == "completed":
+        refs.append(report.outcome.summary.output)
+    if report.call:
+        refs += [ref for ref in (report.call.request, report.call.answer) if ref]
+    return [ref.model_dump(mode="json") for ref in refs]

@@ -1,0 +1,195 @@
+"""Intake: a job is checked, kept and answered for in one transaction, or refused with a sentence."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from sqlalchemy import Connection, insert, select
+
+from contracts.artifacts import Document, digest_of
+from contracts.base import Contract
+from contracts.catalog import Catalog
+from contracts.jobs import NOT_HONOURED_YET, JobRequest
+from contracts.registry import contract
+from contracts.states import JobState
+from contracts.workflows import Workflow
+from orchestrator.artifacts import ArtifactStore
+from orchestrator.deciders.fitting import too_large
+from orchestrator.ledger import artifacts, events, snapshots
+from orchestrator.ledger.clock import now
+from orchestrator.ledger.engine import Ledger
+from orchestrator.ledger.events import Event, EventKind
+from orchestrator.ledger.ids import new_id
+from orchestrator.ledger.tables import job
+from orchestrator.problems import Conflict, Malformed
+from orchestrator.wake import ring
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The answer to a submission."""
+
+    job_id: str
+    created: bool
+    """False where the same key and body had made the job before."""
+
+
+class Intake:
+    """The door for work: upstream's through the API, the clock's through upkeep."""
+
+    def __init__(
+        self, ledger: Ledger, catalog: Catalog, store: ArtifactStore, webhook_allow: tuple[str, ...] = ()
+    ) -> None:
+        self._ledger = ledger
+        self._catalog = catalog
+        self._store = store
+        self._webhook_allow = webhook_allow
+
+    def submit(self, request: JobRequest, key: str | None = None) -> Accepted:
+        """Accepts a job from upstream; raises a Problem that says what is wrong. Idempotent by `key`."""
+        workflow = self._workflow(request.workflow)
+        if workflow.internal:
+            raise Malformed(f"workflow {workflow.workflow} is made by the clock only")
+        return self.accept(request, key, origin=None, actor=request.requested_by)
+
+    def accept(self, request: JobRequest, key: str | None, origin: str | None, actor: str) -> Accepted:
+        """Accepts a job of any workflow, linked to `origin` where it reviews, reopens or repeats one."""
+        workflow = self._workflow(request.workflow)
+        self._check(request)
+        inputs = self._stored(self._inputs(workflow, request))
+        self._check_sizes(workflow, inputs)
+        body_digest = digest_of(request.model_dump_json().encode())
+        with self._ledger.write() as connection:
+            earlier = _earlier(connection, request.tenant, key)
+            if earlier is not None:
+                return _same_or_conflict(earlier, body_digest, key)
+            job_id = self._insert(connection, request, workflow, inputs, key, body_digest, origin, actor)
+            ring(connection)
+        return Accepted(job_id, created=True)
+
+    def _workflow(self, name: str) -> Workflow:
+        known = self._catalog.workflows
+        if name not in known:
+            offered = ", ".join(sorted(n for n, w in known.items() if not w.internal))
+            raise Malformed(f"unknown workflow “{name}”; known are: {offered}")
+        return known[name]
+
+    def _check(self, request: JobRequest) -> None:
+        for field, sentence in NOT_HONOURED_YET.items():
+            if getattr(request, field) is not None:
+                raise Malformed(f"{field}: {sentence}")
+        url = request.callback_url
+        if url is not None and not {url.host, f"{url.host}:{url.port}"} & set(self._webhook_allow):
+            raise Malformed(
+                f"callback_url: {url.host}:{url.port} is not on the allow-list of webhook hosts "
+                f"(FLEET_WEBHOOK_ALLOW: {', '.join(self._webhook_allow) or 'empty'})"
+            )
+
+    def _inputs(self, workflow: Workflow, request: JobRequest) -> Contract:
+        try:
+            return contract(workflow.inputs).model_validate(request.inputs)
+        except ValidationError as error:
+            raise Malformed("; ".join(_faults(error))) from None
+
+    def _stored(self, inputs: Contract) -> dict[str, Any]:
+        """The inputs as kept: every inline document has become an artifact."""
+        kept = self._keep_documents(inputs.model_dump(mode="json"), inputs)
+        assert isinstance(kept, dict)
+        return kept
+
+    def _keep_documents(self, dumped: Any, value: Any) -> Any:
+        match value:
+            case Document(text=str(text)):
+                ref = self._store.put(text.encode(), "text/plain; charset=utf-8", value.name)
+                return {"name": value.name, "text": None, "artifact": ref.model_dump(mode="json")}
+            case Document():
+                return dumped
+            case BaseModel():
+                return {k: self._keep_documents(v, getattr(value, k)) for k, v in dumped.items()}
+            case tuple() | list():
+                return [self._keep_documents(d, v) for d, v in zip(dumped, value, strict=True)]
+            case _:
+                return dumped
+
+    def _check_sizes(self, workflow: Workflow, inputs: dict[str, Any]) -> None:
+        sentences = too_large(workflow, self._catalog, inputs)
+        if sentences:
+            raise Malformed("; ".join(sentences))
+
+    def _insert(
+        self,
+        connection: Connection,
+        request: JobRequest,
+        workflow: Workflow,
+        inputs: dict[str, Any],
+        key: str | None,
+        body_digest: str,
+        origin: str | None,
+        actor: str,
+    ) -> str:
+        at, job_id = now(connection), new_id()
+        artifacts.note(connection, _documents(inputs), at)
+        connection.execute(
+            insert(job).values(
+                id=job_id,
+                tenant=request.tenant,
+                portfolio=request.portfolio,
+                workflow=workflow.workflow,
+                snapshot=snapshots.keep(connection, self._catalog.part_for(workflow)),
+                purpose=request.purpose,
+                reason=request.reason,
+                requested_by=request.requested_by,
+                kpi=request.kpi,
+                priority=request.priority,
+                callback_url=str(request.callback_url) if request.callback_url else None,
+                inputs=inputs,
+                idempotency_key=key,
+                body_digest=body_digest,
+                origin=origin,
+                state=JobState.ACCEPTED,
+                created_at=at,
+            )
+        )
+        accepted = Event(
+            at=at,
+            kind=EventKind.JOB_MOVED,
+            actor=actor,
+            job_id=job_id,
+            new=JobState.ACCEPTED,
+            sentence=request.reason,
+        )
+        events.record(connection, accepted)
+        return job_id
+
+
+def _earlier(connection: Connection, tenant: str, key: str | None) -> Any:
+    if key is None:
+        return None
+    return connection.execute(
+        select(job.c.id, job.c.body_digest).where(job.c.tenant == tenant, job.c.idempotency_key == key)
+    ).one_or_none()
+
+
+def _same_or_conflict(earlier: Any, body_digest: str, key: str | None) -> Accepted:
+    if earlier.body_digest != body_digest:
+        raise Conflict(f"the Idempotency-Key “{key}” was used before with another body (job {earlier.id})")
+    return Accepted(earlier.id, created=False)
+
+
+def _faults(error: ValidationError) -> list[str]:
+    return [
+        f"inputs.{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()
+    ]
+
+
+def _documents(value: Any) -> list[dict[str, Any]]:
+    """All artifact references inside dumped inputs."""
+    match value:
+        case {"digest": str(), "size_bytes": int()}:
+            return [value]
+        case dict():
+            return [ref for entry in value.values() for ref in _documents(entry)]
+        case list():
+            return [ref for entry in value for ref in _documents(entry)]
+        case _:
+            return []

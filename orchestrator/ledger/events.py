@@ -1,0 +1,51 @@
+"""Events: what happened, in the transaction that made it happen."""
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+from sqlalchemy import Connection, insert
+
+from orchestrator.ledger.tables import event
+
+
+class EventKind(StrEnum):
+    """Every kind of event there is."""
+
+    JOB_MOVED = "job_moved"
+    SUBTASK_MOVED = "subtask_moved"
+    ATTEMPT_STALE = "attempt_stale"
+    ATTEMPT_SETTLED = "attempt_settled"
+    EFFECT_INTENDED = "effect_intended"
+    EFFECT_APPLIED = "effect_applied"
+    APPROVAL_ASKED = "approval_asked"
+    APPROVAL_ANSWERED = "approval_answered"
+    APPROVAL_LAPSED = "approval_lapsed"
+    CANCEL_REQUESTED = "cancel_requested"
+    DEAD_LETTER_DISCARDED = "dead_letter_discarded"
+    WEBHOOK_DELIVERED = "webhook_delivered"
+    WEBHOOK_GAVE_UP = "webhook_gave_up"
+    STALLED = "stalled"
+    ESCALATED = "escalated"
+    ACKNOWLEDGED = "acknowledged"
+    LED = "led"
+    FLAWED = "flawed"
+    """A subtask or job whose handling raised; it is parked instead of stopping the loop."""
+
+
+@dataclass(frozen=True)
+class Event:
+    at: float
+    kind: EventKind
+    actor: str
+    job_id: str | None = None
+    subtask_id: str | None = None
+    attempt_id: str | None = None
+    old: str | None = None
+    new: str | None = None
+    sentence: str = ""
+
+
+def record(connection: Connection, *events: Event) -> None:
+    """Writes the events in the order given."""
+    if events:
+        connection.execute(insert(event), [asdict(entry) for entry in events])

@@ -1,0 +1,372 @@
+"""The tables. Times are seconds since 1970 by the database's own clock; money is whole nano-dollars."""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Json = JSON().with_variant(JSONB(), "postgresql")
+Seq = BigInteger().with_variant(Integer(), "sqlite")
+Id = String(26)
+Word = String(64)
+
+snapshot = Table(
+    "snapshot",
+    metadata,
+    Column("digest", String(71), primary_key=True),
+    Column("body", Json, nullable=False),
+    comment="The part of the catalog a job was planned with; the job ends on it.",
+)
+
+job = Table(
+    "job",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("tenant", Word, nullable=False),
+    Column("portfolio", Word, nullable=False),
+    Column("workflow", Word, nullable=False),
+    Column("snapshot", String(71), ForeignKey("snapshot.digest"), nullable=False),
+    Column("purpose", Word, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("requested_by", String(100), nullable=False),
+    Column("kpi", String(100)),
+    Column("priority", Integer, nullable=False),
+    Column("callback_url", Text),
+    Column("inputs", Json, nullable=False),
+    Column("idempotency_key", String(200)),
+    Column("body_digest", String(71)),
+    Column("origin", Id, ForeignKey("job.id")),
+    Column("state", Word, nullable=False),
+    Column("why", Text, nullable=False, server_default=""),
+    Column("result", Json),
+    Column("cancel_requested_by", String(100)),
+    Column("created_at", Double, nullable=False),
+    Column("ended_at", Double),
+    UniqueConstraint("tenant", "idempotency_key"),
+    Index(
+        "ix_job_open",
+        "state",
+        sqlite_where=text("ended_at IS NULL"),
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+    comment="`origin` links a job to the one it reviews, reopens or repeats; an ended job never moves.",
+)
+
+subtask = Table(
+    "subtask",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("job_id", Id, ForeignKey("job.id"), nullable=False),
+    Column("tenant", Word, nullable=False),
+    Column("step", Word, nullable=False),
+    Column("item", Integer, nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("lane", Word),
+    Column("purpose", Word, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("state", Word, nullable=False),
+    Column("why", Text, nullable=False, server_default=""),
+    Column("vendor", Word),
+    Column("handoff", Json),
+    Column("summary", Json),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("repairs", Integer, nullable=False, server_default="0"),
+    Column("crashes", Integer, nullable=False, server_default="0"),
+    Column("not_before", Double),
+    Column("budget", String(200)),
+    Column("reserve_input_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("reserve_output_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("allowed_seconds", Double, nullable=False, server_default="0"),
+    Column("held_by", String(200)),
+    Column("dependency_seconds", Double, nullable=False, server_default="0"),
+    Column("gate_seconds", Double, nullable=False, server_default="0"),
+    Column("human_seconds", Double, nullable=False, server_default="0"),
+    Column("created_at", Double, nullable=False),
+    Column("ready_at", Double),
+    Column("sealed_at", Double),
+    Column("ended_at", Double),
+    UniqueConstraint("job_id", "step", "item", "round"),
+    Index(
+        "ix_subtask_ready",
+        "lane",
+        "priority",
+        "ready_at",
+        sqlite_where=text("state = 'ready'"),
+        postgresql_where=text("state = 'ready'"),
+    ),
+    Index(
+        "ix_subtask_open",
+        "state",
+        sqlite_where=text("ended_at IS NULL"),
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+    comment="`tries` counts attempts that ran and were not refused by a limit.",
+)
+
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("subtask_id", Id, ForeignKey("subtask.id"), nullable=False),
+    Column("job_id", Id, ForeignKey("job.id"), nullable=False),
+    Column("lane", Word, nullable=False),
+    Column("purpose", Word, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("state", Word, nullable=False),
+    Column("fence", Integer, nullable=False, server_default="0"),
+    Column("worker", String(200)),
+    Column("claim_token", Id),
+    Column("budget", String(200)),
+    Column("reserved_input_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("reserved_output_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("granted_at", Double, nullable=False),
+    Column("start_by", Double, nullable=False),
+    Column("allowed_seconds", Double, nullable=False),
+    Column("claimed_at", Double),
+    Column("lease_until", Double),
+    Column("deadline_at", Double),
+    Column("reported_at", Double),
+    Column("ended_at", Double),
+    Column("backoff_seconds", Double, nullable=False, server_default="0"),
+    Column("budget_seconds", Double, nullable=False, server_default="0"),
+    Column("queue_seconds", Double, nullable=False, server_default="0"),
+    Column("report", Json),
+    Column("worker_seconds", Double, nullable=False, server_default="0"),
+    Column("vendor", Word),
+    Column("model", String(100)),
+    Column("simulated", Boolean),
+    Column("sent", Boolean),
+    Column("input_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("cached_input_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("output_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("cost_nano_usd", BigInteger, nullable=False, server_default="0"),
+    Column("ambiguous", Boolean),
+    Column("category", Word),
+    Column("code", Word),
+    Index("ix_attempt_subtask_id", "subtask_id"),
+    Index("ix_attempt_job_id", "job_id"),
+    Index(
+        "ix_attempt_open",
+        "state",
+        "reported_at",
+        sqlite_where=text("ended_at IS NULL"),
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+    comment="One try. At most one request to a vendor, which carries the attempt's id.",
+)
+
+doorbell = Table(
+    "doorbell",
+    metadata,
+    Column("seq", Seq, primary_key=True, autoincrement=True),
+    Column("attempt_id", Id, ForeignKey("attempt.id"), nullable=False, unique=True),
+    Column("lane", Word, nullable=False),
+    Column("label", String(200), nullable=False),
+    Column("created_at", Double, nullable=False),
+    comment="What the relay still has to publish; a row is deleted once the broker took it.",
+)
+
+event = Table(
+    "event",
+    metadata,
+    Column("seq", Seq, primary_key=True, autoincrement=True),
+    Column("at", Double, nullable=False),
+    Column("kind", Word, nullable=False),
+    Column("job_id", Id, index=True),
+    Column("subtask_id", Id),
+    Column("attempt_id", Id),
+    Column("actor", String(200), nullable=False),
+    Column("old", Word),
+    Column("new", Word),
+    Column("sentence", Text, nullable=False, server_default=""),
+    comment="Every move and every decision, in the transaction that made it.",
+)
+
+artifact = Table(
+    "artifact",
+    metadata,
+    Column("digest", String(71), primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("media_type", String(100), nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
+budget = Table(
+    "budget",
+    metadata,
+    Column("key", String(200), primary_key=True),
+    Column("vendor", Word, nullable=False),
+    Column("account", Word, nullable=False),
+    Column("group", Word, nullable=False),
+    Column("requests_per_minute", Integer, nullable=False),
+    Column("input_tokens_per_minute", BigInteger, nullable=False),
+    Column("output_tokens_per_minute", BigInteger, nullable=False),
+    Column("concurrency", Integer, nullable=False),
+    Column("requests_level", Double, nullable=False),
+    Column("input_level", Double, nullable=False),
+    Column("output_level", Double, nullable=False),
+    Column("refilled_at", Double, nullable=False),
+    Column("closed_until", Double),
+    Column("closed_why", Text, nullable=False, server_default=""),
+    comment="What an account allows one group of models. Levels refill by the database's clock.",
+)
+
+effect = Table(
+    "effect",
+    metadata,
+    Column("key", String(71), primary_key=True),
+    Column("subtask_id", Id, ForeignKey("subtask.id"), nullable=False),
+    Column("attempt_id", Id, ForeignKey("attempt.id"), nullable=False),
+    Column("target", String(200), nullable=False),
+    Column("intent", Json, nullable=False),
+    Column("intended_at", Double, nullable=False),
+    Column("result", Json),
+    Column("applied_at", Double),
+)
+
+approval = Table(
+    "approval",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("subtask_id", Id, ForeignKey("subtask.id"), nullable=False, unique=True),
+    Column("job_id", Id, ForeignKey("job.id"), nullable=False),
+    Column("tenant", Word, nullable=False),
+    Column("requested_by", String(100), nullable=False),
+    Column("digest", String(71), nullable=False),
+    Column("packet", Json, nullable=False),
+    Column("state", Word, nullable=False),
+    Column("asked_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("answered_at", Double),
+    Column("answered_by", String(100)),
+    Column("answered_digest", String(71)),
+    Column("comment", Text, nullable=False, server_default=""),
+    CheckConstraint("answered_by IS NULL OR answered_by <> requested_by", name="not_the_requester"),
+    CheckConstraint("state <> 'approved' OR answered_digest = digest", name="of_this_digest"),
+    Index("ix_approval_state", "state"),
+    comment="A question to a person, bound to the digest of what is approved.",
+)
+
+gate_event = Table(
+    "gate_event",
+    metadata,
+    Column("seq", Seq, primary_key=True, autoincrement=True),
+    Column("at", Double, nullable=False),
+    Column("gate", Word, nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("attempted", Text, nullable=False),
+    Column("result", Word, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("job_id", Id),
+    Column("subtask_id", Id),
+)
+
+dead_letter = Table(
+    "dead_letter",
+    metadata,
+    Column("subtask_id", Id, ForeignKey("subtask.id"), primary_key=True),
+    Column("job_id", Id, ForeignKey("job.id"), nullable=False),
+    Column("tenant", Word, nullable=False),
+    Column("lane", Word),
+    Column("category", Word, nullable=False),
+    Column("code", Word, nullable=False),
+    Column("sentence", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("discarded_at", Double),
+    Column("discarded_by", String(100)),
+    Column("discarded_why", Text),
+)
+
+leader = Table(
+    "leader",
+    metadata,
+    Column("name", Word, primary_key=True),
+    Column("holder", String(200), nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("lease_until", Double, nullable=False),
+)
+
+worker = Table(
+    "worker",
+    metadata,
+    Column("id", String(200), primary_key=True),
+    Column("lanes", Json, nullable=False),
+    Column("handlers", Json, nullable=False),
+    Column("slots", Integer, nullable=False),
+    Column("version", Word, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("beat_at", Double, nullable=False),
+    Column("stopped_at", Double),
+)
+
+tick = Table(
+    "tick",
+    metadata,
+    Column("name", Word, primary_key=True),
+    Column("slot", Double, primary_key=True),
+    Column("seen_at", Double, nullable=False),
+    Column("looked_at", Double),
+    Column("outcome", Text, nullable=False, server_default=""),
+    Column("job_id", Id, ForeignKey("job.id")),
+    comment="One firing of the clock. `job_id` is null where there was nothing to do.",
+)
+
+escalation = Table(
+    "escalation",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("route", Word, nullable=False),
+    Column("drill", Boolean, nullable=False),
+    Column("sentence", Text, nullable=False),
+    Column("job_id", Id),
+    Column("opened_at", Double, nullable=False),
+    Column("acknowledged_at", Double),
+    Column("acknowledged_by", String(100)),
+)
+
+webhook = Table(
+    "webhook",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("job_id", Id, ForeignKey("job.id"), nullable=False, unique=True),
+    Column("tenant", Word, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("body", Json, nullable=False),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("next_at", Double, nullable=False),
+    Column("delivered_at", Double),
+    Column("gave_up_at", Double),
+    Column("last_error", Text, nullable=False, server_default=""),
+)
+
+tenant = Table(
+    "tenant",
+    metadata,
+    Column("name", Word, primary_key=True),
+    Column("webhook_secret", String(100), nullable=False),
+)

@@ -1,0 +1,42 @@
+"""Ticks: one row for each firing of the clock, whoever noticed it first."""
+
+import math
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from orchestrator.ledger.tables import tick
+
+
+def slot_of(at: float, cadence_seconds: float) -> float:
+    """The last boundary of the cadence: a multiple of it since 1970."""
+    return math.floor(at / cadence_seconds) * cadence_seconds
+
+
+def note_due(connection: Connection, cadences: dict[str, float], at: float) -> None:
+    """Writes the current slot of every tick, unless it stands there already."""
+    due = {name: slot_of(at, cadence) for name, cadence in cadences.items()}
+    latest = select(tick.c.name, tick.c.slot).where(tick.c.slot.in_(set(due.values())))
+    known = {(row.name, row.slot) for row in connection.execute(latest)}
+    missing = [
+        {"name": name, "slot": slot, "seen_at": at} for name, slot in due.items() if (name, slot) not in known
+    ]
+    if missing:
+        dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
+        connection.execute(dialect.insert(tick).on_conflict_do_nothing(), missing)
+
+
+def take(connection: Connection) -> list[Any]:
+    """Ticks that nobody has looked after, the oldest first, locked until the transaction ends."""
+    query = select(tick).where(tick.c.looked_at.is_(None)).order_by(tick.c.slot)
+    return list(connection.execute(query.with_for_update(skip_locked=True)))
+
+
+def looked(connection: Connection, row: Any, outcome: str, job_id: str | None, at: float) -> None:
+    """Writes down what came of a tick."""
+    connection.execute(
+        update(tick)
+        .where(tick.c.name == row.name, tick.c.slot == row.slot)
+        .values(looked_at=at, outcome=outcome, job_id=job_id)
+    )

@@ -1,0 +1,114 @@
+"""The loop: plan, dispatch, advance, hear people, reconcile; serially, in short transactions.
+
+It touches the ledger only. The relay runs beside it and is woken after every dispatch.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from orchestrator.ledger.engine import LedgerUnreachable
+from orchestrator.ledger.leadership import Deposed, Leadership
+from orchestrator.telemetry import LEADER, LOOP_SECONDS
+from orchestrator.wake import Wake
+
+log = logging.getLogger(__name__)
+
+RECONCILE_EVERY_SECONDS = 1.0
+STANDBY_SECONDS = 1.0
+
+
+class Verb(Protocol):
+    """One act of the loop: does a batch, and answers how much that was."""
+
+    def run(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Verbs:
+    plan: Verb
+    advance: Verb
+    answer: Verb
+    dispatch: Verb
+    reconcile: Verb
+
+
+class Loop:
+    """One orchestrator process's loop. It leads or stands by."""
+
+    def __init__(
+        self,
+        leadership: Leadership,
+        verbs: Verbs,
+        wake: Wake,
+        ring: Callable[[], None],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`ring` tells the relay that there is something to publish."""
+        self._leadership = leadership
+        self._verbs = verbs
+        self._wake = wake
+        self._ring = ring
+        self._monotonic = monotonic
+        self._lead_until = 0.0
+        self._reconciled_at = 0.0
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Leads or stands by until stopped; an unreachable ledger is waited for."""
+        while not self._stopping.is_set():
+            try:
+                self._lead_or_stand_by()
+            except Deposed as deposed:
+                log.warning("deposed: %s", deposed)
+                self._lead_until = 0.0
+            except LedgerUnreachable as error:
+                log.warning("%s; trying again", error)
+                self._lead_until = 0.0
+                self._stopping.wait(STANDBY_SECONDS)
+        LEADER.set(0)
+        self._leadership.resign()
+
+    def _lead_or_stand_by(self) -> None:
+        if not self._leads():
+            LEADER.set(0)
+            self._stopping.wait(STANDBY_SECONDS)
+            return
+        LEADER.set(1)
+        idle = self.turn() == 0
+        if idle:
+            self._wake.wait(idle)
+
+    def _leads(self) -> bool:
+        """Extends the lead when a third of its lease has passed."""
+        now = self._monotonic()
+        if now >= self._lead_until:
+            if not self._leadership.seek():
+                return False
+            self._lead_until = now + self._leadership.lease_seconds / 3
+        return True
+
+    def turn(self) -> int:
+        """One turn of the loop; answers how much was done."""
+        done = self._timed("plan", self._verbs.plan)
+        done += self._timed("advance", self._verbs.advance)
+        done += self._timed("answer", self._verbs.answer)
+        granted = self._timed("dispatch", self._verbs.dispatch)
+        if granted:
+            self._ring()
+        done += granted
+        now = self._monotonic()
+        if now - self._reconciled_at >= RECONCILE_EVERY_SECONDS:
+            self._reconciled_at = now
+            done += self._timed("reconcile", self._verbs.reconcile)
+        return done
+
+    def _timed(self, name: str, verb: Verb) -> int:
+        with LOOP_SECONDS.labels(name).time():
+            return verb.run()

@@ -1,0 +1,202 @@
+"""Reconcile: what fell silent is found by the database's clock, and nothing waits for a message that was lost."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Connection, delete, exists, or_, select
+
+from contracts.failures import Code, Failure
+from contracts.handoffs import Handoff, Tried
+from contracts.states import AttemptState, JobState, SubtaskState
+from orchestrator.batch import Batch
+from orchestrator.deciders.recovery import End, History, Retry, recover
+from orchestrator.ledger import ticks
+from orchestrator.ledger.leadership import Leadership
+from orchestrator.ledger.moves import SubtaskMove
+from orchestrator.ledger.snapshots import Snapshots
+from orchestrator.ledger.tables import attempt, doorbell, job, subtask
+from orchestrator.progressing import JobView, advance_job, bury, load, move
+from orchestrator.settling import Books
+
+ACTOR = "orchestrator.reconcile"
+BATCH = 200
+START_BY_GRACE_SECONDS = 1.0
+"""A claim is checked against the start-by itself; only after this is silence taken for a lost doorbell."""
+MOVING = (
+    SubtaskState.READY,
+    SubtaskState.DISPATCHED,
+    SubtaskState.RUNNING,
+    SubtaskState.SUBMITTED,
+    SubtaskState.REPORTED,
+    SubtaskState.PARKED,
+)
+
+
+class Reconciler:
+    """The last verb of the loop; every statement of it may be repeated."""
+
+    def __init__(
+        self,
+        leadership: Leadership,
+        snapshots: Snapshots,
+        cadences: dict[str, float],
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._leadership = leadership
+        self._snapshots = snapshots
+        self._cadences = cadences
+        self._chance = chance
+
+    def run(self) -> int:
+        """Takes everything up that fell silent, and answers how much that was."""
+        with self._leadership.decide() as (connection, at):
+            returned = _return_unrun(connection, at)
+            lost = self._take_back(connection, at)
+            resumed = self._resume(connection, at)
+            ticks.note_due(connection, self._cadences, at)
+            return returned + lost + resumed
+
+    def _take_back(self, connection: Connection, at: float) -> int:
+        """Attempts whose worker fell silent, or that ran past their own deadline."""
+        rows = _lost(connection, at)
+        views = load(connection, self._snapshots, {row.job_id for row in rows})
+        batch, books = Batch(at, ACTOR), Books()
+        for row in rows:
+            self._lose(row, views[row.job_id], batch)
+        for view in views.values():
+            advance_job(view, batch)
+        books.write(connection, at)
+        batch.write(connection)
+        return len(rows)
+
+    def _lose(self, row: Any, view: JobView, batch: Batch) -> None:
+        failure = Failure(code=Code.CRASHED, sentence=_silence(row, batch.at))
+        batch.settled.append(_lost_columns(row, batch.at))
+        node = view.node(row.subtask_id)
+        if view.row.cancel_requested_by:
+            move(view, node, SubtaskState.CANCELLED, f"cancelled by {view.row.cancel_requested_by}", batch)
+            return
+        step = view.workflow.steps[node.step]
+        assert step.on is not None and step.lane is not None
+        crashes = row.crashes + 1
+        policy = view.catalog.lanes[step.lane].attempts
+        match recover(failure, policy, step.on, History(row.tries, row.repairs, crashes), self._chance()):
+            case Retry() as retry:
+                handoff = _told(row, failure)
+                sets = {"crashes": crashes, "ready_at": batch.at, "not_before": None, "handoff": handoff}
+                move(view, node, SubtaskState.READY, retry.why, batch, **sets)
+            case End(why=why):
+                bury(view, node, failure.code, why, batch, crashes=crashes)
+
+    def _resume(self, connection: Connection, at: float) -> int:
+        """Jobs in which nothing moves although something could, and those that are being cancelled."""
+        ids = _resting(connection)
+        views = load(connection, self._snapshots, ids)
+        batch = Batch(at, ACTOR)
+        for view in views.values():
+            advance_job(view, batch)
+        batch.write(connection)
+        return len(batch.moves) + len(batch.job_moves)
+
+
+def _return_unrun(connection: Connection, at: float) -> int:
+    """Attempts that nobody claimed in time, or whose subtask was cancelled meanwhile, go back: refunded, and
+    not counted as a try."""
+    query = (
+        select(attempt, subtask.c.state.label("subtask_state"))
+        .join(subtask, subtask.c.id == attempt.c.subtask_id)
+        .where(
+            attempt.c.state == AttemptState.DISPATCHED,
+            attempt.c.ended_at.is_(None),
+            or_(
+                attempt.c.start_by < at - START_BY_GRACE_SECONDS,
+                subtask.c.state != SubtaskState.DISPATCHED,
+            ),
+        )
+        .limit(BATCH)
+    )
+    batch, books = Batch(at, ACTOR), Books()
+    for row in connection.execute(query):
+        books.refund(row)
+        batch.settled.append({"id": row.id, "state": AttemptState.RETURNED, "ended_at": at})
+        if row.subtask_state != SubtaskState.DISPATCHED:
+            continue
+        why = "nobody claimed it by its start-by"
+        batch.moves.append(
+            SubtaskMove(
+                row.subtask_id,
+                row.job_id,
+                SubtaskState.DISPATCHED,
+                SubtaskState.READY,
+                why,
+                {"ready_at": at},
+                row.id,
+            )
+        )
+    gone = [row["id"] for row in batch.settled]
+    if gone:
+        connection.execute(delete(doorbell).where(doorbell.c.attempt_id.in_(gone)))
+    books.write(connection, at)
+    batch.write(connection)
+    return len(gone)
+
+
+def _lost(connection: Connection, at: float) -> list[Any]:
+    query = (
+        select(attempt, subtask.c.tries, subtask.c.repairs, subtask.c.crashes, subtask.c.handoff)
+        .join(subtask, subtask.c.id == attempt.c.subtask_id)
+        .where(
+            attempt.c.state == AttemptState.RUNNING,
+            attempt.c.ended_at.is_(None),
+            or_(attempt.c.lease_until < at, attempt.c.deadline_at < at),
+            subtask.c.state == SubtaskState.RUNNING,
+        )
+        .with_for_update(of=attempt)
+        .limit(BATCH)
+    )
+    return list(connection.execute(query))
+
+
+def _silence(row: Any, at: float) -> str:
+    if row.deadline_at < at:
+        return f"it ran longer than the {row.allowed_seconds:g} s it was allowed"
+    return f"its worker {row.worker} fell silent"
+
+
+def _lost_columns(row: Any, at: float) -> dict[str, Any]:
+    """Charged at the reservation, since nobody knows what was used."""
+    called = row.budget is not None
+    return {
+        "id": row.id,
+        "state": AttemptState.LOST,
+        "ended_at": at,
+        "worker_seconds": at - row.claimed_at,
+        "input_tokens": row.reserved_input_tokens,
+        "output_tokens": row.reserved_output_tokens,
+        "ambiguous": called,
+        "category": "crash",
+        "code": Code.CRASHED,
+    }
+
+
+def _told(row: Any, failure: Failure) -> dict[str, Any]:
+    handoff = Handoff.model_validate(row.handoff)
+    tried = Tried(attempt=row.id, code=failure.code, sentence=failure.sentence)
+    return handoff.model_copy(update={"tried": (*handoff.tried, tried)}).model_dump(
+        mode="json", exclude_defaults=True
+    )
+
+
+def _resting(connection: Connection) -> list[str]:
+    moving = exists().where(subtask.c.job_id == job.c.id, subtask.c.state.in_(MOVING))
+    query = (
+        select(job.c.id)
+        .where(
+            job.c.ended_at.is_(None),
+            job.c.state != JobState.ACCEPTED,
+            or_(job.c.cancel_requested_by.is_not(None), ~moving),
+        )
+        .limit(BATCH)
+    )
+    return list(connection.execute(query).scalars())

@@ -1,0 +1,85 @@
+"""Relay: the only publisher. It rings the doorbells that dispatch has written down.
+
+It runs beside the loop, in a thread of its own with its own timeouts, so that a hung broker delays neither
+reports nor the lease. A doorbell rung twice, or not at all, costs latency only.
+"""
+
+import logging
+import threading
+from typing import Any
+
+from celery import Celery
+from kombu.exceptions import OperationalError as BrokerError
+from sqlalchemy import delete, select
+
+from contracts.doorbell import celery_settings, queue_of
+from orchestrator.ledger.engine import Ledger, LedgerUnreachable
+from orchestrator.ledger.tables import doorbell
+
+log = logging.getLogger(__name__)
+
+BATCH = 200
+POLL_SECONDS = 0.5
+PAUSE_AFTER_FAILURE_SECONDS = 1.0
+
+
+class Relay:
+    """Publishes doorbells for as long as it runs."""
+
+    def __init__(self, ledger: Ledger, broker_url: str) -> None:
+        self._ledger = ledger
+        self._app = Celery("fleet-relay", set_as_current=False)
+        self._app.conf.update(celery_settings(broker_url))
+        self._woken = threading.Event()
+        self._stopping = threading.Event()
+        self._failing = False
+
+    def wake(self) -> None:
+        """Says that there is something to publish."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._woken.set()
+
+    def run(self) -> None:
+        """Publishes until stopped."""
+        while not self._stopping.is_set():
+            self._woken.wait(POLL_SECONDS)
+            self._woken.clear()
+            try:
+                while self.publish():
+                    pass
+                self._failing = False
+            except (BrokerError, OSError, LedgerUnreachable) as error:
+                self._say_once(error)
+                self._stopping.wait(PAUSE_AFTER_FAILURE_SECONDS)
+
+    def publish(self) -> int:
+        """Publishes one batch and answers how many doorbells were rung."""
+        with self._ledger.read() as connection:
+            rows = connection.execute(select(doorbell).order_by(doorbell.c.seq).limit(BATCH)).all()
+        if not rows:
+            return 0
+        with self._app.producer_pool.acquire(block=True, timeout=5) as producer:
+            for row in rows:
+                self._ring(producer, row)
+        with self._ledger.write() as connection:
+            connection.execute(delete(doorbell).where(doorbell.c.seq.in_([row.seq for row in rows])))
+        return len(rows)
+
+    def _ring(self, producer: Any, row: Any) -> None:
+        self._app.send_task(
+            row.lane,
+            args=(row.attempt_id,),
+            argsrepr=f"({row.label})",
+            exchange="",  # the default exchange needs no binding, so nothing is lost with the broker's memory
+            routing_key=queue_of(row.lane),
+            producer=producer,
+            retry=False,
+        )
+
+    def _say_once(self, error: Exception) -> None:
+        if not self._failing:
+            log.warning("the broker does not take doorbells (%s); trying until it does", error)
+        self._failing = True

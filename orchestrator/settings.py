@@ -1,0 +1,58 @@
+"""What the orchestrator's processes read from their environment, once, at their start."""
+
+import socket
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Addresses and paces. Vendor keys are not here: only workers hold them."""
+
+    model_config = SettingsConfigDict(env_prefix="FLEET_", extra="ignore", frozen=True)
+
+    state_dir: Path = Path(".state")
+    """Everything that is kept on this machine: ledger, artifacts, sites, logs."""
+    database_url: str = ""
+    """A SQLAlchemy URL; by default SQLite in the state directory."""
+    broker_url: str = "redis://127.0.0.1:6379/0"
+    artifacts_url: str = ""
+    """Where artifacts are kept, as an fsspec URL; by default files in the state directory."""
+    catalog: Path | None = None
+    """A directory of catalog files laid over the shipped ones."""
+    api_host: str = "127.0.0.1"
+    api_port: int = 8400
+    api_url: str = "http://127.0.0.1:8400"
+    api_key: str | None = None
+    max_body_bytes: int = 8 * 1024 * 1024
+    webhook_allow: Annotated[tuple[str, ...], NoDecode] = ()
+    """Hosts, as ``host`` or ``host:port``, to which webhooks may be sent."""
+    node: str = Field(default_factory=socket.gethostname)
+
+    lease_seconds: float = 30.0
+    """How long a worker may be silent before its attempts are taken away."""
+    heartbeat_seconds: float = 5.0
+    start_by_seconds: float = 15.0
+    """How long a granted attempt may wait for a worker before it is returned unrun."""
+    leader_lease_seconds: float = 6.0
+    queue_ahead_seconds: float = 2.0
+    """How much granted work may wait in a lane's queue beyond its free slots."""
+    drill_ack_seconds: float = 60.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_hosts(cls, values: dict[str, object]) -> dict[str, object]:
+        hosts = values.get("webhook_allow")
+        if isinstance(hosts, str):
+            values["webhook_allow"] = tuple(host.strip() for host in hosts.split(",") if host.strip())
+        return values
+
+    @property
+    def ledger_url(self) -> str:
+        return self.database_url or f"sqlite:///{(self.state_dir / 'ledger.sqlite3').absolute()}"
+
+    @property
+    def store_url(self) -> str:
+        return self.artifacts_url or (self.state_dir / "artifacts").absolute().as_uri()

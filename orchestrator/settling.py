@@ -1,0 +1,83 @@
+"""Settling: an attempt's end on the books. What was reserved is corrected to what was used."""
+
+from collections import defaultdict
+from typing import Any
+
+from sqlalchemy import Connection
+
+from contracts.failures import Code, Failure
+from contracts.reports import Call, Failed, Report
+from contracts.states import AttemptState
+from orchestrator.deciders.pacing import Amount, Levels, settle
+from orchestrator.ledger import budgets
+
+NOTHING = Amount(0, 0, 0)
+
+
+class Books:
+    """Corrections to budgets, gathered over a batch and written once for each budget."""
+
+    def __init__(self) -> None:
+        self._corrections: dict[str, list[tuple[Amount, Amount]]] = defaultdict(list)
+        self._closed: dict[str, tuple[float, str]] = {}
+
+    def correct(self, row: Any, used: Amount) -> None:
+        """Gives the attempt's reservation back and charges what was used."""
+        if row.budget:
+            reserved = Amount(1, row.reserved_input_tokens, row.reserved_output_tokens)
+            self._corrections[row.budget].append((reserved, used))
+
+    def refund(self, row: Any) -> None:
+        """Gives the whole reservation back: the request never left."""
+        self.correct(row, NOTHING)
+
+    def hear(self, row: Any, failure: Failure, at: float) -> None:
+        """Closes the budget for as long as its vendor asked, where the vendor says the limit is reached."""
+        if row.budget and failure.code is Code.RATE_LIMITED and failure.retry_after_seconds:
+            self._closed[row.budget] = (at + failure.retry_after_seconds, failure.sentence)
+
+    def write(self, connection: Connection, at: float) -> None:
+        if not self._corrections:
+            return
+        purses = budgets.read_purses(connection, at, {})
+        for key, corrections in self._corrections.items():
+            if key not in purses:
+                continue
+            levels: Levels = purses[key].levels
+            for reserved, used in corrections:
+                levels = settle(levels, reserved, used)
+            budgets.write_levels(connection, key, levels, at)
+        for key, (until, why) in self._closed.items():
+            budgets.close(connection, key, until, why)
+
+
+def used_by(row: Any, call: Call | None) -> Amount:
+    """What the attempt really took. An ambiguous end is charged at the reservation."""
+    if call is None or not call.sent:
+        return NOTHING
+    if call.usage is None:
+        return Amount(1, row.reserved_input_tokens, row.reserved_output_tokens)
+    return Amount(1, call.usage.input_tokens - call.usage.cached_input_tokens, call.usage.output_tokens)
+
+
+def settled(row: Any, report: Report, at: float) -> dict[str, Any]:
+    """The attempt's columns at its end."""
+    call, usage = report.call, report.call.usage if report.call else None
+    failure = report.outcome.failure if isinstance(report.outcome, Failed) else None
+    ambiguous = bool(call and call.sent and usage is None)
+    return {
+        "id": row.id,
+        "state": AttemptState.SETTLED,
+        "ended_at": at,
+        "vendor": call.vendor if call else None,
+        "model": call.model if call else None,
+        "simulated": call.simulated if call else None,
+        "sent": call.sent if call else None,
+        "input_tokens": usage.input_tokens if usage else (row.reserved_input_tokens if ambiguous else 0),
+        "cached_input_tokens": usage.cached_input_tokens if usage else 0,
+        "output_tokens": usage.output_tokens if usage else (row.reserved_output_tokens if ambiguous else 0),
+        "cost_nano_usd": call.cost_nano_usd if call else 0,
+        "ambiguous": ambiguous,
+        "category": failure.category if failure else None,
+        "code": failure.code if failure else None,
+    }

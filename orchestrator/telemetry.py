@@ -1,0 +1,38 @@
+"""Figures that a process keeps of itself. What can be derived from the ledger is derived there instead."""
+
+import logging
+import sys
+from enum import StrEnum
+
+from prometheus_client import REGISTRY, Gauge, Histogram, start_http_server
+
+
+class Metric(StrEnum):
+    """The names of the figures kept here."""
+
+    LEADER = "fleet_orchestrator_leader"
+    LOOP_SECONDS = "fleet_loop_seconds"
+
+
+LEADER = Gauge(Metric.LEADER, "1 while this process leads the loop")
+LOOP_SECONDS = Histogram(
+    Metric.LOOP_SECONDS,
+    "how long each verb of the loop took",
+    ["verb"],
+    buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0),
+)
+
+
+def serve_metrics(port: int | None) -> None:
+    """Serves this process's figures on loopback, where a port is given."""
+    if port is not None:
+        start_http_server(port, addr="127.0.0.1", registry=REGISTRY)
+
+
+def configure_logging(role: str) -> None:
+    """One line an event, on stderr, with the role in front."""
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format=f"%(asctime)s {role} %(levelname)s %(name)s: %(message)s",
+    )
