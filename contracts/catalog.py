@@ -139,8 +139,8 @@ def _step_problems(catalog: Catalog, workflow: Workflow, name: str, step: Step) 
     if step.approval:
         yield from _unknown(where, "step to approve", step.approval.of, step.needs)
         return
-    if step.on is None:
-        yield f"{where} does not say what happens when it loops, is cut or fails (on: loop, cut, fail)"
+    if step.trouble is None:
+        yield f"{where} does not say what happens when it loops, is cut or fails (trouble: loop, cut, fail)"
     if not step.ask or not step.success:
         yield f"{where} lacks its subproblem (ask) or its success condition (success)"
     yield from _source_problems(where, workflow, step)

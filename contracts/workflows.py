@@ -91,7 +91,7 @@ class Step(Contract):
     revise: Revise | None = None
     approval: Approval | None = None
     effect: Effect | None = None
-    on: OnTrouble | None = None
+    trouble: OnTrouble | None = None
 
 
 class Workflow(Contract):

@@ -116,11 +116,11 @@ class Advancer:
         self, view: JobView, node: Node, row: Any, report: Report, failure: Failure, batch: Batch
     ) -> None:
         step = view.workflow.steps[node.step]
-        assert step.on is not None and step.lane is not None
+        assert step.trouble is not None and step.lane is not None
         tries = row.tries + (1 if is_try(failure) else 0)
         history = History(tries, row.repairs, row.crashes)
         policy = view.catalog.lanes[step.lane].attempts
-        match recover(failure, policy, step.on, history, self._chance()):
+        match recover(failure, policy, step.trouble, history, self._chance()):
             case Retry() as retry:
                 sets = {
                     "tries": tries,

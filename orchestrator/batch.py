@@ -1,4 +1,4 @@
-"""A batch: everything that one deciding transaction writes, gathered while it decides and written at its end."""
+"""A batch: everything that one deciding transaction writes, gathered first and written at its end."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field

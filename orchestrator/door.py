@@ -1,4 +1,4 @@
-"""The door: all that a worker may do to the ledger. Claim, beat, report, artifacts, effects; nothing decides here.
+"""The door: all that a worker may do to the ledger. Claim, beat, report, artifacts, effects; no decision.
 
 Each call is one short transaction. A claim raises the fence, and a report counts only at the fence it was
 claimed at; what comes later is written down and dropped.
@@ -6,15 +6,18 @@ claimed at; what comes later is written down and dropped.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, tuple_, update
 
 from contracts.artifacts import ArtifactRef
 from contracts.handoffs import EffectGrant, Handoff
+from contracts.lanes import Lane
 from contracts.reports import Report
 from contracts.states import AttemptState, SubtaskState
 from orchestrator.artifacts import ArtifactMissing, ArtifactStore
+from orchestrator.catalog_files import load_catalog
 from orchestrator.ledger import artifacts, events
 from orchestrator.ledger.clock import now, wall_clock
 from orchestrator.ledger.engine import Ledger, LedgerUnreachable
@@ -24,7 +27,17 @@ from orchestrator.ledger.tables import attempt, effect, job, subtask, worker
 from orchestrator.settings import Settings
 from orchestrator.wake import ring
 
-__all__ = ["ArtifactMissing", "Claim", "Door", "LedgerUnreachable", "Refusal", "open_door"]
+__all__ = [
+    "ArtifactMissing",
+    "Claim",
+    "Door",
+    "LedgerUnreachable",
+    "Refusal",
+    "WorkerCard",
+    "WorkerPaces",
+    "open_door",
+    "worker_paces",
+]
 
 
 @dataclass(frozen=True)
@@ -55,6 +68,19 @@ class WorkerCard:
     handlers: tuple[str, ...]
     slots: int
     version: str
+
+
+@dataclass(frozen=True)
+class WorkerPaces:
+    """What a worker process has to know of the fleet before it can knock."""
+
+    broker_url: str
+    heartbeat_seconds: float
+    catalog_dir: Path | None
+
+    def lanes(self) -> dict[str, Lane]:
+        """The lanes of the catalog; raises CatalogError."""
+        return load_catalog(self.catalog_dir).lanes
 
 
 class Door:
@@ -224,7 +250,7 @@ class Door:
         return self._store.put(content, media_type, name)
 
     def begin_effect(self, claim: Claim, grant: EffectGrant, intent: dict[str, Any]) -> dict[str, Any] | None:
-        """Writes the intent down before anything is applied. Answers the earlier result of this key, if any."""
+        """Writes the intent down before anything is applied; answers an earlier result of this key, if any."""
         with self._ledger.write() as connection:
             at = now(connection)
             row = connection.execute(
@@ -292,6 +318,12 @@ def open_door(settings: Settings | None = None) -> Door:
     """A door by the environment's settings, connected at first use."""
     settings = settings or Settings()
     return Door(Ledger(settings.ledger_url), ArtifactStore(settings.store_url), settings.lease_seconds)
+
+
+def worker_paces(settings: Settings | None = None) -> WorkerPaces:
+    """The paces by the environment's settings."""
+    settings = settings or Settings()
+    return WorkerPaces(settings.broker_url, settings.heartbeat_seconds, settings.catalog)
 
 
 def _effect_event(claim: Claim, grant: EffectGrant, kind: EventKind, at: float) -> Event:

@@ -1,4 +1,4 @@
-"""Reconcile: what fell silent is found by the database's clock, and nothing waits for a message that was lost."""
+"""Reconcile: what fell silent is found by the database's clock; nothing waits for a message that was lost."""
 
 import random
 from collections.abc import Callable
@@ -78,10 +78,12 @@ class Reconciler:
             move(view, node, SubtaskState.CANCELLED, f"cancelled by {view.row.cancel_requested_by}", batch)
             return
         step = view.workflow.steps[node.step]
-        assert step.on is not None and step.lane is not None
+        assert step.trouble is not None and step.lane is not None
         crashes = row.crashes + 1
         policy = view.catalog.lanes[step.lane].attempts
-        match recover(failure, policy, step.on, History(row.tries, row.repairs, crashes), self._chance()):
+        match recover(
+            failure, policy, step.trouble, History(row.tries, row.repairs, crashes), self._chance()
+        ):
             case Retry() as retry:
                 handoff = _told(row, failure)
                 sets = {"crashes": crashes, "ready_at": batch.at, "not_before": None, "handoff": handoff}

@@ -4,7 +4,7 @@ import socket
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
@@ -41,13 +41,12 @@ class Settings(BaseSettings):
     """How much granted work may wait in a lane's queue beyond its free slots."""
     drill_ack_seconds: float = 60.0
 
-    @model_validator(mode="before")
+    @field_validator("webhook_allow", mode="before")
     @classmethod
-    def _split_hosts(cls, values: dict[str, object]) -> dict[str, object]:
-        hosts = values.get("webhook_allow")
+    def _split(cls, hosts: object) -> object:
         if isinstance(hosts, str):
-            values["webhook_allow"] = tuple(host.strip() for host in hosts.split(",") if host.strip())
-        return values
+            return tuple(host.strip() for host in hosts.split(",") if host.strip())
+        return hosts
 
     @property
     def ledger_url(self) -> str:

@@ -42,7 +42,7 @@ def _too_large(workflow: Workflow, catalog: Catalog, inputs: dict[str, Any]) -> 
             size = item["artifact"]["size_bytes"] if isinstance(item, dict) and item.get("artifact") else 0
             if tokens_of(size) > fits:
                 yield (
-                    f"document “{item['name']}” is too large for step {name}: about {tokens_of(size)} tokens, "
+                    f"document “{item['name']}” is too large for step {name}: ~{tokens_of(size)} tokens, "
                     f"{tokens_of(size) - fits} more than the {fits} that {lane.model.name} takes; split it"
                 )
 

@@ -1,4 +1,4 @@
-"""Handing: what a worker gets. The handoff is composed when a subtask starts, out of summaries and references."""
+"""Handing: what a worker gets, composed out of summaries and references when a subtask starts."""
 
 import re
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ def compose(
     origin: list[Node],
     missing: tuple[Node, ...] = (),
 ) -> Handoff | Refused:
-    """The handoff of a node that may start, or the gate that refuses it. `origin` are the linked job's nodes."""
+    """The handoff of a node that may start, or the gate that refuses it. `origin`: the linked job's nodes."""
     step = workflow.steps[node.step]
     lane = catalog.lanes[step.lane or ""]
     refusal = _dependent_vendor(step, lane.model.vendor if lane.model else None, nodes, origin)

@@ -1,8 +1,9 @@
 """Pacing: how much of a budget is there, and what an attempt takes from it.
 
 A continuously refilled token bucket for requests, input tokens and output tokens, with a burst of half a
-minute: half of what the vendors' own buckets hold, so that a full bucket of ours never meets an empty one of
-theirs. Reserving the mean and correcting at the report may bring a level below zero; it is paid back by waiting.
+minute: half of what the vendors' own buckets hold, so that a full bucket of ours never meets an empty one
+of theirs. Reserving the mean and correcting at the report may bring a level below zero; it is paid back by
+waiting.
 """
 
 from dataclasses import dataclass, replace
@@ -64,7 +65,7 @@ def capacity(rates: Rates) -> Levels:
 
 
 def refill(levels: Levels, rates: Rates, elapsed_seconds: float) -> Levels:
-    """The levels after so many seconds; never above a full bucket, never lower by a clock that jumped back."""
+    """The levels after so many seconds; never above full, never lower by a clock that jumped."""
     full, minutes = capacity(rates), max(elapsed_seconds, 0.0) / 60
     return Levels(
         min(levels.requests + rates.requests * minutes, full.requests),

@@ -1,7 +1,7 @@
 """Progress: what comes next in one job, seen from all of its subtasks.
 
-Pure and repeatable: it may be asked at any time, and a job in which nothing can move answers with nothing. One
-answer is one layer; whoever applies it asks again until nothing is left to do.
+Pure and repeatable: it may be asked at any time, and a job in which nothing can move answers with nothing.
+One answer is one layer; whoever applies it asks again until nothing is left to do.
 """
 
 from dataclasses import dataclass, field

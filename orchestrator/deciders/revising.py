@@ -42,7 +42,7 @@ def after_verdicts(workflow: Workflow, step: str, nodes: list[Node]) -> Revision
 
 
 def after_person(workflow: Workflow, approval: str, nodes: list[Node], comment: str) -> Revision:
-    """What a person's wish for a revision calls for: everything from the revised step to the approval again."""
+    """What a person's wish for a revision calls for: all from the revised step to the approval again."""
     revised = revisable(workflow, approval)
     if revised is None:
         return RoundsExhausted(

@@ -15,8 +15,8 @@ class Pool:
 def pools_of(
     workers: list[tuple[frozenset[str], int]], in_flight: dict[str, int], ahead: dict[str, int]
 ) -> list[Pool]:
-    """Pools with what is left of their slots. `workers` are (lanes, slots); `in_flight` attempts by lane count
-    against the first pool that serves the lane and has room; `ahead` by lane is the short queue allowed."""
+    """Pools with what is left of their slots. `workers` are (lanes, slots); `in_flight` attempts by lane
+    count against the first pool that serves the lane and has room; `ahead` by lane is the short queue."""
     slots: dict[frozenset[str], int] = {}
     for lanes, count in workers:
         slots[lanes] = slots.get(lanes, 0) + count

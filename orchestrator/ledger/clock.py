@@ -8,7 +8,7 @@ from sqlalchemy.sql.expression import ColumnElement
 from sqlalchemy.sql.functions import GenericFunction
 
 
-class wall_clock(GenericFunction[float]):  # noqa: N801  (SQLAlchemy names functions like SQL does)
+class wall_clock(GenericFunction[float]):
     """The wall clock at the moment the statement runs, not at the start of its transaction."""
 
     type = Double()

@@ -1,7 +1,7 @@
 """Moves of jobs and subtasks: the only way a state changes, checked, counted and told.
 
-A move names the state it starts from. Where the row has moved on meanwhile, a single move raises and a batch of
-moves raises for the whole transaction, which then changes nothing.
+A move names the state it starts from. Where a row has moved on meanwhile, the whole batch of moves raises,
+and its transaction changes nothing.
 """
 
 from collections import defaultdict

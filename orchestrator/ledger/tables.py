@@ -17,7 +17,6 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
 metadata = MetaData(
     naming_convention={
@@ -29,7 +28,8 @@ metadata = MetaData(
     }
 )
 
-Json = JSON().with_variant(JSONB(), "postgresql")
+Json = JSON()
+"""As text on both databases: the order of keys is kept, and a workflow's steps have one."""
 Seq = BigInteger().with_variant(Integer(), "sqlite")
 Id = String(26)
 Word = String(64)

@@ -27,10 +27,9 @@ def note_due(connection: Connection, cadences: dict[str, float], at: float) -> N
         connection.execute(dialect.insert(tick).on_conflict_do_nothing(), missing)
 
 
-def take(connection: Connection) -> list[Any]:
-    """Ticks that nobody has looked after, the oldest first, locked until the transaction ends."""
-    query = select(tick).where(tick.c.looked_at.is_(None)).order_by(tick.c.slot)
-    return list(connection.execute(query.with_for_update(skip_locked=True)))
+def unlooked(connection: Connection) -> list[Any]:
+    """Ticks that nobody has looked after, the oldest first."""
+    return list(connection.execute(select(tick).where(tick.c.looked_at.is_(None)).order_by(tick.c.slot)))
 
 
 def looked(connection: Connection, row: Any, outcome: str, job_id: str | None, at: float) -> None:

@@ -1,0 +1,82 @@
+"""The upkeep process: a Celery worker whose messages say «look now», and a look of its own for those lost."""
+
+import logging
+import threading
+from typing import Any
+
+from celery import Celery, signals
+from kombu.entity import Exchange, Queue
+
+from contracts.doorbell import celery_settings, queue_arguments, queue_of
+from contracts.registry import handler_names
+from orchestrator.door import Door, WorkerCard
+from orchestrator.ledger.engine import LedgerUnreachable
+from orchestrator.upkeep.duties import Duties
+from orchestrator.upkeep.ticker import Ticker
+
+log = logging.getLogger(__name__)
+
+SLOTS = 2
+LOOK_EVERY_SECONDS = 5.0
+
+
+def make_app(
+    broker_url: str, lane: str, tick_task: str, node: str, door: Door, duties: Duties, ticker: Ticker
+) -> Celery:
+    """The app of the upkeep lane; it connects when its worker starts."""
+    app = Celery("fleet-upkeep", set_as_current=True)
+    app.conf.update(celery_settings(broker_url))
+    app.conf.task_queues = [
+        Queue(
+            queue_of(lane),
+            Exchange(""),
+            routing_key=queue_of(lane),
+            queue_arguments=queue_arguments(broker_url),
+        )
+    ]
+
+    def ring(attempt_id: str) -> str:
+        return duties.run(str(attempt_id))
+
+    def tick(name: str) -> str:
+        return f"{name}: {ticker.run()} job(s) made"
+
+    app.task(ring, name=lane, throws=(Exception,))
+    app.task(tick, name=tick_task)
+    _keep(node, lane, door, ticker)
+    return app
+
+
+def _keep(node: str, lane: str, door: Door, ticker: Ticker) -> None:
+    """Announces the worker, and looks at the clock even where no message comes."""
+    stopping = threading.Event()
+    card = WorkerCard(node, (lane,), tuple(sorted(handler_names())), SLOTS, "1")
+
+    def keep() -> None:
+        announced = False
+        while not stopping.is_set():
+            try:
+                if announced:
+                    door.beat(node)
+                else:
+                    door.announce(card)
+                    announced = True
+                ticker.run()
+            except LedgerUnreachable as error:
+                log.warning("%s; trying again", error)
+            except Exception:
+                log.exception("a look at the clock raised; looking again later")
+            stopping.wait(LOOK_EVERY_SECONDS)
+        door.leave(node)
+
+    thread = threading.Thread(target=keep, name="upkeep", daemon=True)
+
+    def start(**_: Any) -> None:
+        thread.start()
+
+    def stop(**_: Any) -> None:
+        stopping.set()
+        thread.join(timeout=5)
+
+    signals.worker_ready.connect(start, weak=False)
+    signals.worker_shutting_down.connect(stop, weak=False)

@@ -1,0 +1,115 @@
+"""Looks: what a tick finds before any job is made, by SQL alone and without a token."""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, and_, func, or_, select
+
+from contracts.base import Fact
+from contracts.purposes import Purpose
+from contracts.states import JobState, SubtaskState
+from contracts.ticks import Tick
+from orchestrator.deciders.looks import LOOKS
+from orchestrator.ledger.events import EventKind
+from orchestrator.ledger.tables import approval, escalation, event, job, subtask, tick
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A job that a tick calls for."""
+
+    subjects: tuple[str, ...] = ()
+    found: dict[str, Fact] = field(default_factory=dict)
+    origin: str | None = None
+    priority: int = 0
+
+
+Look = Callable[[Connection, Tick, float], list[Opening]]
+
+
+def activity(connection: Connection, entry: Tick, at: float) -> list[Opening]:
+    """One opening if any job but maintenance moved since the last snapshot."""
+    last = select(func.max(tick.c.slot)).where(tick.c.name == entry.tick, tick.c.job_id.is_not(None))
+    since = connection.execute(last).scalar() or 0.0
+    moved = connection.execute(
+        select(func.count())
+        .select_from(event)
+        .join(job, job.c.id == event.c.job_id)
+        .where(event.c.kind == EventKind.JOB_MOVED, event.c.at > since, job.c.purpose != Purpose.MAINTENANCE)
+    ).scalar_one()
+    return [Opening(found={"moves": moved})] if moved else []
+
+
+def stalled(connection: Connection, entry: Tick, at: float) -> list[Opening]:
+    """One opening with everything that waits longer than the tick's settings allow and was not told yet."""
+    subjects = [
+        *_ids(connection, _late_subtasks(entry, at)),
+        *_ids(connection, _late_approvals(entry, at)),
+        *_ids(connection, _silent_drills(entry, at)),
+    ]
+    told = select(event.c.subtask_id).where(
+        event.c.kind == EventKind.STALLED, event.c.subtask_id.in_(subjects)
+    )
+    known = set(connection.execute(told).scalars())
+    new = tuple(subject for subject in subjects if subject not in known)[:200]
+    return [Opening(subjects=new, found={"stalled": len(new)})] if new else []
+
+
+def closed_work(connection: Connection, entry: Tick, at: float) -> list[Opening]:
+    """One opening for each closed job of the sample that was not read again yet."""
+    again = job.alias()
+    query = (
+        select(job.c.id, job.c.portfolio)
+        .where(
+            job.c.workflow == entry.settings["of_workflow"],
+            job.c.state == JobState.DONE,
+            ~select(again.c.id)
+            .where(again.c.origin == job.c.id, again.c.workflow == entry.workflow)
+            .exists(),
+        )
+        .order_by(job.c.id)
+    )
+    percent = int(entry.settings["sample_percent"])
+    sample = [row for row in connection.execute(query) if in_sample(row.id, percent)]
+    return [
+        Opening(subjects=(row.id,), found={"portfolio": row.portfolio}, origin=row.id)
+        for row in sample[: int(entry.settings["most_at_once"])]
+    ]
+
+
+def always(connection: Connection, entry: Tick, at: float) -> list[Opening]:
+    """One opening a slot."""
+    return [Opening(found={"route": str(entry.settings["route"])})]
+
+
+BY_NAME: dict[str, Look] = dict(zip(LOOKS, (activity, stalled, closed_work, always), strict=True))
+
+
+def in_sample(job_id: str, percent: int) -> bool:
+    """Whether a job belongs to the sample: decided by its id, so that asking again changes nothing."""
+    return zlib.crc32(job_id.encode()) % 100 < percent
+
+
+def _ids(connection: Connection, query: Any) -> list[str]:
+    return list(connection.execute(query).scalars())
+
+
+def _late_subtasks(entry: Tick, at: float) -> Any:
+    late = at - float(entry.settings["ready_seconds"])
+    due = or_(subtask.c.not_before.is_(None), subtask.c.not_before < late)
+    waits = and_(subtask.c.state == SubtaskState.READY, subtask.c.ready_at < late, due)
+    return select(subtask.c.id).where(waits).limit(200)
+
+
+def _late_approvals(entry: Tick, at: float) -> Any:
+    late = at - float(entry.settings["approval_seconds"])
+    return select(approval.c.subtask_id).where(approval.c.state == "waiting", approval.c.asked_at < late)
+
+
+def _silent_drills(entry: Tick, at: float) -> Any:
+    late = at - float(entry.settings["drill_seconds"])
+    return select(escalation.c.id).where(
+        escalation.c.acknowledged_at.is_(None), escalation.c.opened_at < late
+    )

@@ -1,0 +1,155 @@
+"""What the upkeep lane can do. Each operation reads the ledger, writes its finding, and opens what it calls for."""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Column, Connection, func, insert, select
+
+from contracts.artifacts import ArtifactRef
+from contracts.base import Fact
+from contracts.handoffs import Handoff
+from contracts.jobs import JobRequest
+from contracts.maintenance import Findings
+from contracts.purposes import Purpose
+from contracts.states import SubtaskState
+from contracts.verdicts import Decision, Verdict
+from orchestrator.artifacts import ArtifactStore
+from orchestrator.intake import Intake
+from orchestrator.ledger import events
+from orchestrator.ledger.clock import now
+from orchestrator.ledger.engine import Ledger
+from orchestrator.ledger.events import Event, EventKind
+from orchestrator.ledger.ids import new_id
+from orchestrator.ledger.tables import budget, escalation, job, subtask, worker
+
+log = logging.getLogger(__name__)
+
+ACTOR = "upkeep"
+
+
+@dataclass(frozen=True)
+class Duty:
+    """One attempt of upkeep, as its operation sees it."""
+
+    handoff: Handoff
+    ledger: Ledger
+    intake: Intake
+    store: ArtifactStore
+    escalation_log: Path
+
+
+Operation = Callable[[Duty], Findings]
+
+
+def snapshot(duty: Duty) -> Findings:
+    """How many jobs and subtasks stand where, which workers live, and what the budgets hold."""
+    with duty.ledger.read() as connection:
+        at = now(connection)
+        found: dict[str, Fact] = {
+            **{f"jobs {state}": count for state, count in _counts(connection, job.c.state)},
+            **{f"subtasks {state}": count for state, count in _counts(connection, subtask.c.state)},
+        }
+        alive = select(func.count()).where(worker.c.stopped_at.is_(None), worker.c.beat_at > at - 30)
+        found["workers alive"] = connection.execute(alive).scalar_one()
+        closed = select(func.count()).where(budget.c.closed_until > at)
+        found["budgets closed"] = connection.execute(closed).scalar_one()
+    return Findings(
+        sentence=f"{found['workers alive']} worker(s) alive", found=dict(list(found.items())[:30])
+    )
+
+
+def _counts(connection: Connection, column: Column[str]) -> list[tuple[str, int]]:
+    query = select(column, func.count().label("number")).group_by(column)
+    return [(row[0], row.number) for row in connection.execute(query)]
+
+
+def stalled(duty: Duty) -> Findings:
+    """Writes an event for every subject that still waits, and calls a person once for all of them."""
+    subjects = _subjects(duty.handoff)
+    with duty.ledger.write() as connection:
+        at = now(connection)
+        rows = connection.execute(
+            select(subtask.c.id, subtask.c.job_id, subtask.c.name, subtask.c.held_by, subtask.c.state).where(
+                subtask.c.id.in_(subjects),
+                subtask.c.state.in_([SubtaskState.READY, SubtaskState.PARKED]),
+            )
+        ).all()
+        told = [
+            Event(
+                at,
+                EventKind.STALLED,
+                ACTOR,
+                row.job_id,
+                row.id,
+                sentence=f"waits for {row.held_by or row.state}",
+            )
+            for row in rows
+        ]
+        drills = set(subjects) - {row.id for row in rows}
+        events.record(connection, *told)
+    opened = escalate(duty, f"{len(told)} subtask(s) wait too long", drill=False) if told else None
+    sentence = f"{len(told)} subtask(s) still wait; {len(drills)} subject(s) moved or are unanswered drills"
+    return Findings(sentence=sentence, subjects=tuple(subjects), opened=(opened,) if opened else ())
+
+
+def reopen(duty: Duty) -> Findings:
+    """Opens a new job, linked to the closed one, where the re-review objects."""
+    verdict = _verdict(duty)
+    origin_id = _subjects(duty.handoff)[0]
+    if verdict.decision is Decision.APPROVE:
+        return Findings(sentence=f"job {origin_id} holds: {verdict.headline()}", subjects=(origin_id,))
+    with duty.ledger.read() as connection:
+        origin = connection.execute(select(job).where(job.c.id == origin_id)).one()
+    request = JobRequest(
+        tenant=origin.tenant,
+        portfolio=origin.portfolio,
+        workflow=origin.workflow,
+        inputs=origin.inputs,
+        purpose=Purpose.REWORK,
+        reason=f"a re-review of job {origin_id} {verdict.headline()}"[:500],
+        requested_by=ACTOR,
+        kpi=origin.kpi,
+        priority=origin.priority,
+    )
+    accepted = duty.intake.accept(request, f"reopen/{origin_id}", origin=origin_id, actor=ACTOR)
+    sentence = f"job {origin_id} was closed too early; job {accepted.job_id} does it again"
+    return Findings(sentence=sentence, subjects=(origin_id,), opened=(accepted.job_id,))
+
+
+def drill(duty: Duty) -> Findings:
+    """Sends a drill by the log route; whoever follows the log acknowledges it."""
+    opened = escalate(duty, "this is a drill: acknowledge it to show that somebody listens", drill=True)
+    return Findings(sentence=f"drill {opened} was sent by the log route", opened=(opened,))
+
+
+def escalate(duty: Duty, sentence: str, drill: bool) -> str:
+    """Calls a person: a row in the ledger, and a line in the log route that carries its id."""
+    escalation_id = new_id()
+    job_id = duty.handoff.assignment.job
+    with duty.ledger.write() as connection:
+        at = now(connection)
+        connection.execute(
+            insert(escalation).values(
+                id=escalation_id, route="log", drill=drill, sentence=sentence, job_id=job_id, opened_at=at
+            )
+        )
+        events.record(connection, Event(at, EventKind.ESCALATED, ACTOR, job_id, sentence=sentence))
+    line = json.dumps({"escalation": escalation_id, "drill": drill, "sentence": sentence, "job": job_id})
+    with duty.escalation_log.open("a", encoding="utf-8") as route:
+        route.write(line + "\n")
+    return escalation_id
+
+
+def _subjects(handoff: Handoff) -> list[str]:
+    item = next(item for item in handoff.context if item.name == "subjects")
+    assert isinstance(item.value, list)
+    return [str(subject) for subject in item.value]
+
+
+def _verdict(duty: Duty) -> Verdict:
+    item = next(item for item in duty.handoff.context if item.name == "verdict")
+    assert isinstance(item.artifact, ArtifactRef)
+    return Verdict.model_validate_json(duty.store.get(item.artifact.digest))

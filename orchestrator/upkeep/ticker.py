@@ -1,0 +1,71 @@
+"""The ticker: looks after ticks that nobody has looked after, and makes jobs of what calls for one."""
+
+import logging
+from typing import Any
+
+from contracts.catalog import Catalog
+from contracts.jobs import JobRequest
+from contracts.maintenance import Inputs
+from contracts.purposes import Purpose
+from contracts.ticks import Tick
+from orchestrator.intake import Intake
+from orchestrator.ledger import ticks
+from orchestrator.ledger.clock import now
+from orchestrator.ledger.engine import Ledger
+from orchestrator.upkeep import looks
+from orchestrator.upkeep.looks import Opening
+
+log = logging.getLogger(__name__)
+
+ACTOR = "upkeep"
+TENANT = "fleet"
+
+
+class Ticker:
+    """Looks are idempotent: a job is keyed by its tick and slot, so two tickers make it once."""
+
+    def __init__(self, ledger: Ledger, catalog: Catalog, intake: Intake, cadences: dict[str, float]) -> None:
+        self._ledger = ledger
+        self._catalog = catalog
+        self._intake = intake
+        self._cadences = cadences
+
+    def run(self) -> int:
+        """Notes what is due, looks after it, and answers how many jobs were made."""
+        with self._ledger.write() as connection:
+            ticks.note_due(connection, self._cadences, now(connection))
+        with self._ledger.read() as connection:
+            rows = ticks.unlooked(connection)
+        return sum(self._look(row) for row in rows)
+
+    def _look(self, row: Any) -> int:
+        entry = self._catalog.ticks.get(row.name)
+        if entry is None:
+            self._note(row, "the catalog has no such tick", None)
+            return 0
+        with self._ledger.read() as connection:
+            openings = looks.BY_NAME[entry.look](connection, entry, now(connection))
+        jobs = [self._open(entry, row, number, opening) for number, opening in enumerate(openings)]
+        self._note(row, f"made {len(jobs)} job(s)" if jobs else "nothing to do", jobs[0] if jobs else None)
+        return len(jobs)
+
+    def _open(self, entry: Tick, row: Any, number: int, opening: Opening) -> str:
+        inputs = Inputs(
+            tick=entry.tick, slot=f"{row.slot:.0f}", found=opening.found, subjects=opening.subjects
+        )
+        request = JobRequest(
+            tenant=TENANT,
+            portfolio=entry.portfolio,
+            workflow=entry.workflow,
+            inputs=inputs.model_dump(mode="json"),
+            purpose=Purpose.MAINTENANCE,
+            reason=entry.reason,
+            requested_by=f"clock:{entry.tick}",
+            priority=opening.priority,
+        )
+        key = f"tick/{entry.tick}/{row.slot:.0f}/{opening.origin or number}"
+        return self._intake.accept(request, key, origin=opening.origin, actor=ACTOR).job_id
+
+    def _note(self, row: Any, outcome: str, job_id: str | None) -> None:
+        with self._ledger.write() as connection:
+            ticks.looked(connection, row, outcome, job_id, now(connection))

@@ -1,0 +1,74 @@
+"""``python -m workers --lanes a,b``: a Celery worker for lanes of one regime."""
+
+import argparse
+import logging
+import os
+import socket
+import sys
+
+from contracts.catalog import CatalogError
+from contracts.lanes import Lane, Regime
+from orchestrator.door import open_door, worker_paces
+from workers.app import WorkerPlan, make_app
+
+WAITING_SLOTS = 16
+DRAIN_SECONDS = 30
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Starts the worker and blocks until it is told to stop; 2 for arguments that cannot work."""
+    options = _arguments(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(levelname)s %(name)s: %(message)s")
+    paces = worker_paces()
+    try:
+        lanes = _lanes(options.lanes, paces.lanes())
+    except (ValueError, CatalogError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    slots = options.slots or (os.cpu_count() or 2 if lanes[0].regime is Regime.COMPUTING else WAITING_SLOTS)
+    node = f"{options.name or '+'.join(lane.lane for lane in lanes)}@{socket.gethostname()}"
+    plan = WorkerPlan(node, lanes, slots, paces.broker_url, paces.heartbeat_seconds)
+    os.environ.setdefault("REMAP_SIGTERM", "SIGTERM")
+    app = make_app(plan, open_door)
+    app.conf.worker_soft_shutdown_timeout = DRAIN_SECONDS
+    app.worker_main(
+        [
+            "worker",
+            f"--hostname={plan.node}",
+            f"--pool={plan.pool}",
+            f"--concurrency={plan.slots}",
+            "--without-gossip",
+            "--without-mingle",
+            "--task-events",
+            "--loglevel=WARNING",
+        ]
+    )
+    return 0
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="fleet worker", description="Works the attempts of some lanes off.")
+    parser.add_argument("--lanes", required=True, help="comma-separated, all of one regime")
+    parser.add_argument("--slots", type=int, help="attempts worked on at the same time")
+    parser.add_argument("--name", help="the node's name before the @; by default its lanes")
+    return parser.parse_args(argv)
+
+
+def _lanes(wanted: str, known: dict[str, Lane]) -> tuple[Lane, ...]:
+    names = [name.strip() for name in wanted.split(",") if name.strip()]
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        raise ValueError(
+            f"unknown lane {', '.join(unknown) or '(none)'}; known are: {', '.join(sorted(known))}"
+        )
+    lanes = tuple(known[name] for name in names)
+    regimes = sorted({lane.regime.value for lane in lanes})
+    if len(regimes) > 1:
+        raise ValueError(f"lanes of one worker share a regime, and these are {' and '.join(regimes)}")
+    if regimes == [Regime.UPKEEP.value]:
+        raise ValueError("the upkeep lanes are served by `fleet upkeep`")
+    return lanes
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""The Celery app of a worker process: one task for each of its lanes, each the same doorbell."""
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from celery import Celery, Task, signals
+from kombu.entity import Exchange, Queue
+
+from contracts.doorbell import celery_settings, queue_arguments, queue_of
+from contracts.lanes import Lane, Regime
+from contracts.registry import handler_names
+from orchestrator.door import Door, LedgerUnreachable, WorkerCard
+from workers.attempts import Attempts
+from workers.heartbeat import Heartbeat
+from workers.settings import WorkerSettings
+
+log = logging.getLogger(__name__)
+
+VERSION = "1"
+
+
+@dataclass(frozen=True)
+class WorkerPlan:
+    """What a worker process is started with."""
+
+    node: str
+    lanes: tuple[Lane, ...]
+    slots: int
+    broker_url: str
+    heartbeat_seconds: float
+
+    @property
+    def regime(self) -> Regime:
+        return self.lanes[0].regime
+
+    @property
+    def pool(self) -> str:
+        """Threads where the work is waiting, processes where it is computing."""
+        return "prefork" if self.regime is Regime.COMPUTING else "threads"
+
+
+class Process:
+    """What one operating-system process needs to work attempts off. Made after any fork, at first use."""
+
+    def __init__(self, plan: WorkerPlan, open_door: Callable[[], Door]) -> None:
+        self._plan = plan
+        self._open_door = open_door
+        self._lock = threading.Lock()
+        self._attempts: Attempts | None = None
+        self._pid = 0
+
+    def attempts(self) -> Attempts:
+        with self._lock:
+            if self._attempts is None or self._pid != os.getpid():
+                door = self._open_door()
+                self._pid = os.getpid()
+                self._attempts = Attempts(
+                    door=door,
+                    heartbeat=Heartbeat(door, self._plan.heartbeat_seconds),
+                    settings=WorkerSettings(),
+                    worker=f"{self._plan.node}/{self._pid}",
+                )
+            return self._attempts
+
+
+def make_app(plan: WorkerPlan, open_door: Callable[[], Door]) -> Celery:
+    """The app, with the tasks of the plan's lanes; it connects when its worker starts."""
+    app = Celery("fleet", set_as_current=True)
+    app.conf.update(celery_settings(plan.broker_url))
+    app.conf.task_queues = [
+        Queue(
+            queue_of(lane.lane),
+            Exchange(""),
+            routing_key=queue_of(lane.lane),
+            queue_arguments=queue_arguments(plan.broker_url),
+        )
+        for lane in plan.lanes
+    ]
+    process = Process(plan, open_door)
+    for lane in plan.lanes:
+        _add_task(app, lane, process)
+    _announce(app, plan, open_door)
+    return app
+
+
+def _add_task(app: Celery, lane: Lane, process: Process) -> None:
+    def ring(self: Task, attempt_id: str) -> str:
+        return process.attempts().run(str(attempt_id))
+
+    app.task(ring, name=lane.lane, bind=True, throws=(Exception,))
+
+
+def _announce(app: Celery, plan: WorkerPlan, open_door: Callable[[], Door]) -> None:
+    """Keeps the worker's row while its consumer runs. The parent process does it, in a thread."""
+    stopping = threading.Event()
+
+    def keep() -> None:
+        door = open_door()
+        card = WorkerCard(
+            plan.node,
+            tuple(lane.lane for lane in plan.lanes),
+            tuple(sorted(handler_names())),
+            plan.slots,
+            VERSION,
+        )
+        announced = False
+        while not stopping.is_set():
+            try:
+                if announced:
+                    door.beat(plan.node)
+                else:
+                    door.announce(card)
+                    announced = True
+            except LedgerUnreachable as error:
+                log.warning("%s; trying again", error)
+            stopping.wait(plan.heartbeat_seconds)
+        door.leave(plan.node)
+
+    thread = threading.Thread(target=keep, name="announce", daemon=True)
+
+    def start(**_: Any) -> None:
+        thread.start()
+
+    def stop(**_: Any) -> None:
+        stopping.set()
+        thread.join(timeout=5)
+
+    signals.worker_ready.connect(start, weak=False)
+    signals.worker_shutting_down.connect(stop, weak=False)
