@@ -1,0 +1,1 @@
+"""The HTTP API: intake, reads, and what people answer. It decides nothing."""

@@ -1,0 +1,250 @@
+"""A small client of the HTTP API, for upstream services and for the command line."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx2
+from pydantic import BaseModel, ValidationError
+
+from contracts.artifacts import ArtifactRef
+from orchestrator.reads.approvals import ApprovalLine, ApprovalRead
+from orchestrator.reads.base import Read
+from orchestrator.reads.budgets import BudgetRead
+from orchestrator.reads.dead_letters import DeadLetterGroup, DeadLetterLine
+from orchestrator.reads.escalations import EscalationRead
+from orchestrator.reads.events import EventRead
+from orchestrator.reads.explain import Explanation
+from orchestrator.reads.jobs import JobLine
+from orchestrator.reads.lanes import LaneRead
+from orchestrator.reads.outcomes import JobRead
+from orchestrator.reads.paging import DEFAULT_LIMIT, Page
+from orchestrator.reads.post_mortems import DeadLetterRead
+from orchestrator.reads.tax import TaxRead
+from orchestrator.reads.workflows import WorkflowRead
+
+Model = TypeVar("Model", bound=BaseModel)
+
+TIMEOUT_SECONDS = 30.0
+SILENCE_SECONDS = 60.0
+"""A stream that says nothing for so long, not even a ping, is broken off and resumed."""
+RECONNECT_SECONDS = 0.5
+RECONNECTS = 20
+"""Tries in a row that brought nothing, after which watching is given up."""
+
+
+class FleetError(Exception):
+    """What went wrong, in one sentence; `status` is None where no fleet answered."""
+
+    def __init__(self, sentence: str, status: int | None = None) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.status = status
+
+
+class Submitted(Read):
+    """A job that was handed over."""
+
+    id: str
+    state: str
+    created: bool
+    """False where the same key and body had made the job before."""
+    links: dict[str, str]
+
+
+class FleetClient:
+    """Speaks to one fleet. Every method raises FleetError and nothing else."""
+
+    def __init__(
+        self, base_url: str, api_key: str | None = None, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._sleep = sleep
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        try:
+            self._http = httpx2.Client(base_url=self._base_url, headers=headers, timeout=TIMEOUT_SECONDS)
+        except httpx2.InvalidURL as error:
+            raise FleetError(f"{base_url} is no address of a fleet: {error}") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def submit(self, job: Mapping[str, Any], key: str | None = None) -> Submitted:
+        """Hands over a job, as the body of ``POST /v1/jobs``. With a key it is safe to repeat."""
+        headers = {"Idempotency-Key": key} if key is not None else {}
+        return self._ask(Submitted, "POST", "/v1/jobs", json=dict(job), headers=headers)
+
+    def job(self, job_id: str) -> JobRead:
+        return self._ask(JobRead, "GET", f"/v1/jobs/{job_id}")
+
+    def jobs(
+        self,
+        state: str | None = None,
+        workflow: str | None = None,
+        tenant: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+    ) -> Page[JobLine]:
+        """Jobs, newest first."""
+        wanted = {"state": state, "workflow": workflow, "tenant": tenant, "limit": limit, "cursor": cursor}
+        return self._ask(Page[JobLine], "GET", "/v1/jobs", params=_given(wanted))
+
+    def watch(self, job_id: str, after: int = 0) -> Iterator[EventRead]:
+        """The job's events as they happen, each once, until the job has ended. A stream that breaks off is
+        resumed behind the last event, also over a restart of the fleet."""
+        seen, silent = after, 0
+        while True:
+            try:
+                for source in self._stream(job_id, seen):
+                    if source.event == "end":
+                        return
+                    event = EventRead.model_validate_json(source.data)
+                    seen, silent = event.seq, 0
+                    yield event
+            except FleetError as error:
+                if error.status not in (None, httpx2.codes.SERVICE_UNAVAILABLE) or silent >= RECONNECTS:
+                    raise
+            if silent >= RECONNECTS:
+                raise FleetError(f"the events of job {job_id} broke off {RECONNECTS} times in a row")
+            silent += 1
+            self._sleep(RECONNECT_SECONDS)
+
+    def wait(self, job_id: str) -> JobRead:
+        """The job once it has ended."""
+        for _ in self.watch(job_id):
+            pass
+        return self.job(job_id)
+
+    def explain(self, given: str) -> Explanation:
+        """Why a job or a subtask exists, what happened, what it waits for and what it took."""
+        try:
+            return self._ask(Explanation, "GET", f"/v1/jobs/{given}/explain")
+        except FleetError as error:
+            if error.status != httpx2.codes.NOT_FOUND:
+                raise
+        return self._ask(Explanation, "GET", f"/v1/subtasks/{given}/explain")
+
+    def cancel(self, job_id: str, by: str) -> JobRead:
+        return self._ask(JobRead, "POST", f"/v1/jobs/{job_id}/cancel", json={"by": by})
+
+    def approvals(
+        self, state: str = "waiting", limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[ApprovalLine]:
+        """Approvals, the oldest first; ``all`` for those that were answered too."""
+        wanted = _given({"state": state, "limit": limit, "cursor": cursor})
+        return self._ask(Page[ApprovalLine], "GET", "/v1/approvals", params=wanted)
+
+    def approval(self, approval_id: str) -> ApprovalRead:
+        return self._ask(ApprovalRead, "GET", f"/v1/approvals/{approval_id}")
+
+    def answer(
+        self, approval_id: str, decision: str, by: str, comment: str = "", digest: str | None = None
+    ) -> ApprovalRead:
+        """Answers with ``approve``, ``reject`` or ``revise``; `digest` says what the person saw."""
+        body = {"decision": decision, "by": by, "comment": comment, "digest": digest}
+        return self._ask(ApprovalRead, "POST", f"/v1/approvals/{approval_id}/answer", json=body)
+
+    def dead_letters(
+        self, limit: int = DEFAULT_LIMIT, cursor: str | None = None, **wanted: str | None
+    ) -> Page[DeadLetterLine]:
+        """Dead letters, the latest first; narrowed by lane, category, code, tenant, job_id, discarded."""
+        params = _given({"limit": limit, "cursor": cursor, **wanted})
+        return self._ask(Page[DeadLetterLine], "GET", "/v1/dead-letters", params=params)
+
+    def dead_letter_groups(self, **wanted: str | None) -> Page[DeadLetterGroup]:
+        return self._ask(Page[DeadLetterGroup], "GET", "/v1/dead-letters/groups", params=_given(wanted))
+
+    def dead_letter(self, subtask_id: str) -> DeadLetterRead:
+        return self._ask(DeadLetterRead, "GET", f"/v1/dead-letters/{subtask_id}")
+
+    def discard(self, subtask_id: str, by: str, why: str) -> DeadLetterRead:
+        body = {"by": by, "why": why}
+        return self._ask(DeadLetterRead, "POST", f"/v1/dead-letters/{subtask_id}/discard", json=body)
+
+    def escalations(self, open_only: bool = False) -> Page[EscalationRead]:
+        return self._ask(Page[EscalationRead], "GET", "/v1/escalations", params={"open": open_only})
+
+    def acknowledge(self, escalation_id: str, by: str) -> EscalationRead:
+        path = f"/v1/escalations/{escalation_id}/acknowledge"
+        return self._ask(EscalationRead, "POST", path, json={"by": by})
+
+    def workflows(self) -> Page[WorkflowRead]:
+        return self._ask(Page[WorkflowRead], "GET", "/v1/workflows")
+
+    def lanes(self) -> Page[LaneRead]:
+        return self._ask(Page[LaneRead], "GET", "/v1/lanes")
+
+    def lane(self, lane: str) -> LaneRead:
+        return self._ask(LaneRead, "GET", f"/v1/lanes/{lane}")
+
+    def budgets(self) -> Page[BudgetRead]:
+        return self._ask(Page[BudgetRead], "GET", "/v1/budgets")
+
+    def tax(self, window_seconds: float | None = None) -> TaxRead:
+        return self._ask(TaxRead, "GET", "/v1/tax", params=_given({"window_seconds": window_seconds}))
+
+    def upload(self, content: bytes, media_type: str = "application/octet-stream") -> ArtifactRef:
+        """Hands over bytes once; the reference goes into a job's inputs."""
+        headers = {"Content-Type": media_type}
+        return self._ask(ArtifactRef, "PUT", "/v1/artifacts", content=content, headers=headers)
+
+    def artifact(self, digest: str) -> bytes:
+        """The bytes behind a digest."""
+        return self._send("GET", f"/v1/artifacts/{digest}").content
+
+    def _ask(self, model: type[Model], method: str, path: str, **parts: Any) -> Model:
+        content = self._send(method, path, **parts).content
+        try:
+            return model.model_validate_json(content)
+        except ValidationError:
+            raise FleetError(f"what answers at {self._base_url} is no fleet of this version") from None
+
+    def _send(self, method: str, path: str, **parts: Any) -> httpx2.Response:
+        try:
+            response = self._http.request(method, path, **parts)
+        except (httpx2.TransportError, httpx2.InvalidURL) as error:
+            raise self._unanswered(error) from None
+        if response.is_success:
+            return response
+        raise _refused(response)
+
+    def _stream(self, job_id: str, seen: int) -> Iterator[httpx2.ServerSentEvent]:
+        timeout = httpx2.Timeout(TIMEOUT_SECONDS, read=SILENCE_SECONDS)
+        headers = {"Last-Event-ID": str(seen)}
+        try:
+            with self._http.sse(f"/v1/jobs/{job_id}/events", headers=headers, timeout=timeout) as source:
+                if not source.response.is_success:
+                    source.response.read()
+                    raise _refused(source.response)
+                yield from source
+        except (httpx2.TransportError, httpx2.InvalidURL) as error:
+            raise self._unanswered(error) from None
+
+    def _unanswered(self, error: Exception) -> FleetError:
+        if isinstance(error, httpx2.TimeoutException) and not isinstance(error, httpx2.ConnectTimeout):
+            return FleetError(f"the fleet at {self._base_url} did not answer within {TIMEOUT_SECONDS:g} s")
+        return FleetError(
+            f"no fleet answers at {self._base_url}: start one with `fleet up` or set FLEET_API_URL"
+        )
+
+
+def _refused(response: httpx2.Response) -> FleetError:
+    """The sentence of the problem document, or of whatever stands between us and the fleet."""
+    try:
+        sentence = response.json()["detail"]
+    except (ValueError, KeyError, TypeError):
+        sentence = f"{response.url} answered {response.status_code} {response.reason_phrase}"
+    return FleetError(str(sentence), response.status_code)
+
+
+def _given(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in parameters.items() if value is not None}

@@ -1,0 +1,1 @@
+"""What people and programs are shown of the ledger: typed values and the few queries behind each."""

@@ -1,0 +1,109 @@
+"""Figures of how things stand now: queues, people, budgets, the leader and the tax."""
+
+from collections.abc import Iterator
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from sqlalchemy import Connection, func, select
+
+from contracts.catalog import Catalog
+from orchestrator.ledger.clock import now
+from orchestrator.ledger.tables import approval, dead_letter, escalation
+from orchestrator.reads.budgets import budgets
+from orchestrator.reads.figures.names import Figure
+from orchestrator.reads.queues import Queue, queues
+from orchestrator.reads.readiness import leads
+from orchestrator.reads.tax import tax
+
+
+def lanes(connection: Connection, catalog: Catalog) -> Iterator[Metric]:
+    """What waits and runs in every lane of the catalog, and in lanes that only older jobs still know."""
+    waiting = queues(connection)
+    figures = {
+        "ready": GaugeMetricFamily(Figure.READY, "Subtasks that could be dispatched now.", labels=["lane"]),
+        "oldest_ready_seconds": GaugeMetricFamily(
+            Figure.OLDEST_READY_SECONDS, "How long the oldest of them has been ready.", labels=["lane"]
+        ),
+        "running": GaugeMetricFamily(Figure.RUNNING, "Subtasks that a worker is at.", labels=["lane"]),
+        "dead_letters": GaugeMetricFamily(
+            Figure.DEAD_LETTERS, "Dead letters that nobody discarded.", labels=["lane"]
+        ),
+    }
+    for lane in sorted({*catalog.lanes, *waiting}):
+        for name, family in figures.items():
+            family.add_metric([lane], getattr(waiting.get(lane, Queue()), name))
+    yield from figures.values()
+
+
+def people(connection: Connection) -> Iterator[Metric]:
+    """What waits for a person, and whether the path to one was exercised."""
+    at = now(connection)
+    asked = connection.execute(
+        select(func.count().label("total"), func.min(approval.c.asked_at).label("oldest")).where(
+            approval.c.state == "waiting"
+        )
+    ).one()
+    yield _gauge(Figure.APPROVALS_WAITING, "Questions that wait for a person.", asked.total)
+    yield _gauge(Figure.OLDEST_APPROVAL_SECONDS, "How long the oldest has waited.", _age(at, asked.oldest))
+    oldest = select(func.min(dead_letter.c.at)).where(dead_letter.c.discarded_at.is_(None))
+    yield _gauge(
+        Figure.OLDEST_DEAD_LETTER_SECONDS,
+        "How long the oldest dead letter has lain.",
+        _age(at, connection.execute(oldest).scalar_one()),
+    )
+    yield from _drill(connection, at)
+
+
+def _drill(connection: Connection, at: float) -> Iterator[Metric]:
+    """The age of the last drill that a person answered; if none was, of the first that nobody did."""
+    row = connection.execute(
+        select(
+            func.max(escalation.c.acknowledged_at).label("answered"),
+            func.min(escalation.c.opened_at).label("first"),
+        ).where(escalation.c.drill.is_(True))
+    ).one()
+    if row.first is not None:
+        since = row.first if row.answered is None else row.answered
+        yield _gauge(
+            Figure.ESCALATION_DRILL_AGE_SECONDS, "Since a person last answered a drill.", _age(at, since)
+        )
+
+
+def pace(connection: Connection) -> Iterator[Metric]:
+    """What vendor accounts allow and what is left, by dimension. Closed budgets carry the time of their
+    opening in seconds since 1970, open ones 0."""
+    labels = ["vendor", "group", "dimension"]
+    limit = GaugeMetricFamily(Figure.BUDGET_LIMIT, "Per minute; concurrency in calls.", labels=labels)
+    level = GaugeMetricFamily(Figure.BUDGET_LEVEL, "What may be used now.", labels=labels)
+    closed = GaugeMetricFamily(
+        Figure.BUDGET_CLOSED_UNTIL_SECONDS, "When it opens again, since 1970; 0 while open.", labels=labels
+    )
+    for budget in budgets(connection):
+        for part in budget.dimensions:
+            limit.add_metric([budget.vendor, budget.group, part.dimension], part.limit)
+            level.add_metric([budget.vendor, budget.group, part.dimension], part.level)
+        until = budget.closed_until.timestamp() if budget.closed_until else 0.0
+        closed.add_metric([budget.vendor, budget.group, "all"], until)
+    yield from (limit, level, closed)
+
+
+def leader(connection: Connection) -> Iterator[Metric]:
+    yield _gauge(Figure.ORCHESTRATOR_LEADER, "Whether an orchestrator leads.", int(leads(connection)))
+
+
+def autonomy_tax(connection: Connection) -> Iterator[Metric]:
+    """Everything but feature over everything, over the trailing day."""
+    family = GaugeMetricFamily(
+        Figure.AUTONOMY_TAX_RATIO, "Share that is not feature, trailing day.", labels=["unit"]
+    )
+    for unit, share in tax(connection).tax.model_dump().items():
+        family.add_metric([unit], share or 0.0)
+    yield family
+
+
+def _gauge(figure: Figure, says: str, value: float) -> Metric:
+    return GaugeMetricFamily(figure, says, value=value)
+
+
+def _age(at: float, since: float | None) -> float:
+    return 0.0 if since is None else max(at - since, 0.0)

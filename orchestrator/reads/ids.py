@@ -1,0 +1,40 @@
+"""Ids as people type them: whole, or the first characters as long as they are unambiguous."""
+
+import re
+
+from sqlalchemy import Column, Connection, select
+
+from orchestrator.ledger.tables import job, subtask
+from orchestrator.problems import Conflict, NotFound
+
+SHORTEST_PREFIX = 6
+_LENGTH = 26
+_SHAPE = re.compile(r"[0-9A-Z]+")
+
+
+def job_id(connection: Connection, given: str) -> str:
+    """The job's whole id; raises NotFound, or Conflict where several begin so."""
+    return _resolved(connection, job.c.id, "job", given)
+
+
+def subtask_id(connection: Connection, given: str) -> str:
+    """The subtask's whole id; raises NotFound, or Conflict where several begin so."""
+    return _resolved(connection, subtask.c.id, "subtask", given)
+
+
+def _resolved(connection: Connection, column: Column[str], noun: str, given: str) -> str:
+    prefix = given.strip().upper()
+    if not _SHAPE.fullmatch(prefix) or len(prefix) > _LENGTH:
+        raise NotFound(f"no {noun} {given[:40]!r}: an id is {_LENGTH} digits and letters")
+    if len(prefix) < SHORTEST_PREFIX:
+        raise NotFound(
+            f"no {noun} {given!r}: give its id, or at least its first {SHORTEST_PREFIX} characters"
+        )
+    # a range, since both databases look it up in the primary key's index
+    last = prefix + "Z" * (_LENGTH - len(prefix))
+    found = connection.execute(select(column).where(column.between(prefix, last)).limit(2)).scalars().all()
+    if not found:
+        raise NotFound(f"no {noun} {given} is in the ledger")
+    if len(found) > 1:
+        raise Conflict(f"several {noun}s begin with {given}; give more characters of the id")
+    return str(found[0])

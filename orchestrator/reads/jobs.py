@@ -1,0 +1,74 @@
+"""Jobs: the list, a line each."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from contracts.states import JobState
+from orchestrator.ledger.tables import job
+from orchestrator.reads.base import Read, moment, moment_or_none
+from orchestrator.reads.costs import Cost, costs_by_job
+from orchestrator.reads.paging import DEFAULT_LIMIT, Page, page_of, parts_of
+
+
+class JobFilter(Read):
+    """Which jobs are listed; what is None does not narrow."""
+
+    state: JobState | None = None
+    workflow: str | None = None
+    tenant: str | None = None
+
+
+class JobLine(Read):
+    """A job as it stands, and why it exists."""
+
+    id: str
+    tenant: str
+    portfolio: str
+    workflow: str
+    purpose: str
+    reason: str
+    requested_by: str
+    kpi: str | None
+    priority: int
+    origin: str | None
+    """The job that this one reviews, reopens or repeats."""
+    state: JobState
+    why: str
+    """The sentence of its state."""
+    cancel_requested_by: str | None
+    created_at: datetime
+    ended_at: datetime | None
+    cost: Cost
+
+
+def jobs(
+    connection: Connection, wanted: JobFilter, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+) -> Page[JobLine]:
+    """Jobs, newest first."""
+    query = select(job).order_by(job.c.id.desc()).limit(limit + 1)
+    for column, value in wanted.model_dump(exclude_none=True).items():
+        query = query.where(job.c[column] == value)
+    if cursor is not None:
+        (last,) = parts_of(cursor, (str,))
+        query = query.where(job.c.id < last)
+    rows = connection.execute(query).all()
+    costs = costs_by_job(connection, [row.id for row in rows[:limit]])
+    return page_of(
+        rows, limit, lambda row: JobLine(**line_values(row, costs.get(row.id, Cost()))), lambda row: (row.id,)
+    )
+
+
+def line_values(row: Any, cost: Cost) -> dict[str, Any]:
+    """The fields of a line out of the job's row."""
+    same = (
+        "id", "tenant", "portfolio", "workflow", "purpose", "reason", "requested_by", "kpi", "priority",
+        "origin", "state", "why", "cancel_requested_by",
+    )  # fmt: skip
+    return {
+        **{name: getattr(row, name) for name in same},
+        "created_at": moment(row.created_at),
+        "ended_at": moment_or_none(row.ended_at),
+        "cost": cost,
+    }

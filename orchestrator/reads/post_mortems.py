@@ -1,0 +1,44 @@
+"""One dead letter whole: what was asked, every attempt at it, and the exchange around it."""
+
+from pydantic import JsonValue
+from sqlalchemy import Connection, select
+
+from orchestrator.ledger.tables import dead_letter, subtask
+from orchestrator.problems import NotFound
+from orchestrator.reads.attempts import AttemptRead, attempts_of
+from orchestrator.reads.costs import Cost, cost_of_subtask
+from orchestrator.reads.dead_letters import DeadLetterLine, dead_letter_rows, dead_letter_values
+from orchestrator.reads.ids import subtask_id
+from orchestrator.reads.lineage import Kin, Round, exchange_of, kin_of
+
+
+class DeadLetterRead(DeadLetterLine):
+    """Everything that is known about a subtask that ended unwell."""
+
+    handoff: dict[str, JsonValue] | None
+    """What its worker was given; None where it never came to one."""
+    attempts: tuple[AttemptRead, ...]
+    exchange: tuple[Round, ...]
+    """All rounds of drafting and reviewing in its job."""
+    kin: tuple[Kin, ...]
+    """Jobs linked to its own."""
+    cost: Cost
+
+
+def dead_letter_read(connection: Connection, given: str) -> DeadLetterRead:
+    """The dead letter of a subtask, named by id or unique prefix; raises NotFound."""
+    letter_id = subtask_id(connection, given)
+    row = connection.execute(
+        dead_letter_rows().add_columns(subtask.c.handoff).where(dead_letter.c.subtask_id == letter_id)
+    ).one_or_none()
+    if row is None:
+        state = connection.execute(select(subtask.c.state).where(subtask.c.id == letter_id)).scalar_one()
+        raise NotFound(f"subtask {letter_id} is {state} and no dead letter")
+    return DeadLetterRead(
+        **dead_letter_values(row),
+        handoff=row.handoff,
+        attempts=attempts_of(connection, letter_id),
+        exchange=exchange_of(connection, row.job_id),
+        kin=kin_of(connection, row.job_id),
+        cost=cost_of_subtask(connection, letter_id),
+    )

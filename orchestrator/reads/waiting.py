@@ -1,0 +1,155 @@
+"""Waiting: what each open subtask waits for now, and until when."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from contracts.states import SUBTASK_ENDS, AttemptState, SubtaskState
+from contracts.workflows import Workflow
+from orchestrator.ledger.clock import now
+from orchestrator.ledger.tables import approval, attempt, budget, subtask
+from orchestrator.reads.base import Read, moment_or_none
+from orchestrator.reads.lineage import workflow_of
+
+
+class Waiting(Read):
+    """One open subtask, and what has to happen before it can move."""
+
+    subtask_id: str
+    subtask: str
+    state: SubtaskState
+    waits_for: str
+    until: datetime | None
+    """When the wait ends by itself, or is looked at again; None where that is open."""
+
+
+@dataclass(frozen=True)
+class _View:
+    """What the sentences are made of."""
+
+    at: float
+    workflow: Workflow
+    subtasks: list[Any]
+    attempts: dict[str, Any]
+    """The open attempt by subtask."""
+    approvals: dict[str, Any]
+    """The waiting approval by subtask."""
+    closed: dict[str, Any]
+    """Closed budgets by key."""
+
+
+_Answer = tuple[str, float | None]
+
+
+def waiting_in(connection: Connection, job_id: str, subtask_id: str | None = None) -> tuple[Waiting, ...]:
+    """The open subtasks of a job, or the one named, with what they wait for."""
+    view = _view(connection, job_id)
+    return tuple(
+        _waiting(view, row)
+        for row in view.subtasks
+        if row.state not in SUBTASK_ENDS and subtask_id in (None, row.id)
+    )
+
+
+def _view(connection: Connection, job_id: str) -> _View:
+    at = now(connection)
+    subtasks = connection.execute(
+        select(subtask).where(subtask.c.job_id == job_id).order_by(subtask.c.id)
+    ).all()
+    attempts = connection.execute(
+        select(attempt).where(attempt.c.job_id == job_id, attempt.c.ended_at.is_(None))
+    )
+    approvals = connection.execute(
+        select(approval).where(
+            approval.c.subtask_id.in_([row.id for row in subtasks if row.state == SubtaskState.PARKED]),
+            approval.c.state == "waiting",
+        )
+    )
+    closed = connection.execute(select(budget).where(budget.c.closed_until > at))
+    return _View(
+        at=at,
+        workflow=workflow_of(connection, job_id),
+        subtasks=list(subtasks),
+        attempts={row.subtask_id: row for row in attempts},
+        approvals={row.subtask_id: row for row in approvals},
+        closed={row.key: row for row in closed},
+    )
+
+
+def _waiting(view: _View, row: Any) -> Waiting:
+    sentence, until = _ANSWERS[SubtaskState(row.state)](view, row)
+    return Waiting(
+        subtask_id=row.id, subtask=row.name, state=row.state, waits_for=sentence, until=moment_or_none(until)
+    )
+
+
+def _for_needs(view: _View, row: Any) -> _Answer:
+    needed = view.workflow.steps[row.step].needs if row.step in view.workflow.steps else {}
+    names = [
+        f"{o.name} ({o.state})" for o in view.subtasks if o.step in needed and o.state not in SUBTASK_ENDS
+    ]
+    if not names:
+        return "the orchestrator's next look at its job", None
+    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return f"what it needs: {shown}", None
+
+
+def _for_dispatch(view: _View, row: Any) -> _Answer:
+    if row.not_before is not None and row.not_before > view.at:
+        return "its backoff to pass", row.not_before
+    if row.held_by is None:
+        return f"its turn in lane {row.lane}", None
+    closed = [b.closed_until for key, b in view.closed.items() if key in row.held_by]
+    return row.held_by, max(closed, default=None)
+
+
+def _for_worker(view: _View, row: Any) -> _Answer:
+    granted = view.attempts.get(row.id)
+    return f"a worker of lane {row.lane} to take it", granted.start_by if granted else None
+
+
+def _for_report(view: _View, row: Any) -> _Answer:
+    running = view.attempts.get(row.id)
+    if running is None or running.state != AttemptState.RUNNING:
+        return "its worker's report", None
+    until = (
+        running.deadline_at if running.lease_until is None else min(running.deadline_at, running.lease_until)
+    )
+    return f"the report of {running.worker}, whose lease is renewed while it lives", until
+
+
+def _for_batch(view: _View, row: Any) -> _Answer:
+    return "the result of the vendor's batch it was handed to", None
+
+
+def _for_decision(view: _View, row: Any) -> _Answer:
+    siblings = view.workflow.steps[row.step].sealed_with if row.step in view.workflow.steps else ()
+    late = [o.name for o in view.subtasks if o.step in siblings and o.round == row.round and not _in(o)]
+    if late:
+        return f"{', '.join(late)}, with which its verdict is sealed", None
+    return "the orchestrator to apply its report", None
+
+
+def _for_release(view: _View, row: Any) -> _Answer:
+    asked = view.approvals.get(row.id)
+    if asked is None:
+        return row.why or "whoever holds it", None
+    return f"a person's answer to approval {asked.id}, other than {asked.requested_by}", asked.expires_at
+
+
+def _in(other: Any) -> bool:
+    return other.state in SUBTASK_ENDS or other.state == SubtaskState.REPORTED
+
+
+_ANSWERS: dict[SubtaskState, Callable[[_View, Any], _Answer]] = {
+    SubtaskState.WAITING: _for_needs,
+    SubtaskState.READY: _for_dispatch,
+    SubtaskState.DISPATCHED: _for_worker,
+    SubtaskState.RUNNING: _for_report,
+    SubtaskState.SUBMITTED: _for_batch,
+    SubtaskState.REPORTED: _for_decision,
+    SubtaskState.PARKED: _for_release,
+}
