@@ -1,0 +1,78 @@
+"""Publishing and reading back: the one operation that writes to a site, and the one that believes only the site."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from contracts.brief import CheckedClaims, Draft, Published, Verified
+from contracts.failures import Code
+from contracts.handoffs import ContextItem, EffectGrant
+from workers.site.page import Page
+from workers.site.place import granted_place, place_of_page
+from workers.site.publisher import put_up, utc_now
+from workers.site.readback import read_back
+from workers.site.refusal import refusal
+from workers.site.sources import sources_of
+from workers.task import Task
+
+
+def publish(task: Task, now: Callable[[], datetime] = utc_now) -> Published:
+    """Puts the page up where the grant says, once per effect key.
+
+    Raises HandlerFailure: gate_refused without a grant that covers exactly this draft and place, ineligible
+    where the slug is no slug or was taken meanwhile, interrupted where the attempt was taken away.
+    """
+    item = task.item("draft")
+    grant = _held_grant(task.handoff.effect, item)
+    place = granted_place(task.settings, grant.target, task.handoff.assignment)
+    page = _page(task, item, grant)
+    if task.stopped.is_set():
+        raise refusal(Code.INTERRUPTED, "the attempt was taken away before anything was published")
+    earlier = task.effects.begin(grant, {"slug": page.draft.slug, "path": place.address(page.draft.slug)})
+    if earlier is not None:
+        return Published.model_validate(earlier)
+    published = put_up(place, page, now)
+    task.effects.finish(grant, published.model_dump(mode="json"))
+    return published
+
+
+def verify(task: Task) -> Verified:
+    """Compares page, index and posts table with what was published and approved.
+
+    Raises HandlerFailure (not_verified) that says everything that was found amiss.
+    """
+    assignment = task.handoff.assignment
+    published = Published.model_validate_json(task.read(task.item("published")))
+    draft = Draft.model_validate_json(task.read(task.item("draft")))
+    place = place_of_page(task.settings, published.path, published.slug, assignment)
+    findings = list(read_back(place, published, draft, assignment.job))
+    missed = [found for _, found in findings if found is not None]
+    if missed:
+        raise refusal(Code.NOT_VERIFIED, f"{published.path} does not stand as approved: " + "; ".join(missed))
+    return Verified(
+        slug=published.slug,
+        path=published.path,
+        page_digest=published.page_digest,
+        checks=tuple(sentence for sentence, _ in findings),
+    )
+
+
+def _held_grant(grant: EffectGrant | None, draft: ContextItem) -> EffectGrant:
+    """The grant, where it covers this draft; only a disposable place needs no approval."""
+    if grant is None:
+        raise refusal(Code.GATE_REFUSED, "nothing is published without a grant")
+    if grant.approved_digest is None:
+        if grant.target.startswith("scratch:"):
+            return grant
+        raise refusal(
+            Code.GATE_REFUSED, f"{grant.target} is no disposable place, and nobody approved the page"
+        )
+    handed = draft.artifact.digest if draft.artifact else "no artifact"
+    if handed != grant.approved_digest:
+        raise refusal(Code.GATE_REFUSED, f"approved was {grant.approved_digest}, and the draft is {handed}")
+    return grant
+
+
+def _page(task: Task, item: ContextItem, grant: EffectGrant) -> Page:
+    checked = [CheckedClaims.model_validate_json(task.read(each)) for each in task.items("claims")]
+    draft = Draft.model_validate_json(task.read(item))
+    return Page(draft, sources_of(checked), task.handoff.assignment.job, grant.key)

@@ -1,0 +1,1 @@
+"""The published site: names, the posts table, the publishing contract, pages, and reading them back."""

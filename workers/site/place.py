@@ -1,0 +1,89 @@
+"""Where a site stands: the one folder that a target names, and the files in it."""
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from contracts.failures import Code
+from contracts.handoffs import Assignment
+from workers.settings import WorkerSettings
+from workers.site.names import is_folder, is_slug
+from workers.site.refusal import listed, refusal
+
+
+@dataclass(frozen=True)
+class Place:
+    """The folder of one site: of a portfolio, or the disposable one of a job."""
+
+    root: Path
+    """The state directory; addresses of pages are relative to it."""
+    directory: Path
+
+    def page(self, slug: str) -> Path:
+        """The page's HTML file; like `source` it raises HandlerFailure (ineligible) for what is no slug."""
+        return self.directory / f"{_slug(slug)}.html"
+
+    def source(self, slug: str) -> Path:
+        """The page's Markdown with its front matter."""
+        return self.directory / "pages" / f"{_slug(slug)}.md"
+
+    @property
+    def index(self) -> Path:
+        return self.directory / "index.html"
+
+    @property
+    def posts(self) -> Path:
+        return self.directory / "posts.sqlite3"
+
+    def address(self, slug: str) -> str:
+        """The page's path relative to the root, such as ``sites/energy/wind.html``."""
+        return self.page(slug).relative_to(self.root).as_posix()
+
+    def images(self) -> frozenset[str]:
+        """The images that stand beside the pages, as a page refers to them: ``images/<name>``."""
+        found = (self.directory / "images").glob("*")
+        return frozenset(f"images/{path.name}" for path in found if path.is_file())
+
+
+def site_of(settings: WorkerSettings, portfolio: str) -> Place:
+    """The portfolio's site; raises HandlerFailure (gate_refused) where the name is more than a name."""
+    return Place(settings.state_dir, settings.sites_dir / _simple(portfolio))
+
+
+def granted_place(settings: WorkerSettings, target: str, assignment: Assignment) -> Place:
+    """The place behind an effect's target, which must be the assignment's own: scope is identity.
+
+    Raises HandlerFailure (gate_refused) for any target but ``site:<portfolio>`` and ``scratch:<job>``.
+    """
+    if target == f"site:{assignment.portfolio}":
+        return site_of(settings, assignment.portfolio)
+    if target == f"scratch:{assignment.job}":
+        return Place(settings.state_dir, settings.scratch_dir / _simple(assignment.job))
+    own = f"site:{assignment.portfolio} and scratch:{assignment.job}"
+    raise refusal(Code.GATE_REFUSED, f"the grant is for “{target}”; this job may write to {own} only")
+
+
+def place_of_page(settings: WorkerSettings, path: str, slug: str, assignment: Assignment) -> Place:
+    """The place in which a published page claims to stand; raises HandlerFailure (not_verified) for a page
+    outside of the assignment's own portfolio and job."""
+    parts = PurePosixPath(path).parts
+    if is_slug(slug):
+        for place in (
+            site_of(settings, assignment.portfolio),
+            granted_place(settings, f"scratch:{assignment.job}", assignment),
+        ):
+            if parts == PurePosixPath(place.address(slug)).parts:
+                return place
+    own = f"sites/{assignment.portfolio} and scratch/{assignment.job}"
+    raise refusal(Code.NOT_VERIFIED, f"“{path}” is no page “{slug}” in {own}, which are this job's places")
+
+
+def _slug(name: str) -> str:
+    if not is_slug(name):
+        raise refusal(Code.INELIGIBLE, f"{listed([name])} is no slug, so no file is named by it")
+    return name
+
+
+def _simple(name: str) -> str:
+    if not is_folder(name):
+        raise refusal(Code.GATE_REFUSED, f"“{name}” is no simple name, so no folder is made of it")
+    return name

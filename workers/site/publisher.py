@@ -1,0 +1,63 @@
+"""Publishing one page, once: files, then the row that makes them a post, then the index.
+
+A crash before the row leaves files that nothing lists, and the next try overwrites them; a crash after it
+leaves an index without the post, and the next try, finding the row, only rebuilds the index.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from contracts.artifacts import digest_of
+from contracts.brief import Published
+from contracts.failures import Code
+from workers.site.files import replace_file
+from workers.site.page import Page, index_html
+from workers.site.place import Place
+from workers.site.posts import Post, Posts, writing
+from workers.site.refusal import refusal
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def put_up(place: Place, page: Page, now: Callable[[], datetime] = utc_now) -> Published:
+    """Publishes the page unless its effect key is in the posts table already, and says where it stands.
+
+    Raises HandlerFailure (ineligible) where the slug belongs to another effect by now.
+    """
+    place.directory.mkdir(parents=True, exist_ok=True)
+    with writing(place.posts) as posts:
+        post = posts.of_effect(page.effect_key) or _put(place, page, posts, now())
+    # Under the lock again: an older list of posts must not replace a newer one.
+    with writing(place.posts) as posts:
+        listing = posts.all()
+        replace_file(place.index, index_html(place.directory.name, listing))
+    return Published(
+        slug=post.slug, path=place.address(post.slug), page_digest=post.page_digest, posts=len(listing)
+    )
+
+
+def _put(place: Place, page: Page, posts: Posts, at: datetime) -> Post:
+    slug = page.draft.slug
+    other = posts.of_slug(slug)
+    if other is not None:
+        raise refusal(
+            Code.INELIGIBLE,
+            f"the slug “{slug}” was taken by job {other.job} since it was approved, and the approval is bound to it",
+            {"slug": slug, "job": other.job},
+        )
+    html = page.html(place.directory.name, at)
+    replace_file(place.source(slug), page.markdown(at))
+    replace_file(place.page(slug), html)
+    post = Post(
+        slug=slug,
+        effect_key=page.effect_key,
+        job=page.job,
+        title=page.draft.title,
+        description=page.draft.description,
+        page_digest=digest_of(html),
+        published_at=at.isoformat(),
+    )
+    posts.add(post)
+    return post
