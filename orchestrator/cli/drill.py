@@ -1,0 +1,55 @@
+"""`fleet drill`: escalations, drills among them, and the note that somebody heard."""
+
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.link import fleet
+from orchestrator.cli.options import Actor, AsJson, actor_or_user
+from orchestrator.cli.screen import age, console, show_json, table, text
+
+app = typer.Typer(help="Escalations and their drills: is a person reached?", invoke_without_command=True)
+
+
+@app.callback()
+def default(context: typer.Context) -> None:
+    """Escalations and their drills: is a person reached? Without a command they are listed."""
+    if context.invoked_subcommand is None:
+        listing()
+
+
+@app.command("list")
+def listing(
+    open_only: Annotated[bool, typer.Option("--open", help="Only those that nobody took note of.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List escalations, the newest first.
+
+    Example: fleet drill list --open
+    """
+    page = fleet().escalations(open_only)
+    if as_json:
+        return show_json(page)
+    if not page.items:
+        return console().print("no escalation yet")
+    calls = table("id", "route", "", "opened", "heard by", "what")
+    for call in page.items:
+        kind, heard = "drill" if call.drill else "real", call.acknowledged_by or ""
+        calls.add_row(call.id, text(call.route), kind, age(call.opened_at), text(heard), text(call.sentence))
+    return console().print(calls)
+
+
+@app.command()
+def acknowledge(
+    call: Annotated[str, typer.Argument(metavar="ID", help="The escalation's id.")],
+    actor: Actor = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say that you have heard an escalation.
+
+    Example: fleet drill acknowledge 01JD5Q2XB0C8R4N1T6WQ9ZK3FM --as grace
+    """
+    read = fleet().acknowledge(call, actor_or_user(actor))
+    if as_json:
+        return show_json(read)
+    return console().print(f"{read.id} was heard by {text(read.acknowledged_by)}")

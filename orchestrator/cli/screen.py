@@ -1,0 +1,98 @@
+"""What commands print: text and tables for people, JSON for programs."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+PIPE_WIDTH = 200
+"""Columns of a table that no terminal limits."""
+
+
+def console() -> Console:
+    """Standard output; wide where it is no terminal, so that nothing is cut for a width nobody has."""
+    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
+
+
+def complaints() -> Console:
+    """Standard error."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def show_json(value: Any) -> None:
+    """A pydantic model, or plain data, as JSON on standard output."""
+    import json
+
+    plain = value.model_dump(mode="json") if hasattr(value, "model_dump") else value
+    sys.stdout.write(json.dumps(plain, indent=2, ensure_ascii=False, default=_plain) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump(mode="json") if hasattr(value, "model_dump") else str(value)
+
+
+def table(*columns: str, right: Sequence[str] = ()) -> Table:
+    """A table without lines; the named columns are set to the right."""
+    made = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
+    for name in columns:
+        made.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    return made
+
+
+def card(rows: Iterable[tuple[str, str]]) -> Table:
+    """Names on the left, what they are on the right; empty ones are left out."""
+    made = Table(box=None, padding=(0, 2, 0, 0), show_header=False, pad_edge=False)
+    made.add_column(style="dim", no_wrap=True)
+    made.add_column(overflow="fold")
+    for name, value in rows:
+        if value:
+            made.add_row(name, text(value))
+    return made
+
+
+def text(value: object) -> str:
+    """Text of others, so that brackets in it are no markup."""
+    return escape(str(value))
+
+
+def age(moment: datetime | None) -> str:
+    """How long ago, in one unit."""
+    return "" if moment is None else f"{span((datetime.now(UTC) - moment).total_seconds())} ago"
+
+
+def span(seconds: float) -> str:
+    """A length of time as people say it."""
+    if seconds < 0:
+        return f"-{span(-seconds)}"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 172_800 else f"{seconds / 86_400:.0f} d"
+
+
+def money(usd: float, simulated: bool | None = False) -> str:
+    return f"${usd:.4f}" + (" (simulated)" if simulated else "")
+
+
+def more(next_cursor: str | None, command: str) -> str:
+    """How to read on, or nothing at the end of the list."""
+    return f"more: {command} --cursor {next_cursor}" if next_cursor else ""
+
+
+_STYLES = {
+    "done": "green", "approved": "green", "running": "cyan", "dispatched": "cyan", "reported": "cyan",
+    "awaiting_approval": "yellow", "waiting": "dim", "ready": "cyan", "parked": "yellow", "revise": "yellow",
+    "dead": "red", "failed": "red", "rejected": "red", "cancelled": "magenta", "skipped": "dim", "lapsed": "dim",
+}  # fmt: skip
+
+
+def state(word: str) -> str:
+    """A state in its colour."""
+    return f"[{_STYLES.get(word, 'default')}]{text(word)}[/]"

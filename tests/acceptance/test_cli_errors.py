@@ -1,0 +1,196 @@
+"""What a user can cause is one sentence on standard error, an exit code, and no traceback."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from orchestrator.up.ports import free_port
+
+FLEET = (sys.executable, "-P", "-m", "orchestrator")
+BODY = ("--purpose", "feature", "--reason", "to see it refused")
+
+
+def run(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """The command as a process, against a fleet that is not there."""
+    surely = {"FLEET_API_URL": f"http://127.0.0.1:{free_port()}"}
+    return subprocess.run(
+        [*FLEET, *arguments],
+        env=_clean() | surely | dict(env or {}),
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
+def _clean() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("FLEET_")}
+
+
+def refused(*arguments: str, code: int = 1, env: Mapping[str, str] | None = None) -> str:
+    """The sentence with which the command is refused."""
+    ended = run(*arguments, env=env)
+    assert ended.returncode == code, ended
+    assert ended.stdout == ""
+    assert "Traceback" not in ended.stderr
+    assert ended.stderr.startswith("fleet: ")
+    assert ended.stderr.count("\n") == 1
+    return ended.stderr.removeprefix("fleet: ").strip()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("jobs",),
+        ("show", "01JD5Q2X"),
+        ("watch", "01JD5Q2X"),
+        ("explain", "01JD5Q2X"),
+        ("cancel", "01JD5Q2X"),
+        ("dead",),
+        ("approvals",),
+        ("lanes",),
+        ("budgets",),
+        ("tax",),
+        ("drill",),
+    ],
+    ids=" ".join,
+)
+def test_a_fleet_that_does_not_answer_is_one_sentence(command: tuple[str, ...]) -> None:
+    assert "no fleet answers at http://127.0.0.1:" in refused(*command)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("frobnicate",), "No such command 'frobnicate'"),
+        (("jobs", "--limit", "0"), "--limit"),
+        (("submit", "w", "--input", ".", "--reason", "why"), "Missing option '--purpose'"),
+        (("submit", "w", "--input", ".", "--purpose", "feature"), "Missing option '--reason'"),
+        (("submit", "w", "--input", "/no/such/file", *BODY), "/no/such/file"),
+        (("worker",), "Missing option '--lanes'"),
+    ],
+)
+def test_misuse_is_one_sentence_with_where_to_read_on(arguments: tuple[str, ...], sentence: str) -> None:
+    said = refused(*arguments, code=2)
+    assert sentence in said
+    assert "--help" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("inputs.json", b"{", "is not JSON"),
+        ("inputs.yaml", b"a: [", "is not YAML"),
+        ("inputs.json", b"[]", "must hold the inputs by name"),
+        ("latin.txt", b"caf\xe9", "is not text in UTF-8"),
+        ("empty.md", b"  \n", "is empty"),
+    ],
+)
+def test_input_that_cannot_be_used_is_one_sentence_that_names_it(
+    tmp_path: Path, name: str, content: bytes, sentence: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    said = refused("submit", "w", "--input", str(tmp_path / name), *BODY)
+    assert name in said
+    assert sentence in said
+
+
+def test_a_folder_without_documents_is_one_sentence(tmp_path: Path) -> None:
+    assert "there is no document under" in refused("submit", "w", "--input", str(tmp_path), *BODY)
+
+
+def test_a_taken_port_is_one_sentence_that_says_how_to_choose_another(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        said = refused("up", "--port", port, "--state-dir", str(tmp_path))
+    assert f"port {port} on 127.0.0.1 is taken" in said
+    assert "--port PORT" in said
+
+
+def test_a_state_directory_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "cannot be written" in refused("up", "--state-dir", str(tmp_path / "file" / "state"))
+
+
+def test_a_catalog_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    said = refused("check", "--catalog-only", env={"FLEET_CATALOG": str(tmp_path / "nowhere")})
+    assert "does not exist" in said
+
+
+def test_a_setting_that_cannot_be_understood_is_one_sentence_that_names_it() -> None:
+    assert "FLEET_API_PORT" in refused("check", "--catalog-only", env={"FLEET_API_PORT": "many"})
+
+
+def test_a_ledger_that_cannot_be_reached_is_one_sentence() -> None:
+    url = f"postgresql+psycopg://nobody@127.0.0.1:{free_port()}/nothing"
+    assert "ledger" in refused("migrate", env={"FLEET_DATABASE_URL": url})
+
+
+def test_the_catalog_can_be_validated_without_a_fleet() -> None:
+    ended = run("check", "--catalog-only")
+    assert ended.returncode == 0
+    assert "lanes" in ended.stdout
+
+
+def test_help_is_quick_and_names_every_command() -> None:
+    began = time.monotonic()
+    ended = run("--help")
+    took = time.monotonic() - began
+    assert ended.returncode == 0
+    for command in ("up", "demo", "submit", "explain", "approvals", "dead", "lanes", "tax", "check", "drill"):
+        assert f" {command} " in ended.stdout
+    assert took < 3, "the bound is loose because the machine is shared; alone it takes 0.2 s"
+
+
+def test_help_imports_none_of_what_makes_commands_slow() -> None:
+    program = (
+        "import sys; from orchestrator.cli.app import app\n"
+        "print(*sorted({name.split('.')[0] for name in sys.modules} & {'sqlalchemy', 'celery', 'fastapi', 'httpx2'}))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
+    assert ended.stdout.strip() == ""
+
+
+def test_every_command_has_help_with_an_example() -> None:
+    from orchestrator.cli.app import app
+
+    for command in app.registered_commands:
+        assert command.callback is not None
+        assert "Example: " in (command.callback.__doc__ or ""), command.callback.__name__
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        for command in group.typer_instance.registered_commands:
+            assert command.callback is not None
+            assert "Example: " in (command.callback.__doc__ or ""), command.callback.__name__
+
+
+def test_an_output_that_nobody_reads_to_the_end_is_no_traceback() -> None:
+    ended = subprocess.run(
+        f"{sys.executable} -P -m orchestrator --help | head -1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert ended.stderr == ""
+
+
+def test_an_interrupt_ends_a_command_with_130() -> None:
+    with socket.socket() as silent:  # accepts and never answers
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        env = _clean() | {"FLEET_API_URL": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        process = subprocess.Popen([*FLEET, "jobs"], env=env, stderr=subprocess.PIPE, text=True)
+        silent.accept()
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert "Traceback" not in said
