@@ -9,21 +9,21 @@ from sqlalchemy import Connection, select
 
 from contracts.catalog import Catalog
 from contracts.failures import Code, Failure
-from contracts.handoffs import Handoff, Tried
+from contracts.handoffs import Tried
 from contracts.reports import Completed, Failed, Report, Summary
 from contracts.states import AttemptState, SubtaskState
 from contracts.workflows import Ending
 from orchestrator.batch import Batch
 from orchestrator.deciders.nodes import Node
 from orchestrator.deciders.recovery import End, History, Retry, is_try, recover
-from orchestrator.ledger import events
+from orchestrator.ledger import artifacts, events
 from orchestrator.ledger.events import Event, EventKind
 from orchestrator.ledger.leadership import Deposed, Leadership
 from orchestrator.ledger.moves import SubtaskMove, move_subtasks
 from orchestrator.ledger.snapshots import Snapshots
 from orchestrator.ledger.tables import attempt, subtask
-from orchestrator.progressing import JobView, advance_job, bury, delivered, load, move
-from orchestrator.settling import Books, settled, used_by
+from orchestrator.progressing import JobView, advance_job, bury, delivered, handoff_with, load, move
+from orchestrator.settling import Books, references, settled, used_by
 
 log = logging.getLogger(__name__)
 
@@ -65,11 +65,12 @@ class Advancer:
             views = load(connection, self._snapshots, {row.job_id for row in rows})
             batch, books = Batch(at, ACTOR), Books()
             for row in rows:
-                self._apply_report(row, views[row.job_id], batch, books)
+                self._apply_report(connection, row, views[row.job_id], batch, books)
             for view in views.values():
                 advance_job(view, batch)
             books.write(connection, at)
             batch.write(connection)
+            artifacts.note(connection, batch.artifacts, at)
             return len(rows)
 
     def _one_by_one(self) -> int:
@@ -95,10 +96,13 @@ class Advancer:
                 flawed = Event(at, EventKind.FLAWED, ACTOR, row.job_id, row.subtask_id, row.id, sentence=why)
                 events.record(connection, flawed)
 
-    def _apply_report(self, row: Any, view: JobView, batch: Batch, books: Books) -> None:
+    def _apply_report(
+        self, connection: Connection, row: Any, view: JobView, batch: Batch, books: Books
+    ) -> None:
         report = Report.model_validate(row.report)
         books.correct(row, used_by(row, report.call))
         batch.settled.append(settled(row, report, batch.at))
+        batch.artifacts += references(report)
         self._learn(row.lane, report.worker_seconds)
         node = view.node(row.subtask_id)
         if view.row.cancel_requested_by:
@@ -110,10 +114,18 @@ class Advancer:
                 _accept(view, node, summary, row, batch)
             case Failed(failure=failure):
                 books.hear(row, failure, batch.at)
-                self._recover(view, node, row, report, failure, batch)
+                tried = _tried(row, report, failure)
+                self._recover(connection, view, node, row, tried, failure, batch)
 
     def _recover(
-        self, view: JobView, node: Node, row: Any, report: Report, failure: Failure, batch: Batch
+        self,
+        connection: Connection,
+        view: JobView,
+        node: Node,
+        row: Any,
+        tried: Tried,
+        failure: Failure,
+        batch: Batch,
     ) -> None:
         step = view.workflow.steps[node.step]
         assert step.trouble is not None and step.lane is not None
@@ -127,7 +139,7 @@ class Advancer:
                     "repairs": row.repairs + (1 if retry.is_repair else 0),
                     "not_before": batch.at + retry.delay_seconds,
                     "ready_at": batch.at,
-                    "handoff": _told(row, report, failure),
+                    "handoff": handoff_with(connection, node.id, tried),
                 }
                 move(view, node, SubtaskState.READY, retry.why, batch, **sets)
             case End(ending=Ending.SKIP, why=why):
@@ -160,14 +172,9 @@ def _accept(view: JobView, node: Node, summary: Summary, row: Any, batch: Batch)
     view.replace(view.node(node.id), delivered=delivered(summary))
 
 
-def _told(row: Any, report: Report, failure: Failure) -> dict[str, Any]:
-    """The handoff of the next try: what was tried, and why it failed."""
-    handoff = Handoff.model_validate(row.handoff)
+def _tried(row: Any, report: Report, failure: Failure) -> Tried:
     answer = report.call.answer if report.call else None
-    tried = Tried(attempt=row.id, code=failure.code, sentence=failure.sentence, artifact=answer)
-    return handoff.model_copy(update={"tried": (*handoff.tried, tried)}).model_dump(
-        mode="json", exclude_defaults=True
-    )
+    return Tried(attempt=row.id, code=failure.code, sentence=failure.sentence, artifact=answer)
 
 
 def _reported(connection: Connection, only: str | None) -> list[Any]:
@@ -184,7 +191,6 @@ def _reported(connection: Connection, only: str | None) -> list[Any]:
             subtask.c.tries,
             subtask.c.repairs,
             subtask.c.crashes,
-            subtask.c.handoff,
         )
         .join(subtask, subtask.c.id == attempt.c.subtask_id)
         .where(

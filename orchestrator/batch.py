@@ -41,6 +41,8 @@ class Batch:
     gate_events: list[Row] = field(default_factory=list)
     webhooks: list[Row] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    artifacts: list[Row] = field(default_factory=list)
+    """References that reports named, as dumped."""
 
     def write(self, connection: Connection) -> None:
         """Writes it all; raises MovedMeanwhile where a row was no longer as decided upon."""

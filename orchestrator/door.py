@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, tuple_, update
+from sqlalchemy import Connection, Double, bindparam, exists, insert, select, tuple_, update
 
 from contracts.artifacts import ArtifactRef
 from contracts.handoffs import EffectGrant, Handoff
@@ -18,7 +18,7 @@ from contracts.reports import Report
 from contracts.states import AttemptState, SubtaskState
 from orchestrator.artifacts import ArtifactMissing, ArtifactStore
 from orchestrator.catalog_files import load_catalog
-from orchestrator.ledger import artifacts, events
+from orchestrator.ledger import events
 from orchestrator.ledger.clock import now, wall_clock
 from orchestrator.ledger.engine import Ledger, LedgerUnreachable
 from orchestrator.ledger.events import Event, EventKind
@@ -122,62 +122,23 @@ class Door:
         """Takes an attempt that is still to be started. `token` names this delivery of the doorbell: claiming
         again with it after a lost answer succeeds, and a second delivery does not."""
         with self._ledger.write() as connection:
-            row = connection.execute(
-                select(
-                    attempt.c.state,
-                    attempt.c.claim_token,
-                    attempt.c.fence,
-                    attempt.c.start_by,
-                    attempt.c.allowed_seconds,
-                    attempt.c.granted_at,
-                    attempt.c.subtask_id,
-                    attempt.c.job_id,
-                    attempt.c.queue_seconds,
-                    subtask.c.handoff,
-                    subtask.c.state.label("subtask_state"),
-                    wall_clock().label("at"),
-                )
-                .join(subtask, subtask.c.id == attempt.c.subtask_id)
-                .where(attempt.c.id == attempt_id)
-                .with_for_update(of=attempt)
+            taken = connection.execute(
+                _CLAIM,
+                {"_id": attempt_id, "_worker": worker_id, "_token": token, "_lease": self._lease_seconds},
             ).one_or_none()
-            if row is None:
-                return Refusal("no such attempt")
-            if row.state == AttemptState.RUNNING and row.claim_token == token:
-                return _claimed(attempt_id, row, row.fence, token)
-            if row.state != AttemptState.DISPATCHED:
-                return Refusal(f"the attempt is {row.state}")
-            if row.subtask_state != SubtaskState.DISPATCHED:
-                return Refusal(f"the subtask is {row.subtask_state}")
-            if row.start_by < row.at:
-                return Refusal("its start-by has passed; it will be granted anew")
-            self._take(connection, attempt_id, row, worker_id, token)
-            return _claimed(attempt_id, row, row.fence + 1, token)
-
-    def _take(self, connection: Connection, attempt_id: str, row: Any, worker_id: str, token: str) -> None:
-        connection.execute(
-            update(attempt)
-            .where(attempt.c.id == attempt_id)
-            .values(
-                state=AttemptState.RUNNING,
-                fence=row.fence + 1,
-                worker=worker_id,
-                claim_token=token,
-                claimed_at=row.at,
-                lease_until=row.at + self._lease_seconds,
-                deadline_at=row.at + row.allowed_seconds,
-                queue_seconds=row.queue_seconds + row.at - row.granted_at,
+            if taken is None:
+                return _claimed_before(connection, attempt_id, token)
+            move = SubtaskMove(
+                taken.subtask_id,
+                taken.job_id,
+                SubtaskState.DISPATCHED,
+                SubtaskState.RUNNING,
+                "claimed",
+                attempt_id=attempt_id,
             )
-        )
-        move = SubtaskMove(
-            row.subtask_id,
-            row.job_id,
-            SubtaskState.DISPATCHED,
-            SubtaskState.RUNNING,
-            "claimed",
-            attempt_id=attempt_id,
-        )
-        move_subtasks(connection, [move], worker_id, row.at)
+            handoff = connection.execute(_HANDOFF, {"_id": taken.subtask_id}).scalar_one()
+            move_subtasks(connection, [move], worker_id, taken.claimed_at)
+            return _claim(attempt_id, taken, token, handoff)
 
     def heartbeat(self, held: Iterable[Claim]) -> frozenset[str]:
         """Extends the leases of all held attempts with one statement. Answers the attempts to stop: those
@@ -211,23 +172,17 @@ class Door:
     def report(self, claim: Claim, report: Report, worker_id: str) -> bool:
         """Hands in the report. False where the fence has moved on: it is written down and dropped."""
         with self._ledger.write() as connection:
-            at = now(connection)
-            accepted = connection.execute(
-                update(attempt)
-                .where(
-                    attempt.c.id == claim.attempt,
-                    attempt.c.fence == claim.fence,
-                    attempt.c.state == AttemptState.RUNNING,
-                )
-                .values(
-                    state=AttemptState.REPORTED,
-                    reported_at=at,
-                    report=report.model_dump(mode="json"),
-                    worker_seconds=report.worker_seconds,
-                )
-            ).rowcount
-            if not accepted:
-                return _stale(connection, claim, worker_id, at)
+            reported_at = connection.execute(
+                _REPORT,
+                {
+                    "_id": claim.attempt,
+                    "_fence": claim.fence,
+                    "_report": report.model_dump(mode="json"),
+                    "_seconds": report.worker_seconds,
+                },
+            ).scalar_one_or_none()
+            if reported_at is None:
+                return _stale(connection, claim, worker_id)
             move = SubtaskMove(
                 claim.subtask,
                 claim.job,
@@ -236,8 +191,7 @@ class Door:
                 report.outcome.kind,
                 attempt_id=claim.attempt,
             )
-            move_subtasks(connection, [move], worker_id, at)
-            artifacts.note(connection, _references(report), at)
+            move_subtasks(connection, [move], worker_id, reported_at)
             ring(connection)
         return True
 
@@ -287,12 +241,67 @@ class Door:
             events.record(connection, _effect_event(claim, grant, EventKind.EFFECT_APPLIED, at))
 
 
-def _claimed(attempt_id: str, row: Any, fence: int, token: str) -> Claim:
-    handoff = Handoff.model_validate(row.handoff)
-    return Claim(attempt_id, row.subtask_id, row.job_id, fence, token, handoff)
+_CLAIM = (
+    update(attempt)
+    .where(
+        attempt.c.id == bindparam("_id"),
+        attempt.c.state == AttemptState.DISPATCHED,
+        attempt.c.start_by >= wall_clock(),
+        exists().where(subtask.c.id == attempt.c.subtask_id, subtask.c.state == SubtaskState.DISPATCHED),
+    )
+    .values(
+        state=AttemptState.RUNNING,
+        fence=attempt.c.fence + 1,
+        worker=bindparam("_worker"),
+        claim_token=bindparam("_token"),
+        claimed_at=wall_clock(),
+        lease_until=wall_clock() + bindparam("_lease", type_=Double),
+        deadline_at=wall_clock() + attempt.c.allowed_seconds,
+        queue_seconds=attempt.c.queue_seconds + wall_clock() - attempt.c.granted_at,
+    )
+    .returning(attempt.c.subtask_id, attempt.c.job_id, attempt.c.fence, attempt.c.claimed_at)
+)
+_HANDOFF = select(subtask.c.handoff).where(subtask.c.id == bindparam("_id"))
 
 
-def _stale(connection: Connection, claim: Claim, worker_id: str, at: float) -> bool:
+def _claimed_before(connection: Connection, attempt_id: str, token: str) -> Claim | Refusal:
+    """Why there was nothing to take: this very claim had succeeded before, or somebody else was first."""
+    row = connection.execute(
+        select(attempt, subtask.c.handoff)
+        .join(subtask, subtask.c.id == attempt.c.subtask_id)
+        .where(attempt.c.id == attempt_id)
+    ).one_or_none()
+    if row is None:
+        return Refusal("no such attempt")
+    if row.state == AttemptState.RUNNING and row.claim_token == token:
+        return _claim(attempt_id, row, token, row.handoff)
+    if row.state == AttemptState.DISPATCHED:
+        return Refusal("its start-by has passed or its subtask was cancelled")
+    return Refusal(f"the attempt is {row.state}")
+
+
+def _claim(attempt_id: str, row: Any, token: str, handoff: Any) -> Claim:
+    return Claim(attempt_id, row.subtask_id, row.job_id, row.fence, token, Handoff.model_validate(handoff))
+
+
+_REPORT = (
+    update(attempt)
+    .where(
+        attempt.c.id == bindparam("_id"),
+        attempt.c.fence == bindparam("_fence"),
+        attempt.c.state == AttemptState.RUNNING,
+    )
+    .values(
+        state=AttemptState.REPORTED,
+        reported_at=wall_clock(),
+        report=bindparam("_report"),
+        worker_seconds=bindparam("_seconds"),
+    )
+    .returning(attempt.c.reported_at)
+)
+
+
+def _stale(connection: Connection, claim: Claim, worker_id: str) -> bool:
     """Whether this very report had been accepted before and only its answer was lost."""
     row = connection.execute(
         select(attempt.c.state, attempt.c.fence, attempt.c.claim_token, attempt.c.report).where(
@@ -302,7 +311,7 @@ def _stale(connection: Connection, claim: Claim, worker_id: str, at: float) -> b
     if row.report is not None and row.fence == claim.fence and row.claim_token == claim.token:
         return True
     stale = Event(
-        at=at,
+        at=now(connection),
         kind=EventKind.ATTEMPT_STALE,
         actor=worker_id,
         job_id=claim.job,
@@ -336,12 +345,3 @@ def _effect_event(claim: Claim, grant: EffectGrant, kind: EventKind, at: float) 
         attempt_id=claim.attempt,
         sentence=f"{grant.target} by key {grant.key[:19]}…",
     )
-
-
-def _references(report: Report) -> list[dict[str, Any]]:
-    refs = []
-    if report.outcome.kind == "completed":
-        refs.append(report.outcome.summary.output)
-    if report.call:
-        refs += [ref for ref in (report.call.request, report.call.answer) if ref]
-    return [ref.model_dump(mode="json") for ref in refs]

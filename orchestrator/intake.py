@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import Connection, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from contracts.artifacts import Document, digest_of
 from contracts.base import Contract
@@ -23,6 +24,9 @@ from orchestrator.ledger.ids import new_id
 from orchestrator.ledger.tables import job
 from orchestrator.problems import Conflict, Malformed
 from orchestrator.wake import ring
+
+COLLISIONS = 4
+"""How often a submission looks again after it met another one that wrote the same rows first."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +63,12 @@ class Intake:
         inputs = self._stored(self._inputs(workflow, request))
         self._check_sizes(workflow, inputs)
         body_digest = digest_of(request.model_dump_json().encode())
-        with self._ledger.write() as connection:
-            earlier = _earlier(connection, request.tenant, key)
-            if earlier is not None:
-                return _same_or_conflict(earlier, body_digest, key)
-            job_id = self._insert(connection, request, workflow, inputs, key, body_digest, origin, actor)
-            ring(connection)
-        return Accepted(job_id, created=True)
+        for _ in range(COLLISIONS):
+            try:
+                return self._keep(request, workflow, inputs, key, body_digest, origin, actor)
+            except IntegrityError:
+                continue  # another submission was first with this key, snapshot or document; see what it left
+        return self._keep(request, workflow, inputs, key, body_digest, origin, actor)
 
     def _workflow(self, name: str) -> Workflow:
         known = self._catalog.workflows
@@ -115,6 +118,25 @@ class Intake:
         sentences = too_large(workflow, self._catalog, inputs)
         if sentences:
             raise Malformed("; ".join(sentences))
+
+    def _keep(
+        self,
+        request: JobRequest,
+        workflow: Workflow,
+        inputs: dict[str, Any],
+        key: str | None,
+        body_digest: str,
+        origin: str | None,
+        actor: str,
+    ) -> Accepted:
+        """The transaction: the job that was made before, or this one."""
+        with self._ledger.write() as connection:
+            earlier = _earlier(connection, request.tenant, key)
+            if earlier is not None:
+                return _same_or_conflict(earlier, body_digest, key)
+            job_id = self._insert(connection, request, workflow, inputs, key, body_digest, origin, actor)
+            ring(connection)
+        return Accepted(job_id, created=True)
 
     def _insert(
         self,

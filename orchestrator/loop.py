@@ -12,6 +12,7 @@ from typing import Protocol
 
 from orchestrator.ledger.engine import LedgerUnreachable
 from orchestrator.ledger.leadership import Deposed, Leadership
+from orchestrator.looking import Seen
 from orchestrator.telemetry import LEADER, LOOP_SECONDS
 from orchestrator.wake import Wake
 
@@ -43,13 +44,15 @@ class Loop:
         self,
         leadership: Leadership,
         verbs: Verbs,
+        look: Callable[[], Seen],
         wake: Wake,
         ring: Callable[[], None],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`ring` tells the relay that there is something to publish."""
+        """`look` says which verbs have something to do; `ring` tells the relay that there is something to publish."""
         self._leadership = leadership
         self._verbs = verbs
+        self._look = look
         self._wake = wake
         self._ring = ring
         self._monotonic = monotonic
@@ -96,13 +99,18 @@ class Loop:
 
     def turn(self) -> int:
         """One turn of the loop; answers how much was done."""
-        done = self._timed("plan", self._verbs.plan)
-        done += self._timed("advance", self._verbs.advance)
-        done += self._timed("answer", self._verbs.answer)
-        granted = self._timed("dispatch", self._verbs.dispatch)
-        if granted:
-            self._ring()
-        done += granted
+        seen, done = self._look(), 0
+        if seen.plan:
+            done += self._timed("plan", self._verbs.plan)
+        if seen.advance:
+            done += self._timed("advance", self._verbs.advance)
+        if seen.answer:
+            done += self._timed("answer", self._verbs.answer)
+        if seen.dispatch or done:
+            granted = self._timed("dispatch", self._verbs.dispatch)
+            if granted:
+                self._ring()
+            done += granted
         now = self._monotonic()
         if now - self._reconciled_at >= RECONCILE_EVERY_SECONDS:
             self._reconciled_at = now

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 
 from contracts.catalog import Catalog
 from contracts.failures import CATEGORY_OF, Code
-from contracts.handoffs import Handoff
+from contracts.handoffs import Handoff, Tried
 from contracts.reports import Summary
 from contracts.states import JOB_ENDS, JobState, SubtaskState
 from contracts.workflows import Workflow
@@ -189,6 +189,14 @@ def bury(view: JobView, node: Node, code: Code, why: str, batch: Batch, **sets: 
             "at": batch.at,
         }
     )
+
+
+def handoff_with(connection: Connection, subtask_id: str, tried: Tried) -> dict[str, Any]:
+    """The handoff of the next try: everything of the last one, and what came of that."""
+    kept = connection.execute(select(subtask.c.handoff).where(subtask.c.id == subtask_id)).scalar_one()
+    handoff = Handoff.model_validate(kept)
+    told = handoff.model_copy(update={"tried": (*handoff.tried, tried)})
+    return told.model_dump(mode="json", exclude_defaults=True)
 
 
 def _apply(view: JobView, found: Progress, batch: Batch) -> None:

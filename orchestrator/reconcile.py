@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, exists, or_, select
 
 from contracts.failures import Code, Failure
-from contracts.handoffs import Handoff, Tried
+from contracts.handoffs import Tried
 from contracts.states import AttemptState, JobState, SubtaskState
 from orchestrator.batch import Batch
 from orchestrator.deciders.recovery import End, History, Retry, recover
@@ -16,7 +16,7 @@ from orchestrator.ledger.leadership import Leadership
 from orchestrator.ledger.moves import SubtaskMove
 from orchestrator.ledger.snapshots import Snapshots
 from orchestrator.ledger.tables import attempt, doorbell, job, subtask
-from orchestrator.progressing import JobView, advance_job, bury, load, move
+from orchestrator.progressing import JobView, advance_job, bury, handoff_with, load, move
 from orchestrator.settling import Books
 
 ACTOR = "orchestrator.reconcile"
@@ -63,14 +63,14 @@ class Reconciler:
         views = load(connection, self._snapshots, {row.job_id for row in rows})
         batch, books = Batch(at, ACTOR), Books()
         for row in rows:
-            self._lose(row, views[row.job_id], batch)
+            self._lose(connection, row, views[row.job_id], batch)
         for view in views.values():
             advance_job(view, batch)
         books.write(connection, at)
         batch.write(connection)
         return len(rows)
 
-    def _lose(self, row: Any, view: JobView, batch: Batch) -> None:
+    def _lose(self, connection: Connection, row: Any, view: JobView, batch: Batch) -> None:
         failure = Failure(code=Code.CRASHED, sentence=_silence(row, batch.at))
         batch.settled.append(_lost_columns(row, batch.at))
         node = view.node(row.subtask_id)
@@ -85,7 +85,8 @@ class Reconciler:
             failure, policy, step.trouble, History(row.tries, row.repairs, crashes), self._chance()
         ):
             case Retry() as retry:
-                handoff = _told(row, failure)
+                tried = Tried(attempt=row.id, code=failure.code, sentence=failure.sentence)
+                handoff = handoff_with(connection, node.id, tried)
                 sets = {"crashes": crashes, "ready_at": batch.at, "not_before": None, "handoff": handoff}
                 move(view, node, SubtaskState.READY, retry.why, batch, **sets)
             case End(why=why):
@@ -146,7 +147,7 @@ def _return_unrun(connection: Connection, at: float) -> int:
 
 def _lost(connection: Connection, at: float) -> list[Any]:
     query = (
-        select(attempt, subtask.c.tries, subtask.c.repairs, subtask.c.crashes, subtask.c.handoff)
+        select(attempt, subtask.c.tries, subtask.c.repairs, subtask.c.crashes)
         .join(subtask, subtask.c.id == attempt.c.subtask_id)
         .where(
             attempt.c.state == AttemptState.RUNNING,
@@ -180,14 +181,6 @@ def _lost_columns(row: Any, at: float) -> dict[str, Any]:
         "category": "crash",
         "code": Code.CRASHED,
     }
-
-
-def _told(row: Any, failure: Failure) -> dict[str, Any]:
-    handoff = Handoff.model_validate(row.handoff)
-    tried = Tried(attempt=row.id, code=failure.code, sentence=failure.sentence)
-    return handoff.model_copy(update={"tried": (*handoff.tried, tried)}).model_dump(
-        mode="json", exclude_defaults=True
-    )
 
 
 def _resting(connection: Connection) -> list[str]:

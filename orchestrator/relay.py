@@ -9,10 +9,11 @@ import threading
 from typing import Any
 
 from celery import Celery
+from kombu.entity import Queue
 from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy import delete, select
 
-from contracts.doorbell import celery_settings, queue_of
+from contracts.doorbell import celery_settings, queue_of, queue_options
 from orchestrator.ledger.engine import Ledger, LedgerUnreachable
 from orchestrator.ledger.tables import doorbell
 
@@ -30,6 +31,8 @@ class Relay:
         self._ledger = ledger
         self._app = Celery("fleet-relay", set_as_current=False)
         self._app.conf.update(celery_settings(broker_url))
+        self._broker_url = broker_url
+        self._queues: dict[str, Queue] = {}
         self._woken = threading.Event()
         self._stopping = threading.Event()
         self._failing = False
@@ -73,11 +76,15 @@ class Relay:
             row.lane,
             args=(row.attempt_id,),
             argsrepr=f"({row.label})",
-            exchange="",  # the default exchange needs no binding, so nothing is lost with the broker's memory
-            routing_key=queue_of(row.lane),
+            queue=self._queue(row.lane),
             producer=producer,
             retry=False,
         )
+
+    def _queue(self, lane: str) -> Queue:
+        if lane not in self._queues:
+            self._queues[lane] = Queue.from_dict(queue_of(lane), **queue_options(lane, self._broker_url))
+        return self._queues[lane]
 
     def _say_once(self, error: Exception) -> None:
         if not self._failing:

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from contracts.failures import Code, Failure
-from contracts.reports import Call, Failed, Report
+from contracts.reports import Call, Completed, Failed, Report
 from contracts.states import AttemptState
 from orchestrator.deciders.pacing import Amount, Levels, settle
 from orchestrator.ledger import budgets
@@ -81,3 +81,11 @@ def settled(row: Any, report: Report, at: float) -> dict[str, Any]:
         "category": failure.category if failure else None,
         "code": failure.code if failure else None,
     }
+
+
+def references(report: Report) -> list[dict[str, Any]]:
+    """The artifacts that a report names."""
+    refs = [report.outcome.summary.output] if isinstance(report.outcome, Completed) else []
+    if report.call:
+        refs += [ref for ref in (report.call.request, report.call.answer) if ref]
+    return [ref.model_dump(mode="json") for ref in refs]

@@ -21,6 +21,7 @@ from orchestrator.ledger.clock import now
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.leadership import Leadership
 from orchestrator.ledger.snapshots import Snapshots
+from orchestrator.looking import Looker
 from orchestrator.loop import Loop, Verbs
 from orchestrator.plan import Planner
 from orchestrator.reconcile import Reconciler
@@ -98,7 +99,8 @@ def make_loop(parts: Parts, relay: Relay) -> Loop:
         dispatch=dispatcher,
         reconcile=Reconciler(leadership, snapshots, beat_schedule.CADENCE_SECONDS),
     )
-    return Loop(leadership, verbs, wake_for(parts.ledger), relay.wake)
+    look = Looker(parts.ledger).look
+    return Loop(leadership, verbs, look, wake_for(parts.ledger), relay.wake)
 
 
 def run_upkeep(settings: Settings) -> None:
@@ -134,15 +136,14 @@ def run_beat(settings: Settings) -> None:
     """Celery beat on `beat_schedule.py`; its memory of last runs may be lost without harm."""
     from celery import Celery
 
-    from contracts.doorbell import celery_settings
+    from contracts.doorbell import celery_settings, queue_options
 
     configure_logging("beat")
     app = Celery("fleet-beat", set_as_current=True)
     app.conf.update(celery_settings(settings.broker_url))
-    app.conf.beat_schedule = {
-        name: entry | {"options": {"exchange": "", "routing_key": beat_schedule.UPKEEP_QUEUE}}
-        for name, entry in beat_schedule.beat_schedule.items()
-    }
+    options = queue_options(UPKEEP_LANE, settings.broker_url)
+    app.conf.task_queues = {beat_schedule.UPKEEP_QUEUE: options}
+    app.conf.beat_schedule = beat_schedule.beat_schedule
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     memory = settings.state_dir / f"beat-{os.getpid()}"
     app.Beat(schedule=str(memory), loglevel="WARNING", quiet=True).run()

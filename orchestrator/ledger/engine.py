@@ -93,7 +93,6 @@ def _postgresql_engine(url: str, size: int) -> Engine:
         url,
         pool_size=size,
         max_overflow=16,
-        pool_pre_ping=True,
         pool_timeout=10,
         connect_args={"connect_timeout": 3, "application_name": "fleet"},
     )

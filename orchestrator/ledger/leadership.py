@@ -11,12 +11,15 @@ from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from orchestrator.ledger import events
-from orchestrator.ledger.clock import now
+from orchestrator.ledger.clock import now, wall_clock
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.events import Event, EventKind
 from orchestrator.ledger.tables import leader
 
 NAME = "loop"
+
+
+_EPOCH = select(leader.c.epoch, wall_clock().label("at")).where(leader.c.name == NAME).with_for_update()
 
 
 class Deposed(Exception):
@@ -69,12 +72,10 @@ class Leadership:
     def decide(self) -> Iterator[tuple[Connection, float]]:
         """A deciding transaction and its time; raises Deposed where another epoch has begun."""
         with self._ledger.write() as connection:
-            row = connection.execute(
-                select(leader.c.epoch).where(leader.c.name == NAME).with_for_update()
-            ).one()
+            row = connection.execute(_EPOCH).one()
             if row.epoch != self.epoch:
                 raise Deposed(f"epoch {row.epoch} has begun, this was {self.epoch}")
-            yield connection, now(connection)
+            yield connection, row.at
 
     def resign(self) -> None:
         """Lets a standby take over at once."""

@@ -1,9 +1,10 @@
 """Snapshots: the part of the catalog with which a job was planned, and with which it ends."""
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select
 
 from contracts.artifacts import digest_of
 from contracts.catalog import Catalog
+from orchestrator.ledger.missing import insert_missing
 from orchestrator.ledger.tables import snapshot
 
 
@@ -11,10 +12,8 @@ def keep(connection: Connection, catalog: Catalog) -> str:
     """Keeps the catalog once and answers its digest."""
     body = catalog.model_dump_json(exclude_defaults=True)
     digest = digest_of(body.encode())
-    known = connection.execute(select(snapshot.c.digest).where(snapshot.c.digest == digest)).first()
-    if known is None:
-        parsed = catalog.model_dump(mode="json", exclude_defaults=True)
-        connection.execute(insert(snapshot).values(digest=digest, body=parsed))
+    parsed = catalog.model_dump(mode="json", exclude_defaults=True)
+    insert_missing(connection, snapshot, [{"digest": digest, "body": parsed}])
     return digest
 
 

@@ -4,8 +4,8 @@ import math
 from typing import Any
 
 from sqlalchemy import Connection, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
+from orchestrator.ledger.missing import insert_missing
 from orchestrator.ledger.tables import tick
 
 
@@ -22,9 +22,7 @@ def note_due(connection: Connection, cadences: dict[str, float], at: float) -> N
     missing = [
         {"name": name, "slot": slot, "seen_at": at} for name, slot in due.items() if (name, slot) not in known
     ]
-    if missing:
-        dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
-        connection.execute(dialect.insert(tick).on_conflict_do_nothing(), missing)
+    insert_missing(connection, tick, missing)
 
 
 def unlooked(connection: Connection) -> list[Any]:

@@ -1,0 +1,52 @@
+"""Looking: one cheap reading that says which verbs of the loop have anything to do."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import exists, or_, select
+
+from contracts.states import AttemptState, JobState, SubtaskState
+from orchestrator.ledger.clock import wall_clock
+from orchestrator.ledger.engine import Ledger
+from orchestrator.ledger.tables import approval, attempt, job, subtask
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Which verbs have something to do."""
+
+    plan: bool
+    advance: bool
+    answer: bool
+    dispatch: bool
+
+
+_LOOK = select(
+    exists().where(job.c.state == JobState.ACCEPTED, job.c.ended_at.is_(None)).label("plan"),
+    exists().where(attempt.c.state == AttemptState.REPORTED, attempt.c.ended_at.is_(None)).label("advance"),
+    exists()
+    .where(
+        subtask.c.id == approval.c.subtask_id,
+        subtask.c.state == SubtaskState.PARKED,
+        subtask.c.ended_at.is_(None),
+        or_(approval.c.state != "waiting", approval.c.expires_at < wall_clock()),
+    )
+    .label("answer"),
+    exists()
+    .where(
+        subtask.c.state == SubtaskState.READY,
+        or_(subtask.c.not_before.is_(None), subtask.c.not_before <= wall_clock()),
+    )
+    .label("dispatch"),
+)
+
+
+class Looker:
+    """Reads the ledger without a lock."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def look(self) -> Seen:
+        with self._ledger.read() as connection:
+            row = connection.execute(_LOOK).one()
+        return Seen(plan=row.plan, advance=row.advance, answer=row.answer, dispatch=row.dispatch)

@@ -1,0 +1,119 @@
+"""A catalog with anything wrong is refused with a sentence for each thing."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from contracts.catalog import CatalogError
+from contracts.registry import contract_names, handler_names
+from orchestrator.catalog_files import load_catalog
+
+SHIPPED = Path("contracts/shipped")
+
+
+def overlay(tmp_path: Path, section: str, name: str, **changes: object) -> Path:
+    """A catalog directory with one shipped entry changed."""
+    entry = yaml.safe_load((SHIPPED / section / f"{name}.yaml").read_text())
+    for path, value in changes.items():
+        place = entry
+        *parents, last = path.split("__")
+        for parent in parents:
+            place = place[parent.replace("_", "-") if parent.replace("_", "-") in place else parent]
+        place[last.replace("_", "-") if last.replace("_", "-") in place else last] = value
+    folder = tmp_path / section
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.yaml").write_text(yaml.safe_dump(entry, sort_keys=False))
+    return tmp_path
+
+
+def problems(directory: Path) -> str:
+    with pytest.raises(CatalogError) as refused:
+        load_catalog(directory)
+    return " | ".join(refused.value.problems)
+
+
+def test_the_shipped_catalog_is_sound() -> None:
+    catalog = load_catalog()
+    assert {"brief", "summary"} <= set(catalog.workflows)
+    assert set(catalog.workflows["summary"].steps) < set(catalog.workflows["brief"].steps)
+
+
+def test_an_unknown_handler_is_named_with_the_known_ones(tmp_path: Path) -> None:
+    said = problems(
+        overlay(tmp_path, "lanes", "compute", operations__check_quotes__handler="quotes.guess")
+    )
+    assert "lane compute names the unknown handler “quotes.guess”" in said
+    assert "quotes.check" in said
+
+
+def test_an_unknown_contract_is_refused(tmp_path: Path) -> None:
+    said = problems(overlay(tmp_path, "lanes", "draft", operations__write__output="brief.Essay@1"))
+    assert "unknown contract “brief.Essay@1”" in said
+
+
+def test_an_unknown_vendor_is_refused(tmp_path: Path) -> None:
+    assert "unknown vendor “acme”" in problems(overlay(tmp_path, "lanes", "draft", model__vendor="acme"))
+
+
+def test_a_model_without_a_price_is_refused(tmp_path: Path) -> None:
+    directory = overlay(tmp_path, "lanes", "draft", model__name="claude-nobody-1")
+    overlay(
+        tmp_path, "vendors", "anthropic", groups__sonnet__models={"claude-nobody-1": {"context_tokens": 1000}}
+    )
+    assert "has no price" in problems(directory)
+
+
+def test_a_reviewer_of_the_authors_vendor_is_refused(tmp_path: Path) -> None:
+    directory = overlay(
+        tmp_path,
+        "lanes",
+        "review",
+        model__vendor="anthropic",
+        model__group="haiku",
+        model__name="claude-haiku-5-5",
+    )
+    assert "step review must be independent of draft" in problems(directory)
+
+
+def test_a_cycle_is_refused_with_its_path(tmp_path: Path) -> None:
+    said = problems(overlay(tmp_path, "workflows", "brief", steps__research__needs={"draft": "all"}))
+    assert "has a cycle" in said
+    assert "→" in said
+
+
+def test_an_undeclared_edge_is_refused(tmp_path: Path) -> None:
+    assert "does not say what happens" in problems(
+        overlay(tmp_path, "workflows", "brief", steps__draft__trouble=None)
+    )
+
+
+def test_an_effect_on_a_lasting_target_needs_an_approval(tmp_path: Path) -> None:
+    said = problems(
+        overlay(tmp_path, "workflows", "summary", steps__publish__effect={"target": "site:{portfolio}"})
+    )
+    assert "without an approval" in said
+
+
+def test_no_model_lane_has_an_effect_right(tmp_path: Path) -> None:
+    assert "no model lane has an effect right" in problems(
+        overlay(tmp_path, "lanes", "draft", right="effect")
+    )
+
+
+def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    overlay(tmp_path, "lanes", "draft", model__vendor="acme")
+    said = problems(
+        overlay(tmp_path, "lanes", "compute", operations__check_quotes__handler="quotes.guess")
+    )
+    assert "acme" in said
+    assert "quotes.guess" in said
+
+
+def test_every_handler_and_contract_of_the_entry_points_can_be_loaded() -> None:
+    from importlib.metadata import entry_points
+
+    loaded = [
+        point.load() for group in ("fleet.contracts", "fleet.handlers") for point in entry_points(group=group)
+    ]
+    assert len(loaded) == len(contract_names()) + len(handler_names())

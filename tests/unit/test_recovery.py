@@ -1,0 +1,83 @@
+"""What follows a failed attempt."""
+
+import pytest
+
+from contracts.failures import CATEGORY_OF, Category, Code, Failure
+from contracts.lanes import Attempts
+from contracts.workflows import Ending, OnTrouble
+from orchestrator.deciders.recovery import End, History, Retry, is_try, recover
+
+POLICY = Attempts(most=4, repairs=1, crashes=3, backoff_seconds=2, backoff_cap_seconds=60)
+TROUBLE = OnTrouble(loop=Ending.DEAD, cut="repair", fail=Ending.SKIP)
+
+
+def failure(code: Code, retry_after: float | None = None) -> Failure:
+    return Failure(code=code, sentence="it failed", retry_after_seconds=retry_after)
+
+
+@pytest.mark.parametrize(
+    ("tries", "chance", "delay"), [(1, 0.0, 1.0), (1, 1.0, 2.0), (2, 1.0, 4.0), (3, 1.0, 8.0)]
+)
+def test_transient_failures_back_off_exponentially_with_jitter(
+    tries: int, chance: float, delay: float
+) -> None:
+    answer = recover(failure(Code.VENDOR_ERROR), POLICY, TROUBLE, History(tries, 0, 0), chance)
+    assert isinstance(answer, Retry)
+    assert answer.delay_seconds == pytest.approx(delay)
+
+
+@pytest.mark.parametrize("chance", [0.0, 0.5, 1.0])
+def test_a_delay_asked_for_is_never_undercut(chance: float) -> None:
+    answer = recover(failure(Code.OVERLOADED, 60), POLICY, TROUBLE, History(1, 0, 0), chance)
+    assert isinstance(answer, Retry)
+    assert answer.delay_seconds >= 60
+
+
+def test_the_last_try_ends_as_the_step_declares_for_loops() -> None:
+    answer = recover(failure(Code.TIMEOUT), POLICY, TROUBLE, History(4, 0, 0), 0.5)
+    assert answer == End(Ending.DEAD, "timeout: it failed (the last of 4 tries)")
+
+
+def test_waiting_on_a_limit_never_eats_a_try() -> None:
+    assert not is_try(failure(Code.RATE_LIMITED))
+    assert is_try(failure(Code.OVERLOADED))
+
+
+def test_a_broken_answer_gets_one_repair_and_then_ends() -> None:
+    first = recover(failure(Code.CUT), POLICY, TROUBLE, History(1, 0, 0), 0.5)
+    assert isinstance(first, Retry)
+    assert first.is_repair
+    second = recover(failure(Code.NOT_JSON), POLICY, TROUBLE, History(2, 1, 0), 0.5)
+    assert isinstance(second, End)
+
+
+def test_a_step_without_repair_ends_at_once() -> None:
+    trouble = OnTrouble(loop=Ending.DEAD, cut="skip", fail=Ending.DEAD)
+    answer = recover(failure(Code.BREAKS_CONTRACT), POLICY, trouble, History(1, 0, 0), 0.5)
+    assert isinstance(answer, End)
+    assert answer.ending is Ending.SKIP
+
+
+@pytest.mark.parametrize(
+    "code", [c for c in Code if CATEGORY_OF[c] in (Category.DETERMINISTIC, Category.JUDGEMENT)]
+)
+def test_what_would_fail_again_is_never_retried_unchanged(code: Code) -> None:
+    answer = recover(failure(code), POLICY, TROUBLE, History(1, 0, 0), 0.5)
+    assert isinstance(answer, End)
+    assert answer.ending is Ending.SKIP
+
+
+@pytest.mark.parametrize("code", [c for c in Code if CATEGORY_OF[c] is Category.GOVERNANCE])
+def test_governance_stops_whatever_the_step_says(code: Code) -> None:
+    answer = recover(failure(code), POLICY, TROUBLE, History(1, 0, 0), 0.5)
+    assert isinstance(answer, End)
+    assert answer.ending is Ending.DEAD
+
+
+def test_crashes_are_counted_apart_and_bounded() -> None:
+    assert isinstance(recover(failure(Code.CRASHED), POLICY, TROUBLE, History(9, 0, 2), 0.5), Retry)
+    assert isinstance(recover(failure(Code.CRASHED), POLICY, TROUBLE, History(0, 0, 3), 0.5), End)
+
+
+def test_every_code_has_a_category() -> None:
+    assert set(CATEGORY_OF) == set(Code)
