@@ -16,7 +16,7 @@ from orchestrator.ledger.engine import LedgerUnreachable
 from orchestrator.problems import Malformed, NotFound, Problem
 
 RETRY_AFTER_SECONDS = 5
-MOST_FAULTS = 5
+MOST_FAULTS = 8
 
 
 def add_handlers(app: FastAPI) -> None:

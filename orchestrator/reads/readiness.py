@@ -1,10 +1,13 @@
 """Readiness: whether the ledger can carry work now."""
 
-from sqlalchemy import Connection, inspect, select
+from functools import cache
 
+from sqlalchemy import Connection, select
+
+from orchestrator.ledger import schema
 from orchestrator.ledger.clock import wall_clock
 from orchestrator.ledger.leadership import NAME
-from orchestrator.ledger.tables import leader, metadata
+from orchestrator.ledger.tables import leader
 from orchestrator.reads.base import Read
 
 
@@ -20,14 +23,22 @@ class Readiness(Read):
 
 
 def readiness(connection: Connection) -> Readiness:
-    """Looks at the tables and at the leader's lease."""
-    absent = sorted(set(metadata.tables) - set(inspect(connection).get_table_names()))
-    if absent:
-        sentence = f"the ledger lacks {', '.join(absent)}: run `fleet migrate`"
+    """Looks at the ledger's version and at the leader's lease."""
+    found, needed = schema.version(connection), _needed()
+    if found != needed:
+        sentence = (
+            f"the ledger is of version {found or 'none'} and this code needs {needed}: run `fleet migrate`"
+        )
         return Readiness(ready=False, migrated=False, led=False, missing=(sentence,))
     led = leads(connection)
     missing = () if led else ("no orchestrator leads: start one with `fleet orchestrator`",)
     return Readiness(ready=led, migrated=True, led=led, missing=missing)
+
+
+@cache
+def _needed() -> str:
+    """The version this code needs; it cannot change while the process runs."""
+    return schema.newest()
 
 
 def leads(connection: Connection) -> bool:
