@@ -138,6 +138,8 @@ NO_JOBS: tuple[tuple[bytes, int, str], ...] = (
     (b"", 422, "the body"),
     (b'{"reason": "\\ud800"}', 422, "surrogate"),
     (b'{"priority": NaN}', 422, "priority"),
+    (b'{"priority": ' + b"9" * 5000 + b"}", 400, "JSON"),
+    (b'{"inputs": ' + b'{"a":' * 800 + b"1" + b"}" * 801, 422, "tenant"),
 )
 
 
@@ -229,7 +231,7 @@ def test_nothing_is_accepted_while_the_ledger_is_away(catalog: Catalog, tmp_path
 def test_a_document_is_uploaded_once_and_opened_by_its_digest(http: httpx2.Client, ledger: Ledger) -> None:
     headers = {"Content-Type": "text/html; charset=utf-8"}
     first = http.put("/v1/artifacts", content=b"<h1>notes</h1>", headers=headers)
-    again = http.put(f"{api}/v1/artifacts", content=b"<h1>notes</h1>", headers={"Content-Type": "text/plain"})
+    again = http.put("/v1/artifacts", content=b"<h1>notes</h1>", headers={"Content-Type": "text/plain"})
 
     assert (first.status_code, again.status_code) == (201, 200)
     assert first.json() == again.json()
