@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from contracts.artifacts import Digest, Document
 from contracts.base import Contract, Fact, Payload
@@ -15,6 +15,15 @@ class Inputs(Contract):
 
     question: str = Field(min_length=8, max_length=1000)
     documents: tuple[Document, ...] = Field(min_length=1, max_length=200)
+
+    @field_validator("documents")
+    @classmethod
+    def _told_apart(cls, documents: tuple[Document, ...]) -> tuple[Document, ...]:
+        names = [document.name for document in documents]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"documents are told apart by their names, and {', '.join(twice)} stands twice")
+        return documents
 
 
 class Claim(Contract):

@@ -59,6 +59,15 @@ def _transport_options(broker_url: str) -> dict[str, Any]:
     }
 
 
-def queue_arguments(broker_url: str) -> dict[str, Any]:
-    """Arguments with which a lane's queue is declared: quorum queues where the broker has them."""
-    return {"x-queue-type": "quorum"} if broker_url.startswith("amqp") else {}
+def queue_options(lane: str, broker_url: str) -> dict[str, Any]:
+    """How a lane's queue is declared, in the words of kombu's `Queue.from_dict`.
+
+    A direct queue, so that Celery publishes to it by name through the default exchange and no binding can be
+    lost with the broker's memory; a quorum queue where the broker has them.
+    """
+    return {
+        "exchange": queue_of(lane),
+        "exchange_type": "direct",
+        "routing_key": queue_of(lane),
+        "queue_arguments": {"x-queue-type": "quorum"} if broker_url.startswith("amqp") else {},
+    }

@@ -26,6 +26,8 @@ class Settings(BaseSettings):
     api_port: int = 8400
     api_url: str = "http://127.0.0.1:8400"
     api_key: str | None = None
+    api_ledger_figures: bool = True
+    """Whether the API's ``/metrics`` carries the ledger's figures; off where the leader is scraped for them."""
     max_body_bytes: int = 8 * 1024 * 1024
     webhook_allow: Annotated[tuple[str, ...], NoDecode] = ()
     """Hosts, as ``host`` or ``host:port``, to which webhooks may be sent."""

@@ -2,9 +2,12 @@
 
 import logging
 import sys
+from collections.abc import Iterable
 from enum import StrEnum
 
 from prometheus_client import REGISTRY, Gauge, Histogram, start_http_server
+from prometheus_client import Metric as PrometheusMetric
+from prometheus_client.registry import Collector
 
 
 class Metric(StrEnum):
@@ -23,10 +26,22 @@ LOOP_SECONDS = Histogram(
 )
 
 
-def serve_metrics(port: int | None) -> None:
-    """Serves this process's figures on loopback, where a port is given."""
-    if port is not None:
-        start_http_server(port, addr="127.0.0.1", registry=REGISTRY)
+class WhileLeading(Collector):
+    """Figures of the ledger, told by the leader alone, so that several orchestrators never tell them twice."""
+
+    def __init__(self, figures: Collector) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterable[PrometheusMetric]:
+        return self._figures.collect() if LEADER._value.get() else ()
+
+    def describe(self) -> Iterable[PrometheusMetric]:
+        return ()  # asked at registration, when nothing may connect yet
+
+
+def serve_metrics(port: int) -> None:
+    """Serves this process's figures on loopback."""
+    start_http_server(port, addr="127.0.0.1", registry=REGISTRY)
 
 
 def configure_logging(role: str) -> None:

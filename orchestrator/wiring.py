@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from prometheus_client import REGISTRY
+
 import beat_schedule
 from contracts.catalog import Catalog
 from orchestrator.advance import Advancer
@@ -24,10 +26,11 @@ from orchestrator.ledger.snapshots import Snapshots
 from orchestrator.looking import Looker
 from orchestrator.loop import Loop, Verbs
 from orchestrator.plan import Planner
+from orchestrator.reads.figures.collector import LedgerFigures
 from orchestrator.reconcile import Reconciler
 from orchestrator.relay import Relay
 from orchestrator.settings import Settings
-from orchestrator.telemetry import configure_logging, serve_metrics
+from orchestrator.telemetry import WhileLeading, configure_logging, serve_metrics
 from orchestrator.wake import wake_for
 from orchestrator.webhooks import Deliverer
 
@@ -72,7 +75,9 @@ def run_orchestrator(settings: Settings, metrics_port: int | None = None) -> Non
     schema.check_version(parts.ledger)
     with parts.ledger.write() as connection:
         budgets.seed(connection, parts.catalog, now(connection))
-    serve_metrics(metrics_port)
+    if metrics_port is not None:
+        REGISTRY.register(WhileLeading(LedgerFigures(parts.ledger, parts.catalog)))
+        serve_metrics(metrics_port)
     relay = Relay(parts.ledger, settings.broker_url)
     deliverer = Deliverer(parts.ledger, settings.webhook_allow)
     loop = make_loop(parts, relay)

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from celery import Celery, Task, signals
-from kombu.entity import Exchange, Queue
 
-from contracts.doorbell import celery_settings, queue_arguments, queue_of
+from contracts.doorbell import celery_settings, queue_of, queue_options
 from contracts.lanes import Lane, Regime
 from contracts.registry import handler_names
 from orchestrator.door import Door, LedgerUnreachable, WorkerCard
-from workers.attempts import Attempts
+from workers.attempts import AttemptFailed, Attempts
 from workers.heartbeat import Heartbeat
 from workers.settings import WorkerSettings
 
@@ -71,15 +70,9 @@ def make_app(plan: WorkerPlan, open_door: Callable[[], Door]) -> Celery:
     """The app, with the tasks of the plan's lanes; it connects when its worker starts."""
     app = Celery("fleet", set_as_current=True)
     app.conf.update(celery_settings(plan.broker_url))
-    app.conf.task_queues = [
-        Queue(
-            queue_of(lane.lane),
-            Exchange(""),
-            routing_key=queue_of(lane.lane),
-            queue_arguments=queue_arguments(plan.broker_url),
-        )
-        for lane in plan.lanes
-    ]
+    app.conf.task_queues = {
+        queue_of(lane.lane): queue_options(lane.lane, plan.broker_url) for lane in plan.lanes
+    }
     process = Process(plan, open_door)
     for lane in plan.lanes:
         _add_task(app, lane, process)
@@ -91,7 +84,7 @@ def _add_task(app: Celery, lane: Lane, process: Process) -> None:
     def ring(self: Task, attempt_id: str) -> str:
         return process.attempts().run(str(attempt_id))
 
-    app.task(ring, name=lane.lane, bind=True, throws=(Exception,))
+    app.task(ring, name=lane.lane, bind=True, throws=(AttemptFailed,))
 
 
 def _announce(app: Celery, plan: WorkerPlan, open_door: Callable[[], Door]) -> None:

@@ -1,12 +1,16 @@
 """`fleet check`: whether what is configured can work."""
 
-from typing import Annotated
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator.cli.ending import FAILED
 from orchestrator.cli.options import AsJson
 from orchestrator.cli.screen import console, show_json, text
+
+if TYPE_CHECKING:
+    from orchestrator.settings import Settings
 
 
 def check(
@@ -35,3 +39,17 @@ def check(
         listing = ", ".join(f"{count} {name}" for name, count in counts.items())
         return console().print(f"the catalog holds: {listing}")
     return _full(settings, invariants, as_json)
+
+
+def _full(settings: "Settings", invariants: bool, as_json: bool) -> None:
+    from orchestrator.checking import check as run
+
+    findings = run(settings, invariants)
+    if as_json:
+        show_json([asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            mark = "[green]ok[/]" if finding.ok else "[red]NO[/]"
+            console().print(f"{mark}  {finding.subject}: ", text(finding.sentence), sep="")
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(FAILED)

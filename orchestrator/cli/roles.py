@@ -24,8 +24,8 @@ def api(
 
     It listens on loopback, since it has no authentication yet. Example: fleet api --port 8500
     """
+    from orchestrator.api.serving import serve_api
     from orchestrator.settings import Settings
-    from orchestrator.wiring import serve_api
 
     settings = Settings()
     serve_api(settings if port is None else settings.model_copy(update={"api_port": port}))
@@ -49,12 +49,14 @@ def worker(
             "--lanes", metavar="A,B", help="The lanes to serve, all of one regime; see `fleet lanes`."
         ),
     ],
+    slots: Annotated[int | None, typer.Option("--slots", min=1, help="Attempts worked on at once.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="The node's name; by default its lanes.")] = None,
 ) -> None:
     """Run a worker for some lanes. Only workers hold vendor keys.
 
     Example: fleet worker --lanes A,B
     """
-    _become("workers", "--lanes", lanes)
+    _become("workers", **{"--lanes": lanes, "--slots": slots, "--name": name})
 
 
 def upkeep() -> None:
@@ -104,9 +106,7 @@ def simulator(
 
     Example: fleet simulator --port 8401 --seed 7
     """
-    given = {"--port": port, "--seed": seed, "--config": config, "--ledger": ledger}
-    _become("workers.simulator", *(part for name, value in given.items() if value is not None
-                                   for part in (name, str(value))))  # fmt: skip
+    _become("workers.simulator", **{"--port": port, "--seed": seed, "--config": config, "--ledger": ledger})
 
 
 def migrate() -> None:
@@ -120,7 +120,8 @@ def migrate() -> None:
     typer.echo(f"the ledger is at version {bring_up_to_date(Settings())}")
 
 
-def _become(module: str, *options: str) -> None:
+def _become(module: str, **options: object) -> None:
     """Replaces this process: the orchestrator's code never imports what runs there."""
+    given = [word for name, value in options.items() if value is not None for word in (name, str(value))]
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-P", "-m", module, *options])
+    os.execv(sys.executable, [sys.executable, "-P", "-m", module, *given])

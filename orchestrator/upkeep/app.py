@@ -5,13 +5,12 @@ import threading
 from typing import Any
 
 from celery import Celery, signals
-from kombu.entity import Exchange, Queue
 
-from contracts.doorbell import celery_settings, queue_arguments, queue_of
+from contracts.doorbell import celery_settings, queue_of, queue_options
 from contracts.registry import handler_names
 from orchestrator.door import Door, WorkerCard
 from orchestrator.ledger.engine import LedgerUnreachable
-from orchestrator.upkeep.duties import Duties
+from orchestrator.upkeep.duties import Duties, DutyFailed
 from orchestrator.upkeep.ticker import Ticker
 
 log = logging.getLogger(__name__)
@@ -26,14 +25,7 @@ def make_app(
     """The app of the upkeep lane; it connects when its worker starts."""
     app = Celery("fleet-upkeep", set_as_current=True)
     app.conf.update(celery_settings(broker_url))
-    app.conf.task_queues = [
-        Queue(
-            queue_of(lane),
-            Exchange(""),
-            routing_key=queue_of(lane),
-            queue_arguments=queue_arguments(broker_url),
-        )
-    ]
+    app.conf.task_queues = {queue_of(lane): queue_options(lane, broker_url)}
 
     def ring(attempt_id: str) -> str:
         return duties.run(str(attempt_id))
@@ -41,7 +33,7 @@ def make_app(
     def tick(name: str) -> str:
         return f"{name}: {ticker.run()} job(s) made"
 
-    app.task(ring, name=lane, throws=(Exception,))
+    app.task(ring, name=lane, throws=(DutyFailed,))
     app.task(tick, name=tick_task)
     _keep(node, lane, door, ticker)
     return app

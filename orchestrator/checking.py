@@ -1,0 +1,89 @@
+"""Checking: whether what is configured can work, and whether the ledger holds what it promises."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+
+from kombu.connection import Connection as BrokerConnection
+from sqlalchemy import text
+
+from orchestrator.artifacts import ArtifactStore
+from orchestrator.catalog_files import load_catalog
+from orchestrator.ledger import schema
+from orchestrator.ledger.engine import Ledger
+from orchestrator.settings import Settings
+
+BROKER_SECONDS = 3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was checked."""
+
+    subject: str
+    ok: bool
+    sentence: str
+
+
+def check(settings: Settings, invariants: bool) -> list[Finding]:
+    """Checks catalog, ledger, broker and artifact store, and with `invariants` every invariant of the ledger."""
+    found = [
+        _tried("catalog", lambda: _catalog(settings)),
+        _tried("ledger", lambda: _ledger(settings)),
+        _tried("broker", lambda: _broker(settings)),
+        _tried("artifacts", lambda: _artifacts(settings)),
+    ]
+    if invariants and all(finding.ok for finding in found if finding.subject == "ledger"):
+        found += _invariants(settings)
+    return found
+
+
+def _tried(subject: str, act: Callable[[], str]) -> Finding:
+    try:
+        return Finding(subject, True, act())
+    except Exception as error:
+        return Finding(subject, False, " ".join(str(error).split()) or type(error).__name__)
+
+
+def _catalog(settings: Settings) -> str:
+    catalog = load_catalog(settings.catalog)
+    return f"{len(catalog.lanes)} lanes, {len(catalog.workflows)} workflows, {len(catalog.vendors)} vendors"
+
+
+def _ledger(settings: Settings) -> str:
+    ledger = Ledger(settings.ledger_url)
+    schema.check_version(ledger)
+    return f"{ledger.url.render_as_string()} is at version {schema.newest()}"
+
+
+def _broker(settings: Settings) -> str:
+    with BrokerConnection(settings.broker_url, connect_timeout=BROKER_SECONDS) as connection:
+        connection.ensure_connection(max_retries=1, timeout=BROKER_SECONDS)
+        return f"{connection.as_uri()} answers"
+
+
+def _artifacts(settings: Settings) -> str:
+    store = ArtifactStore(settings.store_url)
+    ref = store.put(b"fleet check\n", "text/plain", "check")
+    store.get(ref.digest)
+    return f"{settings.store_url} takes and gives"
+
+
+def _invariants(settings: Settings) -> Iterator[Finding]:
+    """Each invariant is a SQL file whose query finds violations: no row is a good answer."""
+    ledger = Ledger(settings.ledger_url)
+    folder = files("orchestrator.ledger") / "invariants"
+    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if not file.name.endswith(".sql"):
+            continue
+        query = file.read_text(encoding="utf-8")
+        with ledger.read() as connection:
+            violations = connection.execute(text(query)).all()
+        name = file.name.removesuffix(".sql")
+        promise = query.splitlines()[0].removeprefix("-- ")
+        told = (
+            f"{promise}"
+            if not violations
+            else f"{len(violations)} violation(s), first: {tuple(violations[0])}"
+        )
+        yield Finding(name, not violations, told)
