@@ -21,6 +21,10 @@ _SHOWN = ("running", "dispatched", "reported", "ready", "parked", "dead", "skipp
 """States that are counted on the board, in this order; what waits for its needs is what is left."""
 
 
+_UNTOLD = {"waiting", "ready", "dispatched", "running"}
+"""Moves into these say nothing that the state itself does not."""
+
+
 @dataclass
 class Step:
     """One step's subtasks by name, with the state each is in."""
@@ -55,7 +59,8 @@ class Board:
         if step is None or event.new is None:
             return
         step.states[event.subtask] = event.new
-        step.said = event.sentence or step.said
+        if event.new not in _UNTOLD:
+            step.said = event.sentence or step.said
         self._time(step)
 
     def _learn(self, subtasks: "tuple[SubtaskLine, ...]") -> None:

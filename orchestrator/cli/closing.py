@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
+from rich.panel import Panel
 
 from orchestrator.cli.jobs import waited
 from orchestrator.cli.screen import card, money, table, text
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from orchestrator.demo.performance import Performance
     from orchestrator.demo.story import Ending
     from orchestrator.demo.witness import Testimony
+
+PAGE_WIDTH = 100
 
 
 def closing(ending: "Ending", performance: "Performance") -> RenderableType:
@@ -66,8 +69,11 @@ def _counts(testimonies: "list[Testimony]") -> RenderableType:
 
 
 def _page(ending: "Ending", performance: "Performance") -> RenderableType:
-    page = ending.proof.page
-    assert page is not None and performance.left is not None
+    assert performance.left is not None
     facts = ending.job.result.facts if ending.job.result else {}
-    kept = performance.left.sites / str(facts.get("path", ""))
-    return f"[bold green]published and verified[/]: {text(kept)}"
+    kept = performance.left.root / str(facts.get("path", ""))
+    parts: list[RenderableType] = []
+    if ending.page is not None:
+        words = f"[bold]{text(ending.page.title)}[/]\n[italic]{text(ending.page.description)}[/]\n\n"
+        parts.append(Panel(words + text(ending.page.opening), title="the page", width=PAGE_WIDTH))
+    return Group(*parts, f"[bold green]published and verified[/]: {text(kept)}")

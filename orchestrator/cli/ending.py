@@ -72,6 +72,7 @@ _SENTENCES = {
     "CatalogError",
     "UnknownName",
     "LedgerUnreachable",
+    "WrongVersion",
 }
 
 

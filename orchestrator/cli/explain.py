@@ -39,10 +39,10 @@ def explain(
     out.print("\n[bold]what happened[/]")
     if told.earlier_events:
         out.print(f"  … {told.earlier_events} earlier events; `fleet watch` shows them all", style="dim")
-    story = table("at", "", "")
+    story = table("at", "what")
     for happening in told.happened:
         at = happening.at.astimezone().strftime("%H:%M:%S.%f")[:-3]
-        story.add_row(at, text(happening.subtask or ""), text(happening.sentence))
+        story.add_row(at, text(happening.sentence))
     out.print(story)
     if told.waits:
         out.print("\n[bold]what it waits for[/]")

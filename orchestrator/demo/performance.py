@@ -68,7 +68,14 @@ class Performance:
             self.ready_seconds = fleet.await_ready(signals)
             self._present(fleet)
             url = self.settings.model_copy(update={"state_dir": fleet.state.root}).ledger_url
-            story = Story(fleet, self.screen, url, self.wish.interactive, self.wish.kills_a_worker)
+            story = Story(
+                fleet,
+                self.screen,
+                url,
+                self.settings.api_key,
+                self.wish.interactive,
+                self.wish.kills_a_worker,
+            )
             with signals.interrupting():
                 return story.run(documents)
 
@@ -98,6 +105,7 @@ class Performance:
         self.screen.say(
             f"{len(documents)} documents, {size:,} characters, as their authors wrote them: {named}"
         )
+        self.screen.say("starting a fleet of its own …")
 
     def _present(self, fleet: Fleet) -> None:
         from os import environ

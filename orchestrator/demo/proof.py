@@ -16,14 +16,15 @@ class Proof:
     fault: str = ""
 
 
-def prove(job: JobRead, sites: Path) -> Proof:
-    """Believes nothing: the job must be done, verified, and the file must be there with that digest."""
+def prove(job: JobRead, root: Path) -> Proof:
+    """Believes nothing: the job must be done, verified, and the file must be there with that digest.
+    `root` is the state directory."""
     if job.state is not JobState.DONE or job.result is None:
         return Proof(None, f"the job is {job.state}: {job.why}")
     facts = job.result.facts
     if facts.get("verified") is not True:
         return Proof(None, "the published page was not verified")
-    page = sites / str(facts.get("path", ""))
+    page = root / str(facts.get("path", ""))
     if not page.is_file():
         return Proof(None, f"the job says that it published {page}, and there is no such file")
     if digest_of(page.read_bytes()) != facts.get("page_digest"):

@@ -5,11 +5,11 @@ import signal
 from dataclasses import dataclass
 
 from contracts.states import SubtaskState
+from orchestrator.client import FleetClient
 from orchestrator.demo.screen import Screen
 from orchestrator.reads.events import EventRead
 from orchestrator.up.fleet import Fleet
 
-WORKER = "worker-"
 STRIKES_AT = 3
 """Which start of a subtask it waits for, so that work is really under way."""
 SHORT_LEASE = {"FLEET_LEASE_SECONDS": "5", "FLEET_HEARTBEAT_SECONDS": "1"}
@@ -18,7 +18,11 @@ SHORT_LEASE = {"FLEET_LEASE_SECONDS": "5", "FLEET_HEARTBEAT_SECONDS": "1"}
 
 @dataclass
 class Saboteur:
+    """Strikes once, at the worker that has just begun a subtask."""
+
     fleet: Fleet
+    client: FleetClient
+    job_id: str
     screen: Screen
     _started: int = 0
 
@@ -29,11 +33,11 @@ class Saboteur:
         if self._started == STRIKES_AT:
             self._strike(event.subtask)
 
-    def _strike(self, busy_with: str) -> None:
-        workers = [child for child in self.fleet.supervisor.children() if child.spec.name.startswith(WORKER)]
-        victim = next(child for child in reversed(workers) if child.pid is not None)
-        assert victim.pid is not None
-        self.screen.say(
-            f"  ! {victim.spec.name} (process {victim.pid}) is killed with SIGKILL, {busy_with} under way"
-        )
-        os.kill(victim.pid, signal.SIGKILL)
+    def _strike(self, subtask: str) -> None:
+        lane = next(line.lane for line in self.client.job(self.job_id).subtasks if line.name == subtask)
+        victim = self.fleet.worker_of(lane or "")
+        if victim.pid is not None:
+            self.screen.say(
+                f"  ! {victim.spec.name} (process {victim.pid}) is killed with SIGKILL, {subtask} under way"
+            )
+            os.kill(victim.pid, signal.SIGKILL)

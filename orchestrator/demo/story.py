@@ -6,6 +6,7 @@ from typing import Any
 from orchestrator.client import FleetClient
 from orchestrator.demo.documents import QUESTION, Description
 from orchestrator.demo.overseer import REQUESTER, Overseer
+from orchestrator.demo.page import Page, page_of
 from orchestrator.demo.proof import Proof, prove
 from orchestrator.demo.saboteur import Saboteur
 from orchestrator.demo.screen import Screen
@@ -27,6 +28,7 @@ class Ending:
 
     job: JobRead
     proof: Proof
+    page: Page | None
     tax: TaxRead
     testimonies: list[Testimony]
 
@@ -38,14 +40,16 @@ class Story:
     fleet: Fleet
     screen: Screen
     ledger_url: str
+    api_key: str | None = None
     interactive: bool = False
     kills_a_worker: bool = False
 
     def run(self, documents: list[Description]) -> Ending:
-        client = FleetClient(self.fleet.addresses.api_url)
+        client = FleetClient(self.fleet.addresses.api_url, self.api_key)
         job_id = self._submit(client, documents)
         job = self._look_on(client, job_id)
-        return Ending(job, prove(job, self.fleet.state.sites), client.tax(), self._witnessed(job))
+        proof, page = prove(job, self.fleet.state.root), page_of(client, job)
+        return Ending(job, proof, page, client.tax(), self._witnessed(job))
 
     def _submit(self, client: FleetClient, documents: list[Description]) -> str:
         given = [{"name": each.name, "text": each.text} for each in documents]
@@ -65,7 +69,7 @@ class Story:
     def _look_on(self, client: FleetClient, job_id: str) -> JobRead:
         ears = [Teller(client, job_id, self.screen).hear]
         ears += [Overseer(client, job_id, self.screen, self.interactive).hear]
-        ears += [Saboteur(self.fleet, self.screen).hear] if self.kills_a_worker else []
+        ears += [Saboteur(self.fleet, client, job_id, self.screen).hear] if self.kills_a_worker else []
 
         def hear(event: EventRead) -> None:
             for ear in ears:

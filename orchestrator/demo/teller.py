@@ -41,4 +41,4 @@ class Teller:
                 f"  ✗ {line.name} struck {struck} claim(s) whose quote does not stand: {line.summary.text}"
             )
         elif line.round > FIRST_ROUND:
-            self.screen.say(f"  ↻ {line.name} is a new round, after the objection: {line.summary.text}")
+            self.screen.say(f"  ↻ {line.name} settles the objection: {line.summary.text}")

@@ -31,6 +31,8 @@ class Testimony:
 
 
 NOTHING = Count(0, 0, 0)
+NAMES = {"gemini": "google"}
+"""The simulator names its rows by protocol; where a vendor is called otherwise, this says how."""
 
 
 def testimonies(connection: Connection, since: float, simulator_url: str) -> list[Testimony]:
@@ -59,6 +61,6 @@ def _ledger(connection: Connection, since: float) -> dict[str, Count]:
 def _simulator(url: str) -> dict[str, Count]:
     totals = httpx2.get(f"{url}/__admin/totals", timeout=10).raise_for_status().json()
     return {
-        vendor: Count(total["calls"], total["input_tokens"], total["output_tokens"])
-        for vendor, total in totals.items()
+        NAMES.get(name, name): Count(total["calls"], total["input_tokens"], total["output_tokens"])
+        for name, total in totals.items()
     }

@@ -15,7 +15,7 @@ from orchestrator.up.once import run_once
 from orchestrator.up.pidfile import end_leftovers
 from orchestrator.up.ports import free_port, require_free
 from orchestrator.up.readiness import await_ready
-from orchestrator.up.roster import Addresses, Roster
+from orchestrator.up.roster import Addresses, Roster, worker_name
 from orchestrator.up.signals import Signals
 from orchestrator.up.statedir import StateDir
 from orchestrator.up.supervisor import Supervisor
@@ -56,7 +56,9 @@ class Fleet:
         await_ready(self.missing, self.supervisor.children, signals.pause)
         return time.monotonic() - self.started_at
 
-    def child(self, name: str) -> Child:
+    def worker_of(self, lane: str) -> Child:
+        """The process that serves this lane."""
+        name = worker_name(self.catalog.lanes[lane].regime)
         return next(child for child in self.supervisor.children() if child.spec.name == name)
 
 
@@ -65,9 +67,9 @@ def running(wishes: Wishes, say: Callable[[str], None], signals: Signals) -> Ite
     """Starts everything and drains it at the end of the block; raises CannotStart, or Interrupted."""
     state = StateDir.opened(wishes.state_dir)
     catalog = _catalog(wishes.catalog)
-    with state.locked("fleet"):
+    roster = Roster(state, _addresses(wishes), dict(wishes.children_env) | dict(os.environ))
+    with state.locked(f"a fleet with its API at {roster.addresses.api_url}"):
         end_leftovers(state.run, say)
-        roster = Roster(state, _addresses(wishes), dict(wishes.children_env) | dict(os.environ))
         if warning := state.low_disk():
             say(f"warning: {warning}")
         supervisor = Supervisor(state, say)

@@ -15,6 +15,8 @@ from orchestrator.up.statedir import StateDir
 
 SERVING, DECIDING, WORKING, WATCHING = 1, 2, 3, 4
 """Stages: workers are drained while the ones they report to still stand."""
+WORKER_GRACE_SECONDS = 30.0
+"""A call to a vendor may take so long, and one that is cut off is charged all the same."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +76,11 @@ class Roster:
     def _workers(self, catalog: Catalog) -> list[Spec]:
         return [
             Spec(
-                f"worker-{regime}",
+                worker_name(regime),
                 (sys.executable, "-P", "-m", "workers", "--lanes", ",".join(lanes)),
                 self._base() | self._vendors(),
                 WORKING,
+                WORKER_GRACE_SECONDS,
             )
             for regime, lanes in lanes_by_regime(catalog).items()
             if regime is not Regime.UPKEEP
@@ -100,6 +103,10 @@ class Roster:
         given = {name: self.env[name] for name in VENDOR_VARIABLES if name in self.env}
         url = self.addresses.simulator_url
         return given | ({"FLEET_SIMULATOR_URL": url} if url else {})
+
+
+def worker_name(regime: Regime) -> str:
+    return f"worker-{regime}"
 
 
 def lanes_by_regime(catalog: Catalog) -> dict[Regime, list[str]]:
