@@ -42,6 +42,7 @@ def create_app(services: Services) -> FastAPI:
         responses={"4XX": _PROBLEM, "5XX": _PROBLEM},
     )
     app.state.services = services
+    app.state.registry = health.make_registry(services)
     app.add_middleware(BodyLimit, max_body_bytes=services.settings.max_body_bytes)
     add_handlers(app)
     app.include_router(health.router)

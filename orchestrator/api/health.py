@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Header, Request, Response
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
@@ -29,14 +29,14 @@ def readyz(services: With, response: Response) -> Readiness:
 
 
 @router.get("/metrics", response_class=Response)
-def metrics(services: With, accept: Annotated[str, Header()] = "") -> Response:
+def metrics(request: Request, accept: Annotated[str, Header()] = "") -> Response:
     """Figures in the format that Prometheus asks for."""
     encode, media_type = choose_encoder(accept)
-    return Response(encode(_registry(services)), media_type=media_type)
+    return Response(encode(request.app.state.registry), media_type=media_type)
 
 
-def _registry(services: Services) -> CollectorRegistry:
-    """A registry of this scrape alone: the collectors keep nothing between two of them."""
+def make_registry(services: Services) -> CollectorRegistry:
+    """The figures of one API process, and the ledger's where this process is the one that shows them."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)

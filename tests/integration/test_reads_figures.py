@@ -1,0 +1,50 @@
+"""The figures stay cheap and never run backwards."""
+
+from prometheus_client import CollectorRegistry
+
+from contracts.catalog import Catalog
+from orchestrator.ledger.engine import Ledger
+from orchestrator.reads.figures.collector import REST_FACTOR, LedgerFigures
+from tests.integration.ledgers import Rows, catalog, ledger, migrated_file, migrated_schema, rows
+
+__all__ = ["catalog", "ledger", "migrated_file", "migrated_schema", "rows"]
+
+DONE = {"workflow": "brief", "purpose": "feature", "outcome": "done"}
+
+
+class Ticking:
+    """A clock on which every look takes a second."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+def test_counting_rests_after_it_was_done_and_what_stands_is_read_anew(
+    ledger: Ledger, catalog: Catalog, rows: Rows
+) -> None:
+    clock, registry = Ticking(), CollectorRegistry()
+    registry.register(LedgerFigures(ledger, catalog, clock))
+    rows.job(state="done", ended_at=rows.at)
+    assert registry.get_sample_value("fleet_jobs_total", DONE) == 1
+
+    rows.job(state="done", ended_at=rows.at)
+    rows.subtask(rows.job(), "draft")
+    assert registry.get_sample_value("fleet_jobs_total", DONE) == 1
+    assert registry.get_sample_value("fleet_ready", {"lane": "draft"}) == 1
+
+    clock.now += REST_FACTOR
+    assert registry.get_sample_value("fleet_jobs_total", DONE) == 2
+
+
+def test_an_empty_ledger_has_figures_too(ledger: Ledger, catalog: Catalog) -> None:
+    registry = CollectorRegistry()
+    registry.register(LedgerFigures(ledger, catalog))
+
+    assert registry.get_sample_value("fleet_orchestrator_leader") == 0
+    assert registry.get_sample_value("fleet_approvals_waiting") == 0
+    assert registry.get_sample_value("fleet_autonomy_tax_ratio", {"unit": "usd"}) == 0
+    assert registry.get_sample_value("fleet_escalation_drill_age_seconds") is None
