@@ -7,11 +7,11 @@ from typing import Any
 from sqlalchemy import Connection, func, or_, select, update
 
 from contracts.states import AttemptState, SubtaskState
+from orchestrator import purses
 from orchestrator.batch import Batch
 from orchestrator.deciders import slots
 from orchestrator.deciders.pacing import Amount, Held, Purse, reserve
 from orchestrator.deciders.slots import Pool
-from orchestrator.ledger import budgets
 from orchestrator.ledger.ids import new_id
 from orchestrator.ledger.leadership import Leadership
 from orchestrator.ledger.moves import SubtaskMove
@@ -92,23 +92,21 @@ class Dispatcher:
         for row in in_flight:
             if row.budget:
                 by_budget[row.budget] += row.count
-        purses = (
-            budgets.read_purses(connection, at, by_budget) if any(c.row.budget for c in candidates) else {}
-        )
-        before = dict(purses)
+        funds = purses.read_purses(connection, at, by_budget) if any(c.row.budget for c in candidates) else {}
+        before = dict(funds)
         batch, held = Batch(at, ACTOR), []
         for candidate in candidates:
             if not slots.room(pools, candidate.row.lane):
                 continue
-            refused = _pay(candidate.row, purses)
+            refused = _pay(candidate.row, funds)
             if refused:
                 held.append((candidate.row, refused.why))
                 continue
             slots.take(pools, candidate.row.lane)
             self._attempt(candidate, batch)
-        for key, purse in purses.items():
+        for key, purse in funds.items():
             if purse.levels != before[key].levels:
-                budgets.write_levels(connection, key, purse.levels, at)
+                purses.write_levels(connection, key, purse.levels, at)
         _write_held(connection, held)
         batch.write(connection)
         return len(batch.attempts)
@@ -213,18 +211,18 @@ def _candidate(row: Any, at: float) -> Candidate:
     return Candidate(row, max(at - row.ready_at - backoff, 0.0), backoff)
 
 
-def _pay(row: Any, purses: dict[str, Purse]) -> Held | None:
+def _pay(row: Any, funds: dict[str, Purse]) -> Held | None:
     """Takes the reservation from its purse, or says what it waits for."""
     if row.budget is None:
         return None
-    if row.budget not in purses:
+    if row.budget not in funds:
         return Held(f"no budget {row.budget} is known; work without a budget is refused")
     amount = Amount(1, row.reserve_input_tokens, row.reserve_output_tokens)
-    match reserve(purses[row.budget], amount):
+    match reserve(funds[row.budget], amount):
         case Held() as held:
             return held
         case purse:
-            purses[row.budget] = purse
+            funds[row.budget] = purse
             return None
 
 

@@ -8,8 +8,8 @@ from sqlalchemy import Connection
 from contracts.failures import Code, Failure
 from contracts.reports import Call, Completed, Failed, Report
 from contracts.states import AttemptState
+from orchestrator import purses
 from orchestrator.deciders.pacing import Amount, Levels, settle
-from orchestrator.ledger import budgets
 
 NOTHING = Amount(0, 0, 0)
 
@@ -39,16 +39,16 @@ class Books:
     def write(self, connection: Connection, at: float) -> None:
         if not self._corrections:
             return
-        purses = budgets.read_purses(connection, at, {})
+        known = purses.read_purses(connection, at, {})
         for key, corrections in self._corrections.items():
-            if key not in purses:
+            if key not in known:
                 continue
-            levels: Levels = purses[key].levels
+            levels: Levels = known[key].levels
             for reserved, used in corrections:
                 levels = settle(levels, reserved, used)
-            budgets.write_levels(connection, key, levels, at)
+            purses.write_levels(connection, key, levels, at)
         for key, (until, why) in self._closed.items():
-            budgets.close(connection, key, until, why)
+            purses.close(connection, key, until, why)
 
 
 def used_by(row: Any, call: Call | None) -> Amount:

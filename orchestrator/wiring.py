@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY
 
 import beat_schedule
 from contracts.catalog import Catalog
+from orchestrator import purses
 from orchestrator.advance import Advancer
 from orchestrator.answers import Answerer
 from orchestrator.artifacts import ArtifactStore
@@ -18,7 +19,7 @@ from orchestrator.catalog_files import load_catalog
 from orchestrator.dispatch import Dispatcher
 from orchestrator.door import Door
 from orchestrator.intake import Intake
-from orchestrator.ledger import budgets, schema
+from orchestrator.ledger import schema
 from orchestrator.ledger.clock import now
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.leadership import Leadership
@@ -74,7 +75,7 @@ def run_orchestrator(settings: Settings, metrics_port: int | None = None) -> Non
     parts = assemble(settings)
     schema.check_version(parts.ledger)
     with parts.ledger.write() as connection:
-        budgets.seed(connection, parts.catalog, now(connection))
+        purses.seed(connection, parts.catalog, now(connection))
     if metrics_port is not None:
         REGISTRY.register(WhileLeading(LedgerFigures(parts.ledger, parts.catalog)))
         serve_metrics(metrics_port)

@@ -1,4 +1,4 @@
-"""Budgets: rows that live longer than the catalog that seeded them, and outrank it."""
+"""Purses: budget rows as the deciders see them. The rows outlive the catalog that seeded them, and outrank it."""
 
 from typing import Any
 
