@@ -41,5 +41,5 @@ def make_registry(services: Services) -> CollectorRegistry:
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     if services.ledger_figures:
-        registry.register(LedgerFigures(services.ledger, services.catalog))
+        registry.register(LedgerFigures(services.ledger, services.catalog, tells_leader=True))
     return registry

@@ -6,7 +6,6 @@ FLEET_TEST_DATABASE_URL names a database. Import the fixtures that a module need
 
 import os
 import shutil
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from contracts.artifacts import digest_of
 from contracts.catalog import Catalog
 from orchestrator.api.app import create_app
 from orchestrator.api.services import Services
+from orchestrator.api.serving import listen
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.catalog_files import load_catalog
 from orchestrator.intake import Intake
@@ -299,10 +299,7 @@ def problem_of(response: httpx2.Response, status: int) -> str:
 @contextmanager
 def serving(services: Services, port: int = 0) -> Iterator[str]:
     """A real server on a free port, or on the one named; stopped with the block."""
-    # with its protocol named, or asyncio leaves Nagle on and every answer takes 40 ms
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", port))
+    listener = listen("127.0.0.1", port)
     config = uvicorn.Config(create_app(services), log_level="critical", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

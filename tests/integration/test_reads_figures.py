@@ -5,6 +5,7 @@ from prometheus_client import CollectorRegistry
 from contracts.catalog import Catalog
 from orchestrator.ledger.engine import Ledger
 from orchestrator.reads.figures.collector import REST_FACTOR, LedgerFigures
+from orchestrator.telemetry import Metric
 from tests.integration.ledgers import Rows, catalog, ledger, migrated_file, migrated_schema, rows
 
 __all__ = ["catalog", "ledger", "migrated_file", "migrated_schema", "rows"]
@@ -42,9 +43,15 @@ def test_counting_rests_after_it_was_done_and_what_stands_is_read_anew(
 
 def test_an_empty_ledger_has_figures_too(ledger: Ledger, catalog: Catalog) -> None:
     registry = CollectorRegistry()
-    registry.register(LedgerFigures(ledger, catalog))
+    registry.register(LedgerFigures(ledger, catalog, tells_leader=True))
 
     assert registry.get_sample_value("fleet_orchestrator_leader") == 0
     assert registry.get_sample_value("fleet_approvals_waiting") == 0
     assert registry.get_sample_value("fleet_autonomy_tax_ratio", {"unit": "usd"}) == 0
     assert registry.get_sample_value("fleet_escalation_drill_age_seconds") is None
+
+
+def test_beside_the_loops_own_figures_none_stands_twice(ledger: Ledger, catalog: Catalog) -> None:
+    theirs = {family.name for family in LedgerFigures(ledger, catalog).collect()}
+
+    assert not theirs & {str(metric) for metric in Metric}

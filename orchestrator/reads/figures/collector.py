@@ -19,14 +19,22 @@ took: it never takes more than a twentieth of one connection's time, however oft
 
 class LedgerFigures(Collector):
     """All figures that have a source in the ledger; raises LedgerUnreachable while it is collected. What stands
-    now is read at every scrape, what was counted may be as old as the rest."""
+    now is read at every scrape, what was counted may be as old as the rest.
+
+    `tells_leader` is for processes that are no orchestrator: those tell themselves whether they lead, and a
+    figure stands in an answer once."""
 
     def __init__(
-        self, ledger: Ledger, catalog: Catalog, monotonic: Callable[[], float] = time.monotonic
+        self,
+        ledger: Ledger,
+        catalog: Catalog,
+        monotonic: Callable[[], float] = time.monotonic,
+        tells_leader: bool = False,
     ) -> None:
         self._ledger = ledger
         self._catalog = catalog
         self._monotonic = monotonic
+        self._tells_leader = tells_leader
         self._lock = threading.Lock()
         self._counted: list[Metric] = []
         self._rests_until = float("-inf")
@@ -54,5 +62,6 @@ class LedgerFigures(Collector):
         yield from standing.lanes(connection, self._catalog)
         yield from standing.people(connection)
         yield from standing.pace(connection)
-        yield from standing.leader(connection)
+        if self._tells_leader:
+            yield from standing.leader(connection)
         yield from standing.autonomy_tax(connection)
