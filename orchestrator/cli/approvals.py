@@ -1,5 +1,6 @@
 """`fleet approvals`: the questions that wait for a person."""
 
+import json
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -81,7 +82,7 @@ def show(approval: ApprovalId, as_json: AsJson = False) -> None:
             ]
         )
     )
-    for name, value in read.packet.items():
+    for name, value in (read.packet | {"what is approved": content_of(client.artifact(read.digest))}).items():
         out.print(f"\n[bold]{text(name)}[/]")
         for line in told(value):
             out.print(f"  {line}", markup=False)
@@ -153,10 +154,20 @@ def _whole(client: "FleetClient", given: str) -> str:
     return fitting[0]
 
 
+def content_of(artifact: bytes) -> object:
+    """What an artifact holds: data if it is JSON, else its text."""
+    try:
+        return json.loads(artifact)
+    except ValueError:
+        return artifact.decode(errors="replace")
+
+
 def told(value: object, depth: int = 0) -> list[str]:
     """Plain data as lines for a person."""
     pad = "  " * depth
     match value:
+        case {"digest": str(digest), "size_bytes": int(size)}:
+            return [f"{pad}{digest}, {size} bytes"]
         case dict():
             return [line for name, each in value.items() for line in _entry(f"{pad}{name}:", each, depth)]
         case list() | tuple():
@@ -167,6 +178,9 @@ def told(value: object, depth: int = 0) -> list[str]:
 
 def _entry(head: str, value: object, depth: int) -> list[str]:
     if isinstance(value, dict | list | tuple):
-        return [head, *told(value, depth + 1)] if value else []
+        below = told(value, depth + 1) if value else []
+        if head.endswith("-") or len(below) == 1:  # an item's first line stands behind its dash
+            return [f"{head} {line.strip()}" if number == 0 else line for number, line in enumerate(below)]
+        return [head, *below] if below else []
     lines = str(value).splitlines() or [""]
     return [f"{head} {lines[0]}", *("  " * (depth + 1) + line for line in lines[1:])]

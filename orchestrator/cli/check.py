@@ -1,5 +1,6 @@
 """`fleet check`: whether what is configured can work."""
 
+import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,10 +42,20 @@ def check(
     return _full(settings, invariants, as_json)
 
 
+def _with_embedded_broker(settings: "Settings") -> "Settings":
+    """Where no broker is named, the one that `fleet up` has embedded in the same state directory."""
+    from orchestrator.up.statedir import broker_of
+
+    if os.environ.get("FLEET_BROKER_URL"):
+        return settings
+    embedded = broker_of(settings.state_dir)
+    return settings.model_copy(update={"broker_url": embedded}) if embedded else settings
+
+
 def _full(settings: "Settings", invariants: bool, as_json: bool) -> None:
     from orchestrator.checking import check as run
 
-    findings = run(settings, invariants)
+    findings = run(_with_embedded_broker(settings), invariants)
     if as_json:
         show_json([asdict(finding) for finding in findings])
     else:

@@ -70,10 +70,10 @@ class DemoScreen(Progress):
     def __init__(self, interactive: bool) -> None:
         super().__init__(live=False if interactive else None)
 
-    def ask(self, approval: "ApprovalRead") -> tuple[str, str]:
-        from orchestrator.cli.approvals import told
+    def ask(self, approval: "ApprovalRead", content: bytes) -> tuple[str, str]:
+        from orchestrator.cli.approvals import content_of, told
 
-        for line in told(approval.packet):
+        for line in told(approval.packet | {"what is approved": content_of(content)}):
             self.say(f"    {line}")
         while (answer := self.console.input(f"    {', '.join(ANSWERS)}? ").strip().lower()) not in ANSWERS:
             self.say(f"    say one of {', '.join(ANSWERS)}")

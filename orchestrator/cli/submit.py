@@ -47,7 +47,7 @@ def submit(
     """Submit a job and print its id.
 
     Purpose and reason have no default: every job must say why it exists.
-    Example: fleet submit WORKFLOW --input notes/ --question "What changed?" --purpose feature --reason "the weekly page"
+    Example: fleet submit WORKFLOW --input notes/ --question "What changed?" --purpose feature --reason "weekly page"
     """
     client = fleet()
     body: dict[str, Any] = {

@@ -10,7 +10,6 @@ from orchestrator.reads.events import EventRead
 
 REQUESTER = "demo-requester"
 OVERSEER = "demo-overseer"
-MOST_PACKET_LINES = 12
 
 
 @dataclass
@@ -33,7 +32,7 @@ class Overseer:
             f"  ? the job waits for a person: {approval.packet.get('question', 'shall it go on?')}"
         )
         if self.interactive:
-            decision, comment = self.screen.ask(approval)
+            decision, comment = self.screen.ask(approval, self.client.artifact(approval.digest))
         else:
             decision, comment = "approve", "answered by the demo itself"
             self.screen.say(

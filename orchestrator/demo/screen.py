@@ -16,6 +16,6 @@ class Screen(Protocol):
 
     def follow(self, client: FleetClient, job_id: str, hear: Callable[[EventRead], None]) -> JobRead: ...
 
-    def ask(self, approval: ApprovalRead) -> tuple[str, str]:
-        """The person's decision (``approve``, ``reject`` or ``revise``) and comment."""
+    def ask(self, approval: ApprovalRead, content: bytes) -> tuple[str, str]:
+        """The person's decision (``approve``, ``reject`` or ``revise``) on `content`, and a comment."""
         ...

@@ -68,7 +68,7 @@ def running(wishes: Wishes, say: Callable[[str], None], signals: Signals) -> Ite
     state = StateDir.opened(wishes.state_dir)
     catalog = _catalog(wishes.catalog)
     roster = Roster(state, _addresses(wishes), dict(wishes.children_env) | dict(os.environ))
-    with state.locked(f"a fleet with its API at {roster.addresses.api_url}"):
+    with state.locked(f"a fleet with its API at {roster.addresses.api_url}", roster.addresses.broker_url):
         end_leftovers(state.run, say)
         if warning := state.low_disk():
             say(f"warning: {warning}")

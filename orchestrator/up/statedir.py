@@ -12,6 +12,7 @@ from pathlib import Path
 
 from orchestrator.up.trouble import CannotStart
 
+LOCK = "fleet.lock"
 LOW_DISK_BYTES = 1024**3
 
 
@@ -59,12 +60,12 @@ class StateDir:
         return f"only {free / 1024**2:.0f} MiB are free under {self.root}; a full disk stops the ledger"
 
     @contextmanager
-    def locked(self, holder: str) -> Iterator[None]:
+    def locked(self, holder: str, broker_url: str = "") -> Iterator[None]:
         """Holds the directory for one supervisor; raises CannotStart with the name of who holds it.
 
         The kernel gives the lock back when its holder dies, however that happens.
         """
-        with (self.root / "fleet.lock").open("a+", encoding="utf-8") as file:
+        with (self.root / LOCK).open("a+", encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -73,9 +74,23 @@ class StateDir:
                 ) from None
             file.truncate(0)
             since = datetime.now(UTC).astimezone().isoformat(" ", "seconds")
-            json.dump({"pid": os.getpid(), "what": holder, "since": since}, file)
+            json.dump({"pid": os.getpid(), "what": holder, "since": since, "broker_url": broker_url}, file)
             file.flush()
             yield
+
+
+def broker_of(root: Path) -> str | None:
+    """The address of the broker of the fleet that holds this directory now, for whoever is not its child."""
+    try:
+        with (root / LOCK).open("r+", encoding="utf-8") as file:
+            noted = json.load(file)
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return str(noted["broker_url"]) or None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return None
 
 
 def _holder(path: str) -> str:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.cli.app import app
+from orchestrator.cli.ending import run as run_here
 from orchestrator.up.ports import free_port
 
 FLEET = (sys.executable, "-P", "-m", "orchestrator")
@@ -61,8 +63,15 @@ def refused(*arguments: str, code: int = 1, env: Mapping[str, str] | None = None
     ],
     ids=" ".join,
 )
-def test_a_fleet_that_does_not_answer_is_one_sentence(command: tuple[str, ...]) -> None:
-    assert "no fleet answers at http://127.0.0.1:" in refused(*command)
+def test_a_fleet_that_does_not_answer_is_one_sentence(
+    command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FLEET_API_URL", f"http://127.0.0.1:{free_port()}")
+    assert run_here(app, command) == 1
+    said = capfd.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("fleet: no fleet answers at http://127.0.0.1:")
+    assert said.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -160,8 +169,6 @@ def test_help_imports_none_of_what_makes_commands_slow() -> None:
 
 
 def test_every_command_has_help_with_an_example() -> None:
-    from orchestrator.cli.app import app
-
     for command in app.registered_commands:
         assert command.callback is not None
         assert "Example: " in (command.callback.__doc__ or ""), command.callback.__name__
