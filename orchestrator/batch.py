@@ -47,6 +47,7 @@ class Batch:
     def write(self, connection: Connection) -> None:
         """Writes it all; raises MovedMeanwhile where a row was no longer as decided upon."""
         _insert(connection, subtask, self.subtasks)
+        events.record(connection, *self.events)  # first of all, since a new subtask may move at once
         _insert(connection, attempt, self.attempts)
         _update(connection, attempt, self.settled)
         _update(connection, subtask, self.seals)
@@ -60,7 +61,6 @@ class Batch:
             (webhook, self.webhooks),
         ):
             _insert(connection, table, rows)
-        events.record(connection, *self.events)
 
 
 def _insert(connection: Connection, table: Any, rows: list[Row]) -> None:
