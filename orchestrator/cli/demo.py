@@ -53,12 +53,12 @@ def demo(
     with Signals.heard() as signals:
         try:
             ending = performance.perform(signals)
+            console().print(closing(ending, performance))
         except Interrupted:
             raise typer.Exit(INTERRUPTED) from None
         finally:
             if performance.left is not None:
                 console().print(f"logs: {performance.left.logs}", markup=False)
-    console().print(closing(ending, performance))
     if ending.proof.page is None:
         raise Refusal(f"the demo did not end well: {ending.proof.fault}")
 
