@@ -1,6 +1,6 @@
 """Events: what happened, in the transaction that made it happen."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 
 from sqlalchemy import Connection, insert
@@ -45,7 +45,10 @@ class Event:
     sentence: str = ""
 
 
+_INSERT = insert(event)
+
+
 def record(connection: Connection, *events: Event) -> None:
     """Writes the events in the order given."""
     if events:
-        connection.execute(insert(event), [asdict(entry) for entry in events])
+        connection.execute(_INSERT, [vars(entry) for entry in events])

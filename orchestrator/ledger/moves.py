@@ -7,9 +7,10 @@ and its transaction changes nothing.
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, update
+from sqlalchemy import Connection, Update, bindparam, update
 
 from contracts.states import (
     JOB_ENDS,
@@ -53,7 +54,7 @@ class JobMove:
 
 def move_subtasks(connection: Connection, moves: Iterable[SubtaskMove], actor: str, at: float) -> None:
     """Applies the moves and writes their events; raises MovedMeanwhile if any row had moved on."""
-    groups: dict[tuple[str, str, tuple[str, ...]], list[SubtaskMove]] = defaultdict(list)
+    groups: dict[tuple[SubtaskState, SubtaskState, tuple[str, ...]], list[SubtaskMove]] = defaultdict(list)
     told: list[Event] = []
     for move in moves:
         check_move(move.old, move.new, SUBTASK_MOVES)
@@ -72,17 +73,24 @@ def move_subtasks(connection: Connection, moves: Iterable[SubtaskMove], actor: s
             )
         )
     for (old, new, columns), group in groups.items():
-        ended = {"ended_at": at} if new in SUBTASK_ENDS else {}
-        statement = (
-            update(subtask)
-            .where(subtask.c.id == bindparam("_id"), subtask.c.state == old)
-            .values(state=new, why=bindparam("_why"), **{c: bindparam(f"_{c}") for c in columns}, **ended)
-        )
-        rows = [{"_id": m.id, "_why": m.why, **{f"_{c}": m.sets[c] for c in columns}} for m in group]
-        changed = connection.execute(statement, rows).rowcount
+        rows = [
+            {"_id": m.id, "_why": m.why, "_at": at, **{f"_{c}": m.sets[c] for c in columns}} for m in group
+        ]
+        changed = connection.execute(_moving(old, new, columns), rows).rowcount
         if changed != len(rows):
             raise MovedMeanwhile(f"{len(rows)} subtasks should move from {old} to {new}, {changed} did")
     events.record(connection, *told)
+
+
+@cache
+def _moving(old: SubtaskState, new: SubtaskState, columns: tuple[str, ...]) -> Update:
+    """The statement of one kind of move, built once: building it costs more than running it."""
+    ended: dict[str, Any] = {"ended_at": bindparam("_at")} if new in SUBTASK_ENDS else {}
+    return (
+        update(subtask)
+        .where(subtask.c.id == bindparam("_id"), subtask.c.state == old)
+        .values(state=new, why=bindparam("_why"), **{c: bindparam(f"_{c}") for c in columns}, **ended)
+    )
 
 
 def move_jobs(connection: Connection, moves: Iterable[JobMove], actor: str, at: float) -> None:
