@@ -89,14 +89,14 @@ def _revise(workflow: Workflow, nodes: list[Node], found: Progress) -> bool:
 
 
 def _gated_by(workflow: Workflow, reviewers: tuple[str, ...], nodes: list[Node]) -> list[Node]:
-    """The first waiting nodes behind the reviewers; what waits behind those is skipped in its turn."""
-    behind = [
-        node
-        for node in nodes
-        if node.state is SubtaskState.WAITING and set(workflow.steps[node.step].needs) & set(reviewers)
-    ]
-    steps = {node.step for node in behind}
-    return [node for node in behind if not steps & revising.ancestors(workflow, node.step)]
+    """What waits first behind the reviewers; what waits behind that is skipped in its turn."""
+    behind = {
+        name
+        for name, step in workflow.steps.items()
+        if name not in reviewers and set(step.needs) & set(reviewers)
+    }
+    first = {name for name in behind if not behind & revising.ancestors(workflow, name)}
+    return [node for node in nodes if node.state is SubtaskState.WAITING and node.step in first]
 
 
 def doomed(workflow: Workflow, nodes: list[Node]) -> bool:
