@@ -16,14 +16,15 @@ from contracts.workflows import Ending
 from orchestrator.batch import Batch
 from orchestrator.deciders.nodes import Node
 from orchestrator.deciders.recovery import End, History, Retry, is_try, recover
-from orchestrator.ledger import artifacts, events
+from orchestrator.ledger import artifacts
+from orchestrator.ledger.engine import LedgerUnreachable
 from orchestrator.ledger.events import Event, EventKind
 from orchestrator.ledger.leadership import Deposed, Leadership
-from orchestrator.ledger.moves import SubtaskMove, move_subtasks
+from orchestrator.ledger.moves import MovedMeanwhile, SubtaskMove
 from orchestrator.ledger.snapshots import Snapshots
 from orchestrator.ledger.tables import attempt, subtask
 from orchestrator.progressing import JobView, advance_job, bury, delivered, handoff_with, load, move
-from orchestrator.settling import Books, references, settled, used_by
+from orchestrator.settling import Books, charged, references, settled, used_by
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class Advancer:
         """Applies a batch of reports and answers how many; where the batch raises, report by report."""
         try:
             return self._apply(None)
-        except Deposed:
+        except (Deposed, LedgerUnreachable):
             raise
         except Exception:
             log.exception("a batch of reports could not be applied; trying one by one")
@@ -79,22 +80,28 @@ class Advancer:
         for attempt_id in ids:
             try:
                 self._apply(attempt_id)
-            except Deposed:
+            except (Deposed, LedgerUnreachable):
                 raise
+            except MovedMeanwhile as moved:
+                log.info("the report of attempt %s is looked at again: %s", attempt_id, moved)
             except Exception as error:
                 log.exception("the report of attempt %s raises; its subtask is parked", attempt_id)
                 self._park(attempt_id, f"its handling raised {type(error).__name__}: {error}")
         return len(ids)
 
     def _park(self, attempt_id: str, why: str) -> None:
+        """Its attempt is over, and charged at the reservation as nobody can say what it used."""
         with self._leadership.decide() as (connection, at):
+            batch = Batch(at, ACTOR)
             for row in _reported(connection, attempt_id):
+                batch.settled.append(charged(row, AttemptState.SETTLED, at))
                 parked = SubtaskMove(
                     row.subtask_id, row.job_id, SubtaskState.REPORTED, SubtaskState.PARKED, why[:2000]
                 )
-                move_subtasks(connection, [parked], ACTOR, at)
+                batch.moves.append(parked)
                 flawed = Event(at, EventKind.FLAWED, ACTOR, row.job_id, row.subtask_id, row.id, sentence=why)
-                events.record(connection, flawed)
+                batch.events.append(flawed)
+            batch.write(connection)
 
     def _apply_report(
         self, connection: Connection, row: Any, view: JobView, batch: Batch, books: Books

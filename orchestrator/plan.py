@@ -1,17 +1,19 @@
 """Plan: accepted jobs become subtasks."""
 
 import logging
+from typing import Any
 
 from sqlalchemy import Connection, select
 
 from contracts.states import JobState
 from orchestrator.batch import Batch
 from orchestrator.deciders.planning import plan
-from orchestrator.ledger.leadership import Leadership
-from orchestrator.ledger.moves import JobMove, move_jobs
+from orchestrator.ledger.engine import LedgerUnreachable
+from orchestrator.ledger.leadership import Deposed, Leadership
+from orchestrator.ledger.moves import JobMove
 from orchestrator.ledger.snapshots import Snapshots
 from orchestrator.ledger.tables import job
-from orchestrator.progressing import JobView, add_nodes, advance_job, load
+from orchestrator.progressing import JobView, add_nodes, advance_job, load, webhook_of
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,8 @@ class Planner:
             return 0
         try:
             self._plan(ids)
+        except (Deposed, LedgerUnreachable):
+            raise
         except Exception:
             log.exception("a batch of %d jobs could not be planned; trying one by one", len(ids))
             for job_id in ids:
@@ -51,11 +55,15 @@ class Planner:
     def _plan_alone(self, job_id: str) -> None:
         try:
             self._plan([job_id])
+        except (Deposed, LedgerUnreachable):
+            raise
         except Exception as error:
             why = f"could not be planned: {type(error).__name__}: {error}"
             with self._leadership.decide() as (connection, at):
-                failed = JobMove(job_id, JobState.ACCEPTED, JobState.FAILED, why[:2000])
-                move_jobs(connection, [failed], ACTOR, at)
+                batch = Batch(at, ACTOR)
+                row = connection.execute(select(job).where(job.c.id == job_id)).one()
+                _end(row, JobState.FAILED, why, batch)
+                batch.write(connection)
 
 
 def _accepted(connection: Connection) -> list[str]:
@@ -70,8 +78,7 @@ def _accepted(connection: Connection) -> list[str]:
 
 def _plan_job(view: JobView, batch: Batch) -> None:
     if view.row.cancel_requested_by:
-        why = f"cancelled by {view.row.cancel_requested_by}"
-        batch.job_moves.append(JobMove(view.row.id, JobState.ACCEPTED, JobState.CANCELLED, why))
+        _end(view.row, JobState.CANCELLED, f"cancelled by {view.row.cancel_requested_by}", batch)
         return
     planned = plan(view.workflow, view.facts.inputs)
     batch.job_moves.append(
@@ -80,3 +87,10 @@ def _plan_job(view: JobView, batch: Batch) -> None:
     add_nodes(view, planned, f"planned by {view.workflow.workflow}, revision {view.workflow.revision}", batch)
     view.state = JobState.RUNNING
     advance_job(view, batch)
+
+
+def _end(row: Any, state: JobState, why: str, batch: Batch) -> None:
+    """A job ends before it was planned."""
+    batch.job_moves.append(JobMove(row.id, JobState.ACCEPTED, state, why[:2000]))
+    if row.callback_url:
+        batch.webhooks.append(webhook_of(row, state, why[:2000], batch.at))

@@ -24,9 +24,6 @@ from orchestrator.ledger.moves import JobMove, SubtaskMove
 from orchestrator.ledger.snapshots import Snapshots
 from orchestrator.ledger.tables import job, subtask
 
-STOPPABLE = (SubtaskState.DISPATCHED, SubtaskState.REPORTED)
-"""What else a cancellation takes; a running attempt is told at its next heartbeat."""
-
 
 @dataclass
 class JobView:
@@ -303,9 +300,11 @@ def _ask(view: JobView, node: Node, batch: Batch) -> None:
 
 
 def _cancel(view: JobView, batch: Batch) -> None:
+    """Takes what no worker holds. A running attempt is told at its next heartbeat, and a report that was not
+    applied yet is settled first."""
     why = f"cancelled by {view.row.cancel_requested_by}"
     for node in list(view.nodes):
-        if not_started(node) or node.state in STOPPABLE:
+        if not_started(node) or node.state is SubtaskState.DISPATCHED or node.sealed:
             move(view, node, SubtaskState.CANCELLED, why, batch)
 
 
@@ -322,7 +321,7 @@ def _move_job(view: JobView, batch: Batch) -> None:
     batch.job_moves.append(JobMove(view.row.id, old, new, why, {"result": result}))
     view.state = new
     if new in JOB_ENDS and view.row.callback_url:
-        batch.webhooks.append(_webhook(view, new, why, batch.at))
+        batch.webhooks.append(webhook_of(view.row, new, why, batch.at))
 
 
 def _job_state(view: JobView) -> tuple[JobState, str]:
@@ -342,15 +341,16 @@ def _job_state(view: JobView) -> tuple[JobState, str]:
     return JobState.FAILED, f"{name}: {cause.why}"
 
 
-def _webhook(view: JobView, state: JobState, why: str, at: float) -> dict[str, Any]:
+def webhook_of(row: Any, state: JobState, why: str, at: float) -> dict[str, Any]:
+    """What upstream is told of the end of the job in this row."""
     return {
         "id": new_id(),
-        "job_id": view.row.id,
-        "tenant": view.row.tenant,
-        "url": view.row.callback_url,
+        "job_id": row.id,
+        "tenant": row.tenant,
+        "url": row.callback_url,
         "body": {
             "type": f"job.{state.value}",
-            "data": {"job": view.row.id, "workflow": view.row.workflow, "state": state.value, "why": why},
+            "data": {"job": row.id, "workflow": row.workflow, "state": state.value, "why": why},
         },
         "next_at": at,
     }

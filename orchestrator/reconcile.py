@@ -17,7 +17,7 @@ from orchestrator.ledger.moves import SubtaskMove
 from orchestrator.ledger.snapshots import Snapshots
 from orchestrator.ledger.tables import attempt, doorbell, job, subtask
 from orchestrator.progressing import JobView, advance_job, bury, handoff_with, load, move
-from orchestrator.settling import Books
+from orchestrator.settling import Books, charged
 
 ACTOR = "orchestrator.reconcile"
 BATCH = 200
@@ -168,16 +168,8 @@ def _silence(row: Any, at: float) -> str:
 
 
 def _lost_columns(row: Any, at: float) -> dict[str, Any]:
-    """Charged at the reservation, since nobody knows what was used."""
-    called = row.budget is not None
-    return {
-        "id": row.id,
-        "state": AttemptState.LOST,
-        "ended_at": at,
+    return charged(row, AttemptState.LOST, at) | {
         "worker_seconds": at - row.claimed_at,
-        "input_tokens": row.reserved_input_tokens,
-        "output_tokens": row.reserved_output_tokens,
-        "ambiguous": called,
         "category": "crash",
         "code": Code.CRASHED,
     }

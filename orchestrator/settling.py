@@ -83,6 +83,18 @@ def settled(row: Any, report: Report, at: float) -> dict[str, Any]:
     }
 
 
+def charged(row: Any, state: AttemptState, at: float) -> dict[str, Any]:
+    """The columns of an attempt of which nobody knows what it used: charged at its reservation."""
+    return {
+        "id": row.id,
+        "state": state,
+        "ended_at": at,
+        "input_tokens": row.reserved_input_tokens,
+        "output_tokens": row.reserved_output_tokens,
+        "ambiguous": row.budget is not None,
+    }
+
+
 def references(report: Report) -> list[dict[str, Any]]:
     """The artifacts that a report names."""
     refs = [report.outcome.summary.output] if isinstance(report.outcome, Completed) else []
