@@ -179,7 +179,9 @@ def told(value: object, depth: int = 0) -> list[str]:
 def _entry(head: str, value: object, depth: int) -> list[str]:
     if isinstance(value, dict | list | tuple):
         below = told(value, depth + 1) if value else []
-        if head.endswith("-") or len(below) == 1:  # an item's first line stands behind its dash
+        if head.endswith("-") or (
+            isinstance(value, dict) and len(below) == 1
+        ):  # an item's first line stands behind its dash
             return [f"{head} {line.strip()}" if number == 0 else line for number, line in enumerate(below)]
         return [head, *below] if below else []
     lines = str(value).splitlines() or [""]
