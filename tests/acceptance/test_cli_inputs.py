@@ -66,7 +66,8 @@ def test_a_packet_is_told_in_lines_and_an_artifact_in_one() -> None:
     artifact = {"digest": "sha256:ab", "size_bytes": 12, "media_type": "text/plain"}
     packet = {"tried": ["draft: short"], "evidence": [{"step": "one", "artifact": artifact}], "nothing": []}
     assert told(packet) == [
-        "tried: - draft: short",
+        "tried:",
+        "  - draft: short",
         "evidence:",
         "  - step: one",
         "    artifact: sha256:ab, 12 bytes",
