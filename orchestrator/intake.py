@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from contracts.artifacts import Document, digest_of
+from contracts.artifacts import ArtifactRef, Document, digest_of
 from contracts.base import Contract
 from contracts.catalog import Catalog
 from contracts.jobs import NOT_HONOURED_YET, JobRequest
@@ -105,14 +105,22 @@ class Intake:
             case Document(text=str(text)):
                 ref = self._store.put(text.encode(), "text/plain; charset=utf-8", value.name)
                 return {"name": value.name, "text": None, "artifact": ref.model_dump(mode="json")}
-            case Document():
-                return dumped
+            case Document(artifact=ArtifactRef() as ref):
+                return {"name": value.name, "text": None, "artifact": self._uploaded(value.name, ref)}
             case BaseModel():
                 return {k: self._keep_documents(v, getattr(value, k)) for k, v in dumped.items()}
             case tuple() | list():
                 return [self._keep_documents(d, v) for d, v in zip(dumped, value, strict=True)]
             case _:
                 return dumped
+
+    def _uploaded(self, name: str, ref: ArtifactRef) -> dict[str, Any]:
+        """The reference as the ledger knows it; a client's word for a size counts for nothing."""
+        with self._ledger.read() as connection:
+            known = artifacts.find(connection, ref.digest)
+        if known is None:
+            raise Malformed(f"document “{name}”: no artifact {ref.digest} was uploaded (PUT /v1/artifacts)")
+        return known.model_copy(update={"name": name}).model_dump(mode="json")
 
     def _check_sizes(self, workflow: Workflow, inputs: dict[str, Any]) -> None:
         sentences = too_large(workflow, self._catalog, inputs)
