@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, update
 
+from contracts.states import SubtaskState
 from orchestrator.ledger import events
 from orchestrator.ledger.events import Event
 from orchestrator.ledger.moves import JobMove, SubtaskMove, move_jobs, move_subtasks
@@ -52,6 +53,7 @@ class Batch:
         _update(connection, attempt, self.settled)
         _update(connection, subtask, self.seals)
         move_subtasks(connection, self.moves, self.actor, self.at)
+        _withdraw(connection, self.moves)
         move_jobs(connection, self.job_moves, self.actor, self.at)
         for table, rows in (
             (doorbell, self.doorbells),
@@ -61,6 +63,14 @@ class Batch:
             (webhook, self.webhooks),
         ):
             _insert(connection, table, rows)
+
+
+def _withdraw(connection: Connection, moves: Iterable[SubtaskMove]) -> None:
+    """What is cancelled asks nobody any more."""
+    asking = [m.id for m in moves if (m.old, m.new) == (SubtaskState.PARKED, SubtaskState.CANCELLED)]
+    if asking:
+        waiting = approval.c.subtask_id.in_(asking), approval.c.state == "waiting"
+        connection.execute(update(approval).where(*waiting).values(state="lapsed"))
 
 
 def _insert(connection: Connection, table: Any, rows: list[Row]) -> None:

@@ -4,7 +4,7 @@ A move names the state it starts from. Where a row has moved on meanwhile, the w
 and its transaction changes nothing.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
@@ -54,11 +54,15 @@ class JobMove:
 
 def move_subtasks(connection: Connection, moves: Iterable[SubtaskMove], actor: str, at: float) -> None:
     """Applies the moves and writes their events; raises MovedMeanwhile if any row had moved on."""
-    groups: dict[tuple[SubtaskState, SubtaskState, tuple[str, ...]], list[SubtaskMove]] = defaultdict(list)
+    groups: dict[tuple[int, SubtaskState, SubtaskState, tuple[str, ...]], list[SubtaskMove]] = defaultdict(
+        list
+    )
     told: list[Event] = []
+    before = Counter[str]()
     for move in moves:
         check_move(move.old, move.new, SUBTASK_MOVES)
-        groups[(move.old, move.new, tuple(sorted(move.sets)))].append(move)
+        groups[(before[move.id], move.old, move.new, tuple(sorted(move.sets)))].append(move)
+        before[move.id] += 1  # every first move of a subtask is made before any second one
         told.append(
             Event(
                 at=at,
@@ -72,7 +76,7 @@ def move_subtasks(connection: Connection, moves: Iterable[SubtaskMove], actor: s
                 sentence=move.why,
             )
         )
-    for (old, new, columns), group in groups.items():
+    for (_, old, new, columns), group in sorted(groups.items(), key=lambda entry: entry[0][0]):
         rows = [
             {"_id": m.id, "_why": m.why, "_at": at, **{f"_{c}": m.sets[c] for c in columns}} for m in group
         ]
