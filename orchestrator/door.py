@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Double, bindparam, exists, insert, select, tuple_, update
+from sqlalchemy import Connection, Double, Select, bindparam, exists, insert, select, tuple_, update
 
 from contracts.artifacts import ArtifactRef
 from contracts.handoffs import EffectGrant, Handoff
@@ -22,7 +22,8 @@ from orchestrator.ledger import events
 from orchestrator.ledger.clock import now, wall_clock
 from orchestrator.ledger.engine import Ledger, LedgerUnreachable
 from orchestrator.ledger.events import Event, EventKind
-from orchestrator.ledger.moves import SubtaskMove, move_subtasks
+from orchestrator.ledger.missing import insert_missing
+from orchestrator.ledger.moves import MovedMeanwhile, SubtaskMove, move_subtasks
 from orchestrator.ledger.tables import attempt, effect, job, subtask, worker
 from orchestrator.settings import Settings
 from orchestrator.wake import ring
@@ -31,6 +32,7 @@ __all__ = [
     "ArtifactMissing",
     "Claim",
     "Door",
+    "FencedOut",
     "LedgerUnreachable",
     "Refusal",
     "WorkerCard",
@@ -57,6 +59,10 @@ class Refusal:
     """Nothing to do for this doorbell, and why."""
 
     why: str
+
+
+class FencedOut(Exception):
+    """The attempt was taken away; whatever its worker still does counts for nothing."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,12 @@ class Door:
     def claim(self, attempt_id: str, worker_id: str, token: str) -> Claim | Refusal:
         """Takes an attempt that is still to be started. `token` names this delivery of the doorbell: claiming
         again with it after a lost answer succeeds, and a second delivery does not."""
+        try:
+            return self._take(attempt_id, worker_id, token)
+        except MovedMeanwhile:
+            return Refusal("its subtask was cancelled at this very moment")
+
+    def _take(self, attempt_id: str, worker_id: str, token: str) -> Claim | Refusal:
         with self._ledger.write() as connection:
             taken = connection.execute(
                 _CLAIM,
@@ -204,41 +216,47 @@ class Door:
         return self._store.put(content, media_type, name)
 
     def begin_effect(self, claim: Claim, grant: EffectGrant, intent: dict[str, Any]) -> dict[str, Any] | None:
-        """Writes the intent down before anything is applied; answers an earlier result of this key, if any."""
+        """Writes the intent down before anything is applied; answers an earlier result of this key, if any.
+        Raises FencedOut where the attempt was taken away meanwhile."""
         with self._ledger.write() as connection:
             at = now(connection)
-            row = connection.execute(
-                select(effect.c.result).where(effect.c.key == grant.key).with_for_update()
-            ).one_or_none()
-            if row is None:
-                connection.execute(
-                    insert(effect).values(
-                        key=grant.key,
-                        subtask_id=claim.subtask,
-                        attempt_id=claim.attempt,
-                        target=grant.target,
-                        intent=intent,
-                        intended_at=at,
-                    )
-                )
-            events.record(connection, _effect_event(claim, grant, EventKind.EFFECT_INTENDED, at))
-            return row.result if row else None
+            if connection.execute(_standing(claim).with_for_update()).one_or_none() is None:
+                raise FencedOut(f"attempt {claim.attempt} was taken away before {grant.target} was touched")
+            intended = {
+                "key": grant.key,
+                "subtask_id": claim.subtask,
+                "attempt_id": claim.attempt,
+                "target": grant.target,
+                "intent": intent,
+                "intended_at": at,
+            }
+            insert_missing(connection, effect, [intended])
+            earlier = select(effect.c.result).where(effect.c.key == grant.key)
+            result: dict[str, Any] | None = connection.execute(earlier).scalar_one()
+            if result is None:
+                events.record(connection, _effect_event(claim, grant, EventKind.EFFECT_INTENDED, at))
+            return result
 
     def finish_effect(self, claim: Claim, grant: EffectGrant, result: dict[str, Any]) -> None:
         """Writes the result down, once, and only at the claim's own fence."""
         with self._ledger.write() as connection:
             at = now(connection)
-            standing = select(attempt.c.id).where(
-                attempt.c.id == claim.attempt,
-                attempt.c.fence == claim.fence,
-                attempt.c.state == AttemptState.RUNNING,
-            )
-            connection.execute(
+            applied = connection.execute(
                 update(effect)
-                .where(effect.c.key == grant.key, effect.c.result.is_(None), standing.exists())
+                .where(effect.c.key == grant.key, effect.c.result.is_(None), _standing(claim).exists())
                 .values(result=result, applied_at=at, attempt_id=claim.attempt)
-            )
-            events.record(connection, _effect_event(claim, grant, EventKind.EFFECT_APPLIED, at))
+            ).rowcount
+            if applied:
+                events.record(connection, _effect_event(claim, grant, EventKind.EFFECT_APPLIED, at))
+
+
+def _standing(claim: Claim) -> Select[str]:
+    """The claim's attempt, as long as its fence stands."""
+    return select(attempt.c.id).where(
+        attempt.c.id == claim.attempt,
+        attempt.c.fence == claim.fence,
+        attempt.c.state == AttemptState.RUNNING,
+    )
 
 
 _CLAIM = (
