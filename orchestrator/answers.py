@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import ColumnElement, Connection, select, update
 
 from contracts.failures import Code
 from contracts.states import SubtaskState
+from orchestrator.aside import Aside
 from orchestrator.batch import Batch
 from orchestrator.deciders.nodes import Node, current
 from orchestrator.deciders.revising import AnotherRound, RoundsExhausted, after_person
@@ -25,11 +26,22 @@ class Answerer:
     def __init__(self, leadership: Leadership, snapshots: Snapshots) -> None:
         self._leadership = leadership
         self._snapshots = snapshots
+        self._aside = Aside(leadership, ACTOR)
 
     def run(self) -> int:
-        """Applies a batch of answers and lapses, and says how many."""
+        """Applies a batch of answers and lapses, and says how many; where it raises, job by job."""
+        return self._aside.run(self._hear, self._waiting)
+
+    def _waiting(self) -> set[str]:
+        """The jobs for which an answer is there."""
         with self._leadership.decide() as (connection, at):
-            rows = _answered(connection, at)
+            return {
+                row.job_id for row in _answered(connection, at, self._aside.among(approval.c.job_id, None))
+            }
+
+    def _hear(self, only: str | None) -> int:
+        with self._leadership.decide() as (connection, at):
+            rows = _answered(connection, at, self._aside.among(approval.c.job_id, only))
             if not rows:
                 return 0
             views = load(connection, self._snapshots, {row.job_id for row in rows})
@@ -42,16 +54,19 @@ class Answerer:
             return len(rows)
 
 
-def _answered(connection: Connection, at: float) -> list[Any]:
+def _answered(connection: Connection, at: float, among: ColumnElement[bool]) -> list[Any]:
+    """Locked, since a question that lapses now may be answered at this very moment."""
     query = (
         select(approval)
         .join(subtask, subtask.c.id == approval.c.subtask_id)
         .where(
             subtask.c.state == SubtaskState.PARKED,
             (approval.c.state != "waiting") | (approval.c.expires_at < at),
+            among,
         )
         .order_by(approval.c.asked_at)
         .limit(BATCH)
+        .with_for_update(of=approval)
     )
     return list(connection.execute(query))
 

@@ -4,11 +4,12 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Connection, delete, exists, or_, select
+from sqlalchemy import ColumnElement, Connection, delete, exists, or_, select
 
 from contracts.failures import Code, Failure
 from contracts.handoffs import Tried
 from contracts.states import AttemptState, JobState, SubtaskState
+from orchestrator.aside import Aside
 from orchestrator.batch import Batch
 from orchestrator.deciders.recovery import End, History, Retry, recover
 from orchestrator.ledger import ticks
@@ -47,19 +48,31 @@ class Reconciler:
         self._snapshots = snapshots
         self._cadences = cadences
         self._chance = chance
+        self._aside = Aside(leadership, ACTOR)
 
     def run(self) -> int:
-        """Takes everything up that fell silent, and answers how much that was."""
+        """Takes everything up that fell silent, and answers how much that was; where it raises, job by job."""
+        return self._aside.run(self._reconcile, self._silent)
+
+    def _reconcile(self, only: str | None) -> int:
         with self._leadership.decide() as (connection, at):
-            returned = _return_unrun(connection, at)
-            lost = self._take_back(connection, at)
-            resumed = self._resume(connection, at)
             ticks.note_due(connection, self._cadences, at)
+            returned = _return_unrun(connection, at, self._aside.among(attempt.c.job_id, only))
+            lost = self._take_back(connection, at, self._aside.among(attempt.c.job_id, only))
+            resumed = self._resume(connection, at, self._aside.among(job.c.id, only))
             return returned + lost + resumed
 
-    def _take_back(self, connection: Connection, at: float) -> int:
+    def _silent(self) -> set[str]:
+        """The jobs that there is anything to do for."""
+        with self._leadership.decide() as (connection, at):
+            among = self._aside.among(attempt.c.job_id, None)
+            rows = [*_unrun(connection, at, among), *_lost(connection, at, among)]
+            resting = _resting(connection, self._aside.among(job.c.id, None))
+            return {row.job_id for row in rows} | set(resting)
+
+    def _take_back(self, connection: Connection, at: float, among: ColumnElement[bool]) -> int:
         """Attempts whose worker fell silent, or that ran past their own deadline."""
-        rows = _lost(connection, at)
+        rows = _lost(connection, at, among)
         views = load(connection, self._snapshots, {row.job_id for row in rows})
         batch, books = Batch(at, ACTOR), Books()
         for row in rows:
@@ -92,9 +105,9 @@ class Reconciler:
             case End(why=why):
                 bury(view, node, failure.code, why, batch, crashes=crashes)
 
-    def _resume(self, connection: Connection, at: float) -> int:
+    def _resume(self, connection: Connection, at: float, among: ColumnElement[bool]) -> int:
         """Jobs in which nothing moves although something could, and those that are being cancelled."""
-        ids = _resting(connection)
+        ids = _resting(connection, among)
         views = load(connection, self._snapshots, ids)
         batch = Batch(at, ACTOR)
         for view in views.values():
@@ -103,9 +116,8 @@ class Reconciler:
         return len(batch.moves) + len(batch.job_moves)
 
 
-def _return_unrun(connection: Connection, at: float) -> int:
-    """Attempts that nobody claimed in time, or whose subtask was cancelled meanwhile, go back: refunded, and
-    not counted as a try."""
+def _unrun(connection: Connection, at: float, among: ColumnElement[bool]) -> list[Any]:
+    """Attempts that nobody claimed in time, or whose subtask was cancelled meanwhile."""
     query = (
         select(attempt, subtask.c.state.label("subtask_state"))
         .join(subtask, subtask.c.id == attempt.c.subtask_id)
@@ -116,11 +128,17 @@ def _return_unrun(connection: Connection, at: float) -> int:
                 attempt.c.start_by < at - START_BY_GRACE_SECONDS,
                 subtask.c.state != SubtaskState.DISPATCHED,
             ),
+            among,
         )
         .limit(BATCH)
     )
+    return list(connection.execute(query))
+
+
+def _return_unrun(connection: Connection, at: float, among: ColumnElement[bool]) -> int:
+    """They go back: refunded, and not counted as a try."""
     batch, books = Batch(at, ACTOR), Books()
-    for row in connection.execute(query):
+    for row in _unrun(connection, at, among):
         books.refund(row)
         batch.settled.append({"id": row.id, "state": AttemptState.RETURNED, "ended_at": at})
         if row.subtask_state != SubtaskState.DISPATCHED:
@@ -145,7 +163,7 @@ def _return_unrun(connection: Connection, at: float) -> int:
     return len(gone)
 
 
-def _lost(connection: Connection, at: float) -> list[Any]:
+def _lost(connection: Connection, at: float, among: ColumnElement[bool]) -> list[Any]:
     query = (
         select(attempt, subtask.c.tries, subtask.c.repairs, subtask.c.crashes)
         .join(subtask, subtask.c.id == attempt.c.subtask_id)
@@ -154,6 +172,7 @@ def _lost(connection: Connection, at: float) -> list[Any]:
             attempt.c.ended_at.is_(None),
             or_(attempt.c.lease_until < at, attempt.c.deadline_at < at),
             subtask.c.state == SubtaskState.RUNNING,
+            among,
         )
         .with_for_update(of=attempt)
         .limit(BATCH)
@@ -175,7 +194,7 @@ def _lost_columns(row: Any, at: float) -> dict[str, Any]:
     }
 
 
-def _resting(connection: Connection) -> list[str]:
+def _resting(connection: Connection, among: ColumnElement[bool]) -> list[str]:
     moving = exists().where(subtask.c.job_id == job.c.id, subtask.c.state.in_(MOVING))
     query = (
         select(job.c.id)
@@ -183,6 +202,7 @@ def _resting(connection: Connection) -> list[str]:
             job.c.ended_at.is_(None),
             job.c.state != JobState.ACCEPTED,
             or_(job.c.cancel_requested_by.is_not(None), ~moving),
+            among,
         )
         .limit(BATCH)
     )
