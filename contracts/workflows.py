@@ -60,7 +60,7 @@ class Effect(Contract):
     """What this step does to the world."""
 
     target: str
-    """The logical target; ``{portfolio}`` and ``{job}`` are filled in."""
+    """The logical target; ``{tenant}``, ``{portfolio}`` and ``{job}`` are filled in."""
     disposable: bool = False
     """A target that may be thrown away needs no approval."""
     approved_by: str | None = None

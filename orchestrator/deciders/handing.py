@@ -194,7 +194,7 @@ def _grant(job: JobFacts, workflow: Workflow, node: Node, nodes: list[Node]) -> 
     effect = workflow.steps[node.step].effect
     if effect is None:
         return None
-    target = effect.target.format(portfolio=job.portfolio, job=job.id)
+    target = effect.target.format(tenant=job.tenant, portfolio=job.portfolio, job=job.id)
     key = digest_of(f"{job.id}\n{node.step}\n{target}".encode())
     if effect.approved_by is None:
         return EffectGrant(key=key, target=target, approved_digest=None)

@@ -47,10 +47,17 @@ def join(workflow: Workflow, step: str, item: int, nodes: list[Node]) -> Joined:
         instances = needed(workflow, step, item, other, nodes)
         lost = [node for node in instances if node.ended and node.state is not SubtaskState.DONE]
         if policy is Join.ALL and lost:
-            return Never(f"needs {other}, which is {lost[0].state}: {lost[0].why}".rstrip(": "))
+            return Never(_because(other, lost[0]))
         if not all(node.ended for node in instances):
             return NotYet()
         if len(lost) == len(instances):
             return Never(f"needs at least one {other}, and none of {len(instances)} delivered")
         missing += lost
     return Met(tuple(missing))
+
+
+def _because(step: str, lost: Node) -> str:
+    """The first cause: what was skipped in its turn only passes on why."""
+    if lost.state is SubtaskState.SKIPPED and lost.why:
+        return lost.why
+    return f"needs {step}, which is {lost.state}: {lost.why}".rstrip(": ")

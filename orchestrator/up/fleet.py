@@ -15,6 +15,7 @@ from orchestrator.up.once import run_once
 from orchestrator.up.pidfile import end_leftovers
 from orchestrator.up.ports import free_port, require_free
 from orchestrator.up.readiness import await_ready
+from orchestrator.up.responder import responding
 from orchestrator.up.roster import Addresses, Roster, worker_name
 from orchestrator.up.signals import Signals
 from orchestrator.up.statedir import StateDir
@@ -76,7 +77,8 @@ def running(wishes: Wishes, say: Callable[[str], None], signals: Signals) -> Ite
         fleet = Fleet(state, roster.addresses, supervisor, catalog)
         try:
             _start(fleet, roster, wishes, signals)
-            yield fleet
+            with responding(state.root / "escalations.log", fleet.addresses.api_url):
+                yield fleet
         finally:
             supervisor.stop(signals.in_a_hurry)
 

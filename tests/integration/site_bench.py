@@ -53,7 +53,7 @@ class SiteJob:
 
     @property
     def place(self) -> Place:
-        return Place(self.bench.state_dir, self.bench.state_dir / "sites" / self.bench.portfolio)
+        return Place(self.bench.state_dir, self.bench.state_dir / "sites" / "acme" / self.bench.portfolio)
 
     def handed(self) -> tuple[ContextItem, ...]:
         return self.bench.made("draft", self.page), self.bench.made("claims", self.claims)
@@ -62,7 +62,7 @@ class SiteJob:
         """What the orchestrator grants once a person approved the page."""
         approved = self.handed()[0].artifact
         assert approved is not None
-        target = f"site:{self.bench.portfolio}"
+        target = f"site:acme/{self.bench.portfolio}"
         return EffectGrant(
             key=key or f"key of {self.bench.job}", target=target, approved_digest=approved.digest
         )

@@ -24,7 +24,7 @@ def _refused(job: SiteJob, grant: EffectGrant | None = None) -> Failure:
 def test_a_page_is_published_with_its_sources_and_then_verified(tmp_path: Path) -> None:
     job = site_job(tmp_path)
     published = publish(job.publishing(), now=lambda: datetime(2026, 11, 20, 9, 30, tzinfo=UTC))
-    assert published.path == "sites/energy/how-wind-turns-turbines.html"
+    assert published.path == "sites/acme/energy/how-wind-turns-turbines.html"
     assert published.page_digest == digest_of((tmp_path / published.path).read_bytes())
     assert published.posts == 1
     html = job.html()
@@ -156,7 +156,7 @@ def test_verifying_finds_a_page_of_another_job_or_place(tmp_path: Path) -> None:
     with pytest.raises(HandlerFailure, match=r"1 row\(s\) for .*, of: job-1"):
         job.verify(published)
     with pytest.raises(HandlerFailure, match="is no page"):
-        job.verify(published.model_copy(update={"slug": "../../x", "path": "sites/energy/../../x.html"}))
+        job.verify(published.model_copy(update={"slug": "../../x", "path": "sites/acme/energy/../../x.html"}))
     job.bench.portfolio = "other"
     with pytest.raises(HandlerFailure, match="is no page"):
         job.verify(published)

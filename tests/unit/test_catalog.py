@@ -40,9 +40,7 @@ def test_the_shipped_catalog_is_sound() -> None:
 
 
 def test_an_unknown_handler_is_named_with_the_known_ones(tmp_path: Path) -> None:
-    said = problems(
-        overlay(tmp_path, "lanes", "compute", operations__check_quotes__handler="quotes.guess")
-    )
+    said = problems(overlay(tmp_path, "lanes", "compute", operations__check_quotes__handler="quotes.guess"))
     assert "lane compute names the unknown handler “quotes.guess”" in said
     assert "quotes.check" in said
 
@@ -90,7 +88,9 @@ def test_an_undeclared_edge_is_refused(tmp_path: Path) -> None:
 
 def test_an_effect_on_a_lasting_target_needs_an_approval(tmp_path: Path) -> None:
     said = problems(
-        overlay(tmp_path, "workflows", "summary", steps__publish__effect={"target": "site:{portfolio}"})
+        overlay(
+            tmp_path, "workflows", "summary", steps__publish__effect={"target": "site:{tenant}/{portfolio}"}
+        )
     )
     assert "without an approval" in said
 
@@ -103,9 +103,7 @@ def test_no_model_lane_has_an_effect_right(tmp_path: Path) -> None:
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     overlay(tmp_path, "lanes", "draft", model__vendor="acme")
-    said = problems(
-        overlay(tmp_path, "lanes", "compute", operations__check_quotes__handler="quotes.guess")
-    )
+    said = problems(overlay(tmp_path, "lanes", "compute", operations__check_quotes__handler="quotes.guess"))
     assert "acme" in said
     assert "quotes.guess" in said
 

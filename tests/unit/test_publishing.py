@@ -175,7 +175,7 @@ def test_declared_repairs_come_before_the_rules(tmp_path: Path) -> None:
 
 
 def _post(tmp_path: Path, slug: str, job: str) -> None:
-    site = tmp_path / "sites" / "energy"
+    site = tmp_path / "sites" / "acme" / "energy"
     site.mkdir(parents=True, exist_ok=True)
     with writing(site / "posts.sqlite3") as posts:
         posts.add(Post(slug, f"key of {slug}", job, "T", "D", DIGEST, "2026-01-01T00:00:00+00:00"))

@@ -20,7 +20,7 @@ def eligibility(task: Task) -> Draft:
     assignment = task.handoff.assignment
     draft = Draft.model_validate_json(task.read(task.item("draft")))
     checked = [CheckedClaims.model_validate_json(task.read(item)) for item in task.items("claims")]
-    site = site_of(task.settings, assignment.portfolio)
+    site = site_of(task.settings, assignment)
     with reading(site.posts) as posts:
         taken = frozenset(post.slug for post in posts.all() if post.job != assignment.job)
     mended = repaired(draft, taken)

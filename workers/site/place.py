@@ -35,7 +35,7 @@ class Place:
         return self.directory / "posts.sqlite3"
 
     def address(self, slug: str) -> str:
-        """The page's path relative to the root, such as ``sites/energy/wind.html``."""
+        """The page's path relative to the root, such as ``sites/acme/energy/wind.html``."""
         return self.page(slug).relative_to(self.root).as_posix()
 
     def images(self) -> frozenset[str]:
@@ -44,21 +44,24 @@ class Place:
         return frozenset(f"images/{path.name}" for path in found if path.is_file())
 
 
-def site_of(settings: WorkerSettings, portfolio: str) -> Place:
-    """The portfolio's site; raises HandlerFailure (gate_refused) where the name is more than a name."""
-    return Place(settings.state_dir, settings.sites_dir / _simple(portfolio))
+def site_of(settings: WorkerSettings, assignment: Assignment) -> Place:
+    """The site of the assignment's portfolio, apart from those of other tenants; raises HandlerFailure
+    (gate_refused) where a name is more than a name."""
+    folder = settings.sites_dir / _simple(assignment.tenant) / _simple(assignment.portfolio)
+    return Place(settings.state_dir, folder)
 
 
 def granted_place(settings: WorkerSettings, target: str, assignment: Assignment) -> Place:
     """The place behind an effect's target, which must be the assignment's own: scope is identity.
 
-    Raises HandlerFailure (gate_refused) for any target but ``site:<portfolio>`` and ``scratch:<job>``.
+    Raises HandlerFailure (gate_refused) for any target but ``site:<tenant>/<portfolio>`` and ``scratch:<job>``.
     """
-    if target == f"site:{assignment.portfolio}":
-        return site_of(settings, assignment.portfolio)
+    site = f"site:{assignment.tenant}/{assignment.portfolio}"
+    if target == site:
+        return site_of(settings, assignment)
     if target == f"scratch:{assignment.job}":
         return Place(settings.state_dir, settings.scratch_dir / _simple(assignment.job))
-    own = f"site:{assignment.portfolio} and scratch:{assignment.job}"
+    own = f"{site} and scratch:{assignment.job}"
     raise refusal(Code.GATE_REFUSED, f"the grant is for “{target}”; this job may write to {own} only")
 
 
@@ -68,12 +71,12 @@ def place_of_page(settings: WorkerSettings, path: str, slug: str, assignment: As
     parts = PurePosixPath(path).parts
     if is_slug(slug):
         for place in (
-            site_of(settings, assignment.portfolio),
+            site_of(settings, assignment),
             granted_place(settings, f"scratch:{assignment.job}", assignment),
         ):
             if parts == PurePosixPath(place.address(slug)).parts:
                 return place
-    own = f"sites/{assignment.portfolio} and scratch/{assignment.job}"
+    own = f"sites/{assignment.tenant}/{assignment.portfolio} and scratch/{assignment.job}"
     raise refusal(Code.NOT_VERIFIED, f"“{path}” is no page “{slug}” in {own}, which are this job's places")
 
 
