@@ -1,0 +1,516 @@
+"""A whole fleet in one process, on a real ledger: intake, the verbs of the loop, and hands that work by a script.
+
+Import `fleet` together with the fixtures it stands on (`ledger`, `migrated_file`, `migrated_schema`). After
+every test it is held against what must be true at any moment, by `assert_story_holds`.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib.resources import files
+from itertools import groupby, pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Table, delete, insert, select, text, update
+
+from contracts.artifacts import digest_of
+from contracts.base import Payload
+from contracts.bench import Nothing
+from contracts.brief import CheckedClaim, CheckedClaims, Claim, Claims, Draft, Published, Verified
+from contracts.catalog import Catalog
+from contracts.failures import Code, Failure
+from contracts.handoffs import Handoff, ModelRoute
+from contracts.jobs import JobRequest
+from contracts.reports import Call, Completed, Failed, Report, Summary, Usage
+from contracts.states import JOB_ENDS, JOB_MOVES, SUBTASK_ENDS, SUBTASK_MOVES, JobState, SubtaskState
+from contracts.verdicts import Decision, Finding, Severity, Verdict
+from orchestrator import purses
+from orchestrator.advance import Advancer
+from orchestrator.answers import Answerer
+from orchestrator.artifacts import ArtifactStore
+from orchestrator.catalog_files import load_catalog
+from orchestrator.deciders.pacing import Amount, Levels, capacity, refill, settle
+from orchestrator.dispatch import Dispatcher
+from orchestrator.door import Claim as Claimed
+from orchestrator.door import Door, Refusal, WorkerCard
+from orchestrator.inbox import answer
+from orchestrator.intake import Intake
+from orchestrator.ledger import tables
+from orchestrator.ledger.clock import now
+from orchestrator.ledger.engine import Ledger
+from orchestrator.ledger.ids import new_id
+from orchestrator.ledger.leadership import Leadership
+from orchestrator.ledger.snapshots import Snapshots
+from orchestrator.plan import Planner
+from orchestrator.reconcile import Reconciler
+from orchestrator.settings import Settings
+from orchestrator.upkeep.duties import Duties
+
+CATALOG = Path(__file__).parent.parent / "bench" / "catalog"
+"""The shipped catalog, and with it the lane that does nothing."""
+USED = Usage(input_tokens=300, cached_input_tokens=100, output_tokens=50)
+MOST_TURNS = 200
+
+
+@dataclass(frozen=True)
+class Deed:
+    """What the hands do with one attempt: a payload or a failure is reported; neither is silence."""
+
+    payload: Payload | None = None
+    failure: Failure | None = None
+    usage: Usage | None = USED
+    sent: bool = True
+    contract: str | None = None
+    """Claimed in the summary instead of the payload's own."""
+
+
+SILENCE = Deed()
+"""The attempt is claimed, and nothing more is ever heard."""
+
+
+def delivers(payload: Payload, **values: Any) -> Deed:
+    return Deed(payload=payload, **values)
+
+
+def fails(code: Code, sentence: str = "so it is", retry_after: float | None = None, **values: Any) -> Deed:
+    return Deed(failure=Failure(code=code, sentence=sentence, retry_after_seconds=retry_after), **values)
+
+
+def objects(problem: str = "the description is too short") -> Deed:
+    finding = Finding(line=1, severity=Severity.MAJOR, problem=problem)
+    return delivers(Verdict(decision=Decision.OBJECT, findings=(finding,), confidence=0.9))
+
+
+class Hands:
+    """A worker without a broker: reads the doorbells as the relay does, and goes through the real door."""
+
+    def __init__(self, ledger: Ledger, door: Door, duties: Duties, name: str = "hands") -> None:
+        self.name = name
+        self.handoffs: list[Handoff] = []
+        self._ledger = ledger
+        self._door = door
+        self._duties = duties
+        self._script: dict[str, list[Deed]] = defaultdict(list)
+
+    def announce(self, lanes: tuple[str, ...], slots: int = 50) -> None:
+        self._door.announce(WorkerCard(self.name, lanes, (), slots, "1"))
+
+    def will(self, name: str, *deeds: Deed) -> None:
+        """The next attempts of the subtask with this name go so; all others go well."""
+        self._script[name] += deeds
+
+    def work(self) -> int:
+        """Answers every doorbell that rings now, and says how many."""
+        bells = self.doorbells()
+        for bell in bells:
+            if bell.lane == "upkeep":
+                self._duties.run(bell.attempt_id)
+            else:
+                self.do(bell.attempt_id)
+        return len(bells)
+
+    def doorbells(self) -> list[Any]:
+        """Takes the doorbells away, as the relay does when the broker took them."""
+        with self._ledger.write() as connection:
+            rows = list(connection.execute(select(tables.doorbell).order_by(tables.doorbell.c.seq)))
+            connection.execute(delete(tables.doorbell))
+        return rows
+
+    def do(self, attempt_id: str) -> Claimed | Refusal:
+        """One attempt from claim to report, by the script."""
+        claim = self.claim(attempt_id)
+        if isinstance(claim, Claimed):
+            self.perform(claim, self._deed(claim.handoff))
+        return claim
+
+    def claim(self, attempt_id: str, token: str | None = None) -> Claimed | Refusal:
+        claim = self._door.claim(attempt_id, self.name, token or new_id())
+        if isinstance(claim, Claimed):
+            self.handoffs.append(claim.handoff)
+        return claim
+
+    def perform(self, claim: Claimed, deed: Deed) -> bool:
+        """Reports the deed; False where it was dropped, or where it is silence."""
+        if deed.payload is None and deed.failure is None:
+            return False
+        return self._door.report(claim, self.report(claim, deed), self.name)
+
+    def report(self, claim: Claimed, deed: Deed) -> Report:
+        handoff = claim.handoff
+        if deed.failure is not None:
+            outcome: Completed | Failed = Failed(failure=deed.failure)
+        else:
+            assert deed.payload is not None
+            if handoff.effect:
+                self._effect(claim, deed.payload)
+            outcome = Completed(summary=self._summary(deed.payload, deed.contract))
+        call = self._call(handoff.route, deed) if handoff.route else None
+        return Report(outcome=outcome, call=call, worker_seconds=0.01)
+
+    def _deed(self, handoff: Handoff) -> Deed:
+        script = self._script[handoff.assignment.name]
+        return script.pop(0) if script else delivers(self.payload(handoff))
+
+    def _effect(self, claim: Claimed, payload: Payload) -> None:
+        grant = claim.handoff.effect
+        assert grant is not None
+        if self._door.begin_effect(claim, grant, {"by": claim.attempt}) is None:
+            self._door.finish_effect(claim, grant, payload.model_dump(mode="json"))
+
+    def _summary(self, payload: Payload, claimed: str | None) -> Summary:
+        ref = self._door.put(payload.model_dump_json().encode(), "application/json", payload.contract)
+        return Summary(
+            contract=claimed or payload.contract,
+            text=payload.headline(),
+            output=ref,
+            confidence=payload.stated_confidence(),
+            decision=payload.decision if isinstance(payload, Verdict) else None,
+            facts=payload.facts(),
+        )
+
+    def _call(self, route: ModelRoute, deed: Deed) -> Call:
+        answer = self._door.put(f"what {route.model} said".encode(), "text/plain", "answer")
+        return Call(
+            vendor=route.vendor,
+            account=route.account,
+            group=route.group,
+            model=route.model,
+            simulated=True,
+            usage=deed.usage if deed.sent else None,
+            sent=deed.sent,
+            cost_nano_usd=1000 if deed.sent and deed.usage else 0,
+            seconds=0.01,
+            answer=answer if deed.sent else None,
+        )
+
+    def payload(self, handoff: Handoff) -> Payload:
+        """A good answer to the handoff."""
+        return _GOOD[handoff.desired_output](self, handoff)
+
+    def _repeated_draft(self, handoff: Handoff) -> Draft | None:
+        for item in handoff.context:
+            if item.name == "draft" and item.artifact:
+                return Draft.model_validate_json(self._door.get(item.artifact))
+        return None
+
+    def draft(self, handoff: Handoff) -> Draft:
+        """The draft handed over, or a new one that says which round it is of."""
+        return self._repeated_draft(handoff) or Draft(
+            title=f"A page by {handoff.assignment.name}",
+            slug="a-page",
+            description="It says what the documents say, and no more.",
+            body="Something stands [a-1].",
+            citations=("a-1",),
+            confidence=0.8,
+        )
+
+
+_CLAIM = {"claim": "Something stands.", "quote": "something", "confidence": 0.9}
+_PLACE = {"slug": "a-page", "path": "docs/a-page.html", "page_digest": digest_of(b"page")}
+_GOOD: dict[str, Callable[[Hands, Handoff], Payload]] = {
+    "brief.Claims@1": lambda hands, handoff: Claims(claims=(Claim.model_validate(_CLAIM),)),
+    "brief.CheckedClaims@1": lambda hands, handoff: CheckedClaims(
+        document=handoff.assignment.name,
+        digest=digest_of(b"document"),
+        claims=(CheckedClaim.model_validate(_CLAIM | {"id": "a-1", "offset": 0, "length": 9}),),
+    ),
+    "brief.Draft@1": lambda hands, handoff: hands.draft(handoff),
+    "review.Verdict@1": lambda hands, handoff: Verdict(decision=Decision.APPROVE, confidence=0.9),
+    "site.Published@1": lambda hands, handoff: Published.model_validate(_PLACE | {"posts": 1}),
+    "site.Verified@1": lambda hands, handoff: Verified.model_validate(_PLACE | {"checks": ("page",)}),
+    "bench.Nothing@1": lambda hands, handoff: Nothing(),
+}
+
+
+class SmallFleet:
+    """Every part on one ledger. It leads; nothing runs by itself."""
+
+    def __init__(self, ledger: Ledger, folder: Path, catalog: Catalog, **settings: Any) -> None:
+        self.ledger = ledger
+        self.catalog = catalog
+        self.settings = Settings(state_dir=folder, **settings)
+        self.store = ArtifactStore(self.settings.store_url)
+        self.intake = Intake(ledger, catalog, self.store, self.settings.webhook_allow)
+        self.leadership = Leadership(ledger, "the test", 60.0)
+        self.snapshots = Snapshots()
+        self.dispatch = Dispatcher(self.leadership, self.settings)
+        self.plan = Planner(self.leadership, self.snapshots)
+        self.advance = Advancer(self.leadership, self.snapshots, self.dispatch.learn, chance=lambda: 0.0)
+        self.answer = Answerer(self.leadership, self.snapshots)
+        self.reconcile = Reconciler(self.leadership, self.snapshots, {}, chance=lambda: 0.0)
+        self.door = Door(ledger, self.store, self.settings.lease_seconds)
+        self.escalation_log = folder / "escalations.log"
+        duties = Duties(self.door, ledger, self.intake, self.store, self.escalation_log, "duties")
+        self.hands = Hands(ledger, self.door, duties)
+        self.assert_budgets = True
+        """Whether the levels can be replayed; False where a test sets them by hand."""
+        self.leadership.seek()
+        with ledger.write() as connection:
+            purses.seed(connection, catalog, now(connection))
+        self.hands.announce(tuple(catalog.lanes))
+
+    def submit(self, workflow: str = "summary", documents: int = 1, **fields: Any) -> str:
+        """A job from upstream; of `fan` with so many items."""
+        names = [f"document-{number}" for number in range(1, documents + 1)]
+        inputs: dict[str, Any] = {
+            "question": "What stands in the documents?",
+            "documents": [{"name": name, "text": f"something of {name}"} for name in names],
+        }
+        if workflow == "fan":
+            inputs = {"items": names}
+        given: dict[str, Any] = {
+            "tenant": "acme",
+            "portfolio": "docs",
+            "workflow": workflow,
+            "inputs": inputs,
+            "purpose": "feature",
+            "reason": "readers ask for it",
+            "requested_by": "alice",
+        }
+        return self.intake.submit(JobRequest.model_validate(given | fields)).job_id
+
+    def turn(self) -> int:
+        """Every verb once, as the loop calls them; how much was done."""
+        verbs = (self.plan, self.advance, self.answer, self.dispatch, self.reconcile)
+        return sum(verb.run() for verb in verbs)
+
+    def run(self) -> None:
+        """Turns and works until neither does anything more."""
+        for _ in range(MOST_TURNS):
+            if self.turn() + self.hands.work() == 0:
+                return
+        raise AssertionError(f"still not at rest after {MOST_TURNS} turns")
+
+    def grant(self, workflow: str = "fan", **fields: Any) -> tuple[str, str]:
+        """A job whose first subtask is granted; the job and the attempt."""
+        job_id = self.submit(workflow, **fields)
+        self.turn()
+        return job_id, self.hands.doorbells()[-1].attempt_id
+
+    def claimed(self, workflow: str = "fan", **fields: Any) -> Claimed:
+        """The claim on the first attempt of a new job."""
+        _, attempt_id = self.grant(workflow, **fields)
+        claim = self.hands.claim(attempt_id)
+        assert isinstance(claim, Claimed)
+        return claim
+
+    def decide(self, job_id: str, decision: Any, by: str = "bob", comment: str = "") -> None:
+        """Answers the question of the job that waits."""
+        (asked,) = [row for row in self.rows(tables.approval, job_id=job_id) if row.state == "waiting"]
+        answer(self.ledger, asked.id, decision, by, comment)
+
+    def rows(self, table: Table, **where: Any) -> list[Any]:
+        query = select(table).where(*(table.c[name] == value for name, value in where.items()))
+        with self.ledger.read() as connection:
+            return list(connection.execute(query.order_by(*table.primary_key.columns)))
+
+    def row(self, table: Table, **where: Any) -> Any:
+        (found,) = self.rows(table, **where)
+        return found
+
+    def job(self, job_id: str) -> Any:
+        return self.row(tables.job, id=job_id)
+
+    def subtask(self, job_id: str, name: str) -> Any:
+        return self.row(tables.subtask, job_id=job_id, name=name)
+
+    def attempts(self, job_id: str, name: str) -> list[Any]:
+        return self.rows(tables.attempt, subtask_id=self.subtask(job_id, name).id)
+
+    def states(self, job_id: str) -> dict[str, str]:
+        """The state of every subtask of a job, by name."""
+        return {row.name: row.state for row in self.rows(tables.subtask, job_id=job_id)}
+
+    def handed(self, name: str) -> list[Handoff]:
+        """What the hands were given for subtasks of this name, in order."""
+        return [h for h in self.hands.handoffs if h.assignment.name == name]
+
+    def budget(self, key: str) -> Any:
+        return self.row(tables.budget, key=key)
+
+    def set_budget(self, key: str, **values: Any) -> None:
+        """Sets a budget by hand; its levels cannot be replayed any more."""
+        self.assert_budgets = False
+        with self.ledger.write() as connection:
+            connection.execute(update(tables.budget).where(tables.budget.c.key == key).values(**values))
+
+
+def age(ledger: Ledger, table: Table, key: str, **seconds: float) -> None:
+    """Lets time pass for one row: the named moments of it lie so many seconds earlier."""
+    (column,) = table.primary_key.columns
+    moments = {name: table.c[name] - by for name, by in seconds.items()}
+    with ledger.write() as connection:
+        assert connection.execute(update(table).where(column == key).values(moments)).rowcount == 1
+
+
+def break_report(ledger: Ledger, attempt_id: str) -> None:
+    """Makes a kept report one that nobody can read."""
+    with ledger.write() as connection:
+        broken = update(tables.attempt).where(tables.attempt.c.id == attempt_id)
+        connection.execute(broken.values(report={"outcome": {"kind": "nonsense"}}))
+
+
+def insert_rows(ledger: Ledger, table: Table, *rows: dict[str, Any]) -> None:
+    with ledger.write() as connection:
+        connection.execute(insert(table), list(rows))
+
+
+@pytest.fixture(scope="session")
+def bench_catalog() -> Catalog:
+    """The shipped catalog and the lane that does nothing."""
+    return load_catalog(CATALOG)
+
+
+@pytest.fixture
+def fleet(ledger: Ledger, tmp_path: Path, bench_catalog: Catalog) -> Iterator[SmallFleet]:
+    """A fleet on an empty ledger, held against its invariants when the test is over."""
+    made = SmallFleet(ledger, tmp_path, bench_catalog, webhook_allow=("127.0.0.1",))
+    yield made
+    assert_story_holds(ledger, budgets=made.assert_budgets)
+
+
+def assert_story_holds(ledger: Ledger, budgets: bool = True) -> None:
+    """What must be true of a ledger at any moment, whatever has happened."""
+    with ledger.read() as connection:
+        story = Story.of(connection)
+        _assert_promises(connection)
+    _assert_moves(story.jobs, story.events["job_moved"], "job_id", JOB_MOVES, JOB_ENDS, JobState)
+    _assert_moves(
+        story.subtasks, story.events["subtask_moved"], "subtask_id", SUBTASK_MOVES, SUBTASK_ENDS, SubtaskState
+    )
+    _assert_attempts(story)
+    _assert_ends(story)
+    if budgets:
+        _assert_levels(story)
+
+
+@dataclass
+class Story:
+    """A ledger read at one moment."""
+
+    jobs: list[Any]
+    subtasks: list[Any]
+    attempts: dict[str, list[Any]]
+    """By subtask."""
+    budgets: list[Any]
+    webhooks: list[Any]
+    approvals: list[Any]
+    events: dict[str, list[Any]] = field(default_factory=dict)
+    """By kind, in the order in which they were written."""
+
+    @classmethod
+    def of(cls, connection: Connection) -> "Story":
+        attempts: dict[str, list[Any]] = defaultdict(list)
+        for row in connection.execute(select(tables.attempt).order_by(tables.attempt.c.id)):
+            attempts[row.subtask_id].append(row)
+        events: dict[str, list[Any]] = defaultdict(list)
+        for row in connection.execute(select(tables.event).order_by(tables.event.c.seq)):
+            events[row.kind].append(row)
+        return cls(
+            jobs=list(connection.execute(select(tables.job))),
+            subtasks=list(connection.execute(select(tables.subtask))),
+            attempts=attempts,
+            budgets=list(connection.execute(select(tables.budget))),
+            webhooks=list(connection.execute(select(tables.webhook))),
+            approvals=list(connection.execute(select(tables.approval))),
+            events=events,
+        )
+
+
+def _assert_promises(connection: Connection) -> None:
+    """The invariants that are shipped and that `fleet check` runs."""
+    for file in (files("orchestrator.ledger") / "invariants").iterdir():
+        if file.name.endswith(".sql"):
+            assert not connection.execute(text(file.read_text())).all(), file.name
+
+
+def _assert_moves(rows: Any, events: Any, key: str, moves: Any, ends: Any, kind: Any) -> None:
+    """The events tell every move, each of them allowed, and lead to the state in which the row is."""
+    told = defaultdict(list)
+    for event in events:
+        told[getattr(event, key)].append(event)
+    for row in rows:
+        path = told[row.id]
+        assert path, f"{row.id} is {row.state} and no event tells of it"
+        assert path[0].old is None, f"{row.id} begins with {path[0].old} → {path[0].new}"
+        for before, after in pairwise(path):
+            assert after.old == before.new, f"{row.id}: {before.new}, then {after.old} → {after.new}"
+            assert (kind(after.old), kind(after.new)) in moves
+            assert before.at <= after.at
+        assert path[-1].new == row.state
+        assert (row.ended_at is not None) == (row.state in ends)
+        assert row.ended_at in (None, path[-1].at)
+        assert [event.new for event in path].count("done") <= 1
+
+
+def _assert_attempts(story: Story) -> None:
+    for subtask in story.subtasks:
+        attempts = story.attempts[subtask.id]
+        open_ = [row for row in attempts if row.ended_at is None]
+        assert len(open_) <= 1, f"{subtask.name} has {len(open_)} open attempts"
+        if subtask.state in ("dispatched", "running"):
+            assert [row.state for row in open_] == [subtask.state]
+        elif subtask.state in SUBTASK_ENDS | {"waiting", "ready", "parked"}:
+            assert not open_, f"{subtask.name} is {subtask.state}, and an attempt is {open_[0].state}"
+        for row in attempts:
+            assert (row.ended_at is None) == (row.state in ("dispatched", "running", "reported"))
+            assert (
+                (row.fence > 0)
+                == (row.claimed_at is not None)
+                == (row.state not in ("dispatched", "returned"))
+            )
+        if subtask.state != "cancelled" and not open_ and "flawed" not in story.events:
+            ended = Counter(row.code if row.state == "settled" else row.state for row in attempts)
+            counted = sum(ended.values()) - ended["lost"] - ended["returned"] - ended["rate_limited"]
+            assert (subtask.tries, subtask.crashes) == (counted, ended["lost"]), subtask.name
+
+
+def _assert_ends(story: Story) -> None:
+    ended = {row.id for row in story.subtasks if row.ended_at is not None}
+    for approval in story.approvals:
+        assert not (approval.state == "waiting" and approval.subtask_id in ended), (
+            "it asks for what has ended"
+        )
+    called = {row.job_id: row for row in story.webhooks}
+    for job in story.jobs:
+        wanted = job.ended_at is not None and job.callback_url is not None
+        assert (job.id in called) == wanted, f"a webhook of {job.id}, which is {job.state}"
+        if job.state == "done":
+            assert job.result
+        elif job.ended_at is not None:
+            assert job.why
+
+
+def _assert_levels(story: Story) -> None:
+    """The levels are those that follow from the attempts alone: reserved at the grant, corrected at the end."""
+    changes: dict[str, list[tuple[float, Amount, Amount]]] = defaultdict(list)
+    none = Amount(0, 0, 0)
+    for attempts in story.attempts.values():
+        for row in attempts:
+            if row.budget is None:
+                continue
+            reserved = Amount(1, row.reserved_input_tokens, row.reserved_output_tokens)
+            changes[row.budget].append((row.granted_at, none, reserved))
+            if row.state in ("settled", "returned"):
+                changes[row.budget].append((row.ended_at, reserved, _used(row)))
+    for budget in story.budgets:
+        rates = purses.rates_of(budget)
+        levels, last = capacity(rates), 0.0
+        for at, together in groupby(sorted(changes[budget.key], key=lambda c: c[0]), key=lambda c: c[0]):
+            levels, last = refill(levels, rates, at - last), at
+            for _, given_back, taken in together:
+                levels = settle(levels, given_back, taken)
+        kept = Levels(budget.requests_level, budget.input_level, budget.output_level)
+        found, levels = refill(kept, rates, last - budget.refilled_at), refill(levels, rates, 0.0)
+        for name in ("requests", "input_tokens", "output_tokens"):
+            assert getattr(found, name) == pytest.approx(getattr(levels, name), abs=0.01), (
+                f"{budget.key} {name}"
+            )
+
+
+def _used(row: Any) -> Amount:
+    if row.state == "returned" or not (row.sent or row.ambiguous):
+        return Amount(0, 0, 0)
+    return Amount(1, row.input_tokens - row.cached_input_tokens, row.output_tokens)

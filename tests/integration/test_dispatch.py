@@ -1,0 +1,189 @@
+"""Dispatch: slots, budgets and order decide what is granted."""
+
+import pytest
+
+from contracts.failures import Code
+from contracts.reports import Usage
+from orchestrator import purses
+from orchestrator.deciders.pacing import refill
+from orchestrator.ledger import tables
+from tests.integration.ledgers import ledger, migrated_file, migrated_schema
+from tests.integration.small_fleet import SmallFleet, age, bench_catalog, delivers, fails, fleet
+
+__all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
+
+HAIKU = "anthropic/default/haiku"
+
+
+def test_a_grant_is_an_attempt_a_reservation_and_a_doorbell(fleet: SmallFleet) -> None:
+    before = fleet.budget(HAIKU)
+    job_id = fleet.submit("summary")
+    fleet.plan.run()
+    assert fleet.dispatch.run() == 1
+
+    (attempt,) = fleet.attempts(job_id, "research[1]")
+    (bell,) = fleet.rows(tables.doorbell)
+    assert (bell.attempt_id, bell.lane) == (attempt.id, "research")
+    assert bell.label == f"{job_id}, research[1], {attempt.id}"
+    assert (attempt.state, attempt.number, attempt.budget) == ("dispatched", 1, HAIKU)
+    after = fleet.budget(HAIKU)
+    assert before.requests_level - after.requests_level == pytest.approx(1.0)
+    assert before.input_level - after.input_level == pytest.approx(attempt.reserved_input_tokens)
+    assert before.output_level - after.output_level == pytest.approx(attempt.reserved_output_tokens)
+    assert attempt.reserved_input_tokens > 400 and attempt.reserved_output_tokens > 0
+
+
+@pytest.mark.parametrize(
+    ("usage", "sent", "charged"),
+    [
+        (Usage(input_tokens=5000, cached_input_tokens=1000, output_tokens=70), True, (1, 4000, 70)),
+        (None, True, "the reservation"),
+        (None, False, (0, 0, 0)),
+    ],
+)
+def test_a_report_settles_what_was_reserved(
+    fleet: SmallFleet, usage: Usage | None, sent: bool, charged: object
+) -> None:
+    claim = fleet.claimed("summary")
+    failed = fails(Code.TIMEOUT, usage=usage, sent=sent) if usage is None else None
+    good = delivers(fleet.hands.payload(claim.handoff), usage=usage)
+    fleet.hands.perform(claim, failed or good)
+    before = fleet.budget(HAIKU)
+    assert fleet.advance.run() == 1
+
+    after, attempt = fleet.budget(HAIKU), fleet.row(tables.attempt, id=claim.attempt)
+    reserved = (1, attempt.reserved_input_tokens, attempt.reserved_output_tokens)
+    used = reserved if charged == "the reservation" else charged
+    assert isinstance(used, tuple)
+    rates = purses.rates_of(after)
+    levels = refill(
+        purses.purse_of(before, 0, before.refilled_at).levels, rates, after.refilled_at - before.refilled_at
+    )
+    for level, now, back, taken in zip(
+        (levels.requests, levels.input_tokens, levels.output_tokens),
+        (after.requests_level, after.input_level, after.output_level),
+        reserved,
+        used,
+        strict=True,
+    ):
+        assert now == pytest.approx(level + back - taken, abs=0.01)
+    assert attempt.ambiguous == (charged == "the reservation")
+    assert attempt.sent == sent
+    fleet.run()
+
+
+def test_never_more_calls_at_once_than_the_budget_allows(fleet: SmallFleet) -> None:
+    fleet.set_budget(HAIKU, concurrency=2)
+    fleet.submit("summary", documents=5)
+    fleet.plan.run()
+
+    assert fleet.dispatch.run() == 2
+    assert fleet.dispatch.run() == 0
+    waiting = fleet.rows(tables.subtask, state="ready")
+    assert {row.held_by for row in waiting} == {f"{HAIKU}: all 2 concurrent calls are taken"}
+
+    first, second = fleet.hands.doorbells()
+    fleet.hands.claim(first.attempt_id)
+    assert fleet.dispatch.run() == 0
+    fleet.hands.do(second.attempt_id)
+    assert fleet.dispatch.run() == 1, "a call that was answered is no call any more"
+    (granted,) = fleet.hands.doorbells()
+    assert fleet.row(tables.attempt, id=granted.attempt_id).budget_seconds > 0
+
+
+def test_an_empty_budget_holds_until_it_is_refilled(fleet: SmallFleet) -> None:
+    fleet.set_budget(HAIKU, output_level=0.0, output_tokens_per_minute=2400)
+    job_id = fleet.submit("summary")
+    fleet.plan.run()
+
+    assert fleet.dispatch.run() == 0
+    assert fleet.subtask(job_id, "research[1]").held_by == f"{HAIKU}: output tokens"
+    age(fleet.ledger, tables.budget, HAIKU, refilled_at=60.0)
+    assert fleet.dispatch.run() == 1
+    assert fleet.subtask(job_id, "research[1]").held_by is None
+
+
+def test_a_request_larger_than_its_bucket_waits_for_a_full_one_and_goes_into_debt(fleet: SmallFleet) -> None:
+    fleet.set_budget(HAIKU, input_tokens_per_minute=100, input_level=49.0)
+    fleet.submit("summary")
+    fleet.plan.run()
+
+    assert fleet.dispatch.run() == 0
+    age(fleet.ledger, tables.budget, HAIKU, refilled_at=60.0)
+    assert fleet.dispatch.run() == 1
+    assert fleet.budget(HAIKU).input_level < -300
+
+
+def test_work_without_a_budget_is_refused(fleet: SmallFleet) -> None:
+    job_id = fleet.submit("summary")
+    with fleet.ledger.write() as connection:
+        connection.execute(tables.budget.delete().where(tables.budget.c.key == HAIKU))
+    fleet.plan.run()
+
+    assert fleet.dispatch.run() == 0
+    held = fleet.subtask(job_id, "research[1]").held_by
+    assert held == f"no budget {HAIKU} is known; work without a budget is refused"
+
+
+def test_without_a_live_worker_nothing_is_granted(fleet: SmallFleet) -> None:
+    fleet.submit("fan")
+    fleet.plan.run()
+    age(fleet.ledger, tables.worker, "hands", beat_at=5 * fleet.settings.heartbeat_seconds)
+    assert fleet.dispatch.run() == 0
+
+    fleet.door.beat("hands")
+    fleet.door.leave("hands")
+    assert fleet.dispatch.run() == 0
+
+    fleet.hands.announce(("research",))
+    assert fleet.dispatch.run() == 0
+
+    fleet.hands.announce(("noop",))
+    assert fleet.dispatch.run() == 1
+
+
+def test_a_lane_gets_its_slots_and_two_seconds_of_work_in_front_of_them(fleet: SmallFleet) -> None:
+    fleet.hands.announce(("noop",), slots=3)
+    for _ in range(12):
+        fleet.submit("fan")
+    fleet.plan.run()
+    assert fleet.dispatch.run() == 3 + 2 * 3, "an attempt is first taken to last a second"
+
+    for _ in range(200):
+        fleet.dispatch.learn("noop", 60.0)
+    for bell in fleet.hands.doorbells()[:7]:
+        fleet.hands.do(bell.attempt_id)
+    assert fleet.dispatch.run() == 1, "two of three slots are taken, and there is no queue before slow work"
+
+
+def test_workers_of_other_lanes_lend_no_slots(fleet: SmallFleet) -> None:
+    fleet.hands.announce(("research", "noop"), slots=1)
+    for _ in range(200):
+        fleet.dispatch.learn("noop", 60.0)
+        fleet.dispatch.learn("research", 60.0)
+    fleet.submit("summary")
+    fleet.submit("fan")
+    fleet.plan.run()
+    assert fleet.dispatch.run() == 1, "both lanes share the one slot of their worker"
+
+
+def test_urgent_work_goes_first_and_what_waits_longest_before_its_equals(fleet: SmallFleet) -> None:
+    jobs = {priority: fleet.submit("fan", priority=priority) for priority in (0, 3, 1)}
+    fleet.plan.run()
+    age(fleet.ledger, tables.subtask, fleet.subtask(jobs[1], "open").id, ready_at=100.0)
+    old = fleet.submit("fan", priority=1)
+    fleet.plan.run()
+    fleet.dispatch.run()
+
+    order = [bell.label.split(",")[0] for bell in fleet.hands.doorbells()]
+    assert order == [jobs[3], jobs[1], old, jobs[0]]
+
+
+def test_one_closed_budget_holds_nobody_else(fleet: SmallFleet) -> None:
+    fleet.set_budget(HAIKU, closed_until=9e9, closed_why="the account is over its limit")
+    fleet.submit("summary", priority=3)
+    fleet.submit("fan", priority=0)
+    fleet.plan.run()
+
+    assert fleet.dispatch.run() == 1
+    assert fleet.hands.doorbells()[0].lane == "noop"

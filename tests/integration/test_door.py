@@ -1,0 +1,221 @@
+"""The door: who may claim, who may report, and what becomes of an effect."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from contracts.bench import Nothing
+from contracts.handoffs import EffectGrant
+from contracts.states import SubtaskState
+from orchestrator.door import Claim, FencedOut, Refusal
+from orchestrator.ledger import tables
+from orchestrator.ledger.clock import now
+from orchestrator.ledger.ids import new_id
+from orchestrator.ledger.moves import SubtaskMove, move_subtasks
+from tests.integration.ledgers import ledger, migrated_file, migrated_schema
+from tests.integration.small_fleet import SmallFleet, age, bench_catalog, delivers, fleet
+
+__all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
+
+WELL = delivers(Nothing())
+
+
+def test_a_claim_raises_the_fence_and_sets_lease_and_deadline(fleet: SmallFleet) -> None:
+    claim = fleet.claimed()
+
+    row = fleet.row(tables.attempt, id=claim.attempt)
+    assert (row.state, row.fence, claim.fence, row.worker) == ("running", 1, 1, "hands")
+    assert abs(row.lease_until - row.claimed_at - fleet.settings.lease_seconds) < 0.5
+    assert abs(row.deadline_at - row.claimed_at - row.allowed_seconds) < 0.5
+    assert row.queue_seconds > 0
+    assert fleet.subtask(claim.job, "open").state == "running"
+
+
+def test_an_attempt_is_claimed_once_and_the_same_delivery_may_ask_again(fleet: SmallFleet) -> None:
+    _, attempt_id = fleet.grant()
+    first = fleet.hands.claim(attempt_id, "token")
+    again = fleet.hands.claim(attempt_id, "token")
+    second = fleet.hands.claim(attempt_id, "another delivery")
+
+    assert isinstance(first, Claim) and again == first
+    assert second == Refusal("the attempt is running")
+    told = [row.new for row in fleet.rows(tables.event, attempt_id=attempt_id)]
+    assert told == ["dispatched", "running"]
+
+
+def test_of_many_deliveries_at_once_one_is_served(fleet: SmallFleet) -> None:
+    _, attempt_id = fleet.grant()
+    start = threading.Barrier(6)
+
+    def deliver(number: int) -> Claim | Refusal:
+        start.wait()
+        return fleet.door.claim(attempt_id, f"worker-{number}", new_id())
+
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(deliver, range(6)))
+
+    assert sum(isinstance(answer, Claim) for answer in answers) == 1
+    assert {answer.why for answer in answers if isinstance(answer, Refusal)} == {"the attempt is running"}
+
+
+def test_forged_and_late_doorbells_are_refused(fleet: SmallFleet) -> None:
+    _, attempt_id = fleet.grant()
+    age(fleet.ledger, tables.attempt, attempt_id, start_by=60.0)
+
+    assert fleet.hands.claim(new_id()) == Refusal("no such attempt")
+    assert fleet.hands.claim("'; DROP TABLE attempt") == Refusal("no such attempt")
+    assert fleet.hands.claim(attempt_id) == Refusal("its start-by has passed or its subtask was cancelled")
+    assert fleet.row(tables.attempt, id=attempt_id).state == "dispatched"
+
+
+def test_a_report_is_taken_once_and_its_repetition_is_success(fleet: SmallFleet) -> None:
+    claim = fleet.claimed()
+
+    assert fleet.hands.perform(claim, WELL)
+    assert fleet.hands.perform(claim, WELL)
+    fleet.run()
+    assert fleet.hands.perform(claim, WELL)
+
+    assert [row.new for row in fleet.rows(tables.event, attempt_id=claim.attempt)].count("reported") == 1
+    assert fleet.job(claim.job).state == "done"
+
+
+def test_a_report_at_a_lost_fence_is_written_down_and_dropped(fleet: SmallFleet) -> None:
+    claim = fleet.claimed()
+    age(fleet.ledger, tables.attempt, claim.attempt, lease_until=60.0)
+    fleet.reconcile.run()
+
+    assert not fleet.hands.perform(claim, WELL)
+    (stale,) = fleet.rows(tables.event, kind="attempt_stale")
+    assert (stale.attempt_id, stale.actor) == (claim.attempt, "hands")
+    assert stale.sentence == "a report at fence 1 came late: the attempt is lost"
+    assert fleet.subtask(claim.job, "open").state == "ready"
+    fleet.run()
+    assert fleet.job(claim.job).state == "done"
+
+
+def test_heartbeats_extend_every_lease_at_once_and_name_what_must_stop(fleet: SmallFleet) -> None:
+    claims = [fleet.claimed() for _ in range(5)]
+    going, lost, late, cancelled, reported = claims
+    for claim in claims:
+        age(fleet.ledger, tables.attempt, claim.attempt, lease_until=10.0)
+    age(fleet.ledger, tables.attempt, lost.attempt, lease_until=60.0)
+    fleet.reconcile.run()
+    age(fleet.ledger, tables.attempt, late.attempt, deadline_at=1000.0)
+    with fleet.ledger.write() as connection:
+        connection.execute(
+            tables.job.update().where(tables.job.c.id == cancelled.job).values(cancel_requested_by="bob")
+        )
+    fleet.hands.perform(reported, WELL)
+    before = {row.id: row.lease_until for row in fleet.rows(tables.attempt)}
+
+    stop = fleet.door.heartbeat(claims)
+
+    assert stop == {lost.attempt, late.attempt, cancelled.attempt, reported.attempt}
+    after = {row.id: row.lease_until for row in fleet.rows(tables.attempt)}
+    assert after[going.attempt] > before[going.attempt] + 9
+    assert {after[c.attempt] == before[c.attempt] for c in (lost, late, reported)} == {True}
+    assert fleet.door.heartbeat([]) == frozenset()
+    fleet.run()
+
+
+def test_an_effect_begun_again_answers_the_earlier_result(fleet: SmallFleet) -> None:
+    claim = fleet.claimed()
+    grant = EffectGrant(key="sha256:key", target="scratch:here", approved_digest=None)
+
+    assert fleet.door.begin_effect(claim, grant, {"slug": "one"}) is None
+    assert fleet.door.begin_effect(claim, grant, {"slug": "one"}) is None
+    fleet.door.finish_effect(claim, grant, {"path": "one.html"})
+    fleet.door.finish_effect(claim, grant, {"path": "two.html"})
+    assert fleet.door.begin_effect(claim, grant, {"slug": "one"}) == {"path": "one.html"}
+
+    (effect,) = fleet.rows(tables.effect)
+    assert (effect.result, effect.attempt_id) == ({"path": "one.html"}, claim.attempt)
+    assert effect.intended_at <= effect.applied_at
+    assert len(fleet.rows(tables.event, kind="effect_applied")) == 1
+
+
+def test_the_result_of_an_effect_at_a_lost_fence_is_not_written(fleet: SmallFleet) -> None:
+    claim = fleet.claimed()
+    grant = EffectGrant(key="sha256:key", target="scratch:here", approved_digest=None)
+    fleet.door.begin_effect(claim, grant, {})
+    age(fleet.ledger, tables.attempt, claim.attempt, lease_until=60.0)
+    fleet.reconcile.run()
+
+    fleet.door.finish_effect(claim, grant, {"path": "late.html"})
+
+    (effect,) = fleet.rows(tables.effect)
+    assert (effect.result, effect.applied_at) == (None, None)
+    assert fleet.rows(tables.event, kind="effect_applied") == []
+    with pytest.raises(FencedOut, match="was taken away before scratch:here was touched"):
+        fleet.door.begin_effect(claim, grant, {})
+
+
+def test_a_claim_that_meets_a_cancellation_is_refused_and_changes_nothing(fleet: SmallFleet) -> None:
+    job_id, attempt_id = fleet.grant()
+    opening = fleet.subtask(job_id, "open")
+    cancelled = SubtaskMove(opening.id, job_id, SubtaskState.DISPATCHED, SubtaskState.CANCELLED, "by bob")
+    with ThreadPoolExecutor(1) as pool:
+        with fleet.ledger.write() as connection:
+            move_subtasks(connection, [cancelled], "the test", now(connection))
+            waits = pool.submit(fleet.hands.claim, attempt_id)
+            time.sleep(0.2)
+            assert not waits.done()
+        answer = waits.result(timeout=10)
+
+    assert isinstance(answer, Refusal) and "cancelled" in answer.why
+    assert fleet.row(tables.attempt, id=attempt_id).state == "dispatched"
+    fleet.run()
+    assert fleet.row(tables.attempt, id=attempt_id).state == "returned"
+
+
+def test_two_that_begin_one_effect_at_once_both_get_an_answer(fleet: SmallFleet) -> None:
+    claim = fleet.claimed()
+    grant = EffectGrant(key="sha256:key", target="scratch:here", approved_digest=None)
+    start = threading.Barrier(4)
+
+    def begin(number: int) -> object:
+        start.wait()
+        return fleet.door.begin_effect(claim, grant, {"number": number})
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(begin, range(4))) == [None] * 4
+    assert len(fleet.rows(tables.effect)) == 1
+
+
+def test_workers_that_report_one_artifact_at_once_do_not_collide(fleet: SmallFleet) -> None:
+    job_id = fleet.submit("fan", documents=8)
+    fleet.turn()
+    for bell in fleet.hands.doorbells():
+        fleet.hands.do(bell.attempt_id)
+    fleet.turn()
+    claims = [fleet.hands.claim(bell.attempt_id) for bell in fleet.hands.doorbells()]
+    start = threading.Barrier(len(claims))
+
+    def report(claim: Claim | Refusal) -> bool:
+        assert isinstance(claim, Claim)
+        start.wait()
+        return fleet.hands.perform(claim, WELL)
+
+    with ThreadPoolExecutor(len(claims)) as pool:
+        assert list(pool.map(report, claims)) == [True] * 8
+    fleet.run()
+
+    assert fleet.job(job_id).state == "done"
+    digests = [row.digest for row in fleet.rows(tables.artifact)]
+    assert len(digests) == len(set(digests)) == 1
+
+
+def test_workers_come_and_go_under_one_name(fleet: SmallFleet) -> None:
+    fleet.hands.announce(("noop",), slots=3)
+    fleet.door.leave("hands")
+    assert fleet.row(tables.worker, id="hands").stopped_at is not None
+    fleet.hands.announce(("noop", "draft"), slots=2)
+
+    row = fleet.row(tables.worker, id="hands")
+    assert (row.lanes, row.slots, row.stopped_at) == (["noop", "draft"], 2, None)
+    age(fleet.ledger, tables.worker, "hands", beat_at=60.0)
+    fleet.door.beat("hands")
+    assert fleet.row(tables.worker, id="hands").beat_at >= row.beat_at
