@@ -10,11 +10,13 @@ from contracts.base import Contract
 from contracts.catalog import Catalog
 from contracts.handoffs import Assignment, ContextItem, EffectGrant, Handoff, ModelRoute, Tried
 from contracts.purposes import Purpose
+from contracts.states import SubtaskState
 from contracts.verdicts import Decision
 from contracts.workflows import Step, Workflow
 from orchestrator.deciders.joining import needed
 from orchestrator.deciders.nodes import Node, current, name_of
 from orchestrator.deciders.planning import source_of
+from orchestrator.deciders.revising import revisable
 
 
 class JobFacts(Contract):
@@ -154,7 +156,7 @@ def _output_item(name: str, node: Node) -> Iterator[ContextItem]:
 
 
 def _settled(workflow: Workflow, node: Node, nodes: list[Node]) -> Iterator[Tried]:
-    """For a revision: the round before, and the objections to it."""
+    """For a revision: the round before, the objections to it, and everything that people asked for."""
     revise = workflow.steps[node.step].revise
     if revise is None or node.round == 1:
         return
@@ -166,6 +168,10 @@ def _settled(workflow: Workflow, node: Node, nodes: list[Node]) -> Iterator[Trie
         objected = other.delivered and other.delivered.decision is Decision.OBJECT
         if other.step in revise.objections_of and other.delivered and objected:
             yield _as_tried(other, f"{other.step} of round {other.round} {other.delivered.text}")
+    for other in nodes:
+        asked = workflow.steps[other.step].approval and revisable(workflow, other.step) == node.step
+        if asked and other.state is SubtaskState.SKIPPED and other.round < node.round:
+            yield Tried(attempt=other.id, sentence=other.why)
 
 
 def _as_tried(node: Node, sentence: str) -> Tried:
