@@ -267,7 +267,11 @@ approval = Table(
     Column("answered_digest", String(71)),
     Column("comment", Text, nullable=False, server_default=""),
     CheckConstraint("answered_by IS NULL OR answered_by <> requested_by", name="not_the_requester"),
-    CheckConstraint("state <> 'approved' OR answered_digest = digest", name="of_this_digest"),
+    CheckConstraint(
+        "state <> 'approved' OR (answered_by IS NOT NULL AND answered_digest IS NOT NULL "
+        "AND answered_digest = digest)",
+        name="of_this_digest",
+    ),
     Index("ix_approval_state", "state"),
     comment="A question to a person, bound to the digest of what is approved.",
 )

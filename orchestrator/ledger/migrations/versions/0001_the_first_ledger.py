@@ -255,7 +255,9 @@ def upgrade() -> None:
         sa.Column("answered_digest", sa.String(length=71), nullable=True),
         sa.Column("comment", sa.Text(), server_default="", nullable=False),
         sa.CheckConstraint(
-            "state <> 'approved' OR answered_digest = digest", name=op.f("ck_approval_of_this_digest")
+            "state <> 'approved' OR (answered_by IS NOT NULL AND answered_digest IS NOT NULL "
+            "AND answered_digest = digest)",
+            name=op.f("ck_approval_of_this_digest"),
         ),
         sa.CheckConstraint(
             "answered_by IS NULL OR answered_by <> requested_by", name=op.f("ck_approval_not_the_requester")
