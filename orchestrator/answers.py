@@ -94,6 +94,7 @@ def _approve(view: JobView, node: Node, row: Any, batch: Batch, waited: dict[str
     kept = view.summaries[subject.id] | {"text": f"approved by {row.answered_by}"}
     move(view, node, SubtaskState.DONE, f"approved by {row.answered_by}", batch, summary=kept, **waited)
     assert subject.delivered is not None
+    view.summaries[node.id] = kept
     view.replace(view.node(node.id), delivered=subject.delivered)
 
 

@@ -315,6 +315,9 @@ def _move_job(view: JobView, batch: Batch) -> None:
     new, why = _job_state(view)
     if new is old:
         return
+    if (old, new) == (JobState.AWAITING_APPROVAL, JobState.DONE):
+        batch.job_moves.append(JobMove(view.row.id, old, JobState.RUNNING, "the person answered"))
+        old = JobState.RUNNING
     result = None
     if new is JobState.DONE:
         result = view.summaries.get(current(view.nodes, view.workflow.result)[0].id)
