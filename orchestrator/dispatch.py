@@ -6,10 +6,12 @@ from typing import Any
 
 from sqlalchemy import Connection, func, or_, select, update
 
+from contracts.purposes import Purpose
 from contracts.states import AttemptState, SubtaskState
 from orchestrator import purses
 from orchestrator.batch import Batch
 from orchestrator.deciders import slots
+from orchestrator.deciders.handing import purpose_of_try
 from orchestrator.deciders.pacing import Amount, Held, Purse, reserve
 from orchestrator.deciders.slots import Pool
 from orchestrator.ledger.ids import new_id
@@ -119,7 +121,7 @@ class Dispatcher:
                 "subtask_id": row.id,
                 "job_id": row.job_id,
                 "lane": row.lane,
-                "purpose": row.purpose,
+                "purpose": purpose_of_try(Purpose(row.purpose), row.tries + row.crashes),
                 "number": row.tries + row.crashes + 1,
                 "state": AttemptState.DISPATCHED,
                 "budget": row.budget,

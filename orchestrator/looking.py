@@ -18,6 +18,8 @@ class Seen:
     advance: bool
     answer: bool
     dispatch: bool
+    open: bool
+    """Whether any job is under way; without one there is little to reconcile."""
 
 
 _LOOK = select(
@@ -37,6 +39,7 @@ _LOOK = select(
         or_(subtask.c.not_before.is_(None), subtask.c.not_before <= wall_clock()),
     )
     .label("dispatch"),
+    exists().where(job.c.ended_at.is_(None)).label("open"),
 )
 
 
@@ -49,4 +52,6 @@ class Looker:
     def look(self) -> Seen:
         with self._ledger.read() as connection:
             row = connection.execute(_LOOK).one()
-        return Seen(plan=row.plan, advance=row.advance, answer=row.answer, dispatch=row.dispatch)
+        return Seen(
+            plan=row.plan, advance=row.advance, answer=row.answer, dispatch=row.dispatch, open=row.open
+        )

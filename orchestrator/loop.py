@@ -19,6 +19,7 @@ from orchestrator.wake import Wake
 log = logging.getLogger(__name__)
 
 RECONCILE_EVERY_SECONDS = 1.0
+RECONCILE_IDLE_SECONDS = 10.0
 STANDBY_SECONDS = 1.0
 
 
@@ -84,9 +85,8 @@ class Loop:
             self._stopping.wait(STANDBY_SECONDS)
             return
         LEADER.set(1)
-        idle = self.turn() == 0
-        if idle:
-            self._wake.wait(idle)
+        if not self.turn():
+            self._wake.wait()
 
     def _leads(self) -> bool:
         """Extends the lead when a third of its lease has passed."""
@@ -112,7 +112,8 @@ class Loop:
                 self._ring()
             done += granted
         now = self._monotonic()
-        if now - self._reconciled_at >= RECONCILE_EVERY_SECONDS:
+        pause = RECONCILE_EVERY_SECONDS if seen.open else RECONCILE_IDLE_SECONDS
+        if now - self._reconciled_at >= pause:
             self._reconciled_at = now
             done += self._timed("reconcile", self._verbs.reconcile)
         return done

@@ -15,6 +15,8 @@ from orchestrator.ledger.engine import Ledger
 CHANNEL = "fleet"
 SHORTEST_POLL_SECONDS = 0.02
 LONGEST_POLL_SECONDS = 0.5
+POLL_SHARE_OF_REST = 0.08
+"""After a second without a change it looks every 80 ms, after six every half second."""
 
 
 def ring(connection: Connection) -> None:
@@ -26,37 +28,40 @@ def ring(connection: Connection) -> None:
 class Wake(Protocol):
     """Waits until there may be something to do."""
 
-    def wait(self, idle: bool) -> None:
-        """Returns after a change, or after the poll. `idle` says that the last look found nothing."""
+    def wait(self) -> None:
+        """Returns after a change, or after the longest poll."""
         ...
 
     def close(self) -> None: ...
 
 
 class PollingWake:
-    """For SQLite: looks whether another connection changed the file, ever more rarely while idle."""
+    """For SQLite: looks whether another connection changed the file, the more rarely the longer it rests."""
 
-    def __init__(self, ledger: Ledger, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._connection = ledger.engine.raw_connection()
         self._connection.detach()
         self._sleep = sleep
-        self._poll_seconds = SHORTEST_POLL_SECONDS
+        self._monotonic = monotonic
         self._seen = self._version()
+        self._changed_at = monotonic()
 
     def _version(self) -> int:
         return int(self._connection.cursor().execute("PRAGMA data_version").fetchone()[0])
 
-    def wait(self, idle: bool) -> None:
-        self._poll_seconds = (
-            min(self._poll_seconds * 1.5, LONGEST_POLL_SECONDS) if idle else SHORTEST_POLL_SECONDS
-        )
-        waited = 0.0
-        while waited < LONGEST_POLL_SECONDS:
-            self._sleep(self._poll_seconds)
-            waited += self._poll_seconds
+    def wait(self) -> None:
+        give_up = self._monotonic() + LONGEST_POLL_SECONDS
+        while self._monotonic() < give_up:
+            rested = self._monotonic() - self._changed_at
+            self._sleep(min(max(rested * POLL_SHARE_OF_REST, SHORTEST_POLL_SECONDS), LONGEST_POLL_SECONDS))
             seen = self._version()
             if seen != self._seen:
-                self._seen = seen
+                self._seen, self._changed_at = seen, self._monotonic()
                 return
 
     def close(self) -> None:
@@ -71,9 +76,8 @@ class NotifiedWake:
         self._connection = psycopg.connect(url, autocommit=True, connect_timeout=3)
         self._connection.execute(f"LISTEN {CHANNEL}")
 
-    def wait(self, idle: bool) -> None:
-        timeout = LONGEST_POLL_SECONDS if idle else SHORTEST_POLL_SECONDS
-        for _ in self._connection.notifies(timeout=timeout, stop_after=1):
+    def wait(self) -> None:
+        for _ in self._connection.notifies(timeout=LONGEST_POLL_SECONDS, stop_after=1):
             return
 
     def close(self) -> None:

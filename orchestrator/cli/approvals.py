@@ -21,10 +21,10 @@ Comment = Annotated[str, typer.Option("--comment", help="What the fleet shall kn
 
 
 @app.callback()
-def default(context: typer.Context) -> None:
+def default(context: typer.Context, as_json: AsJson = False) -> None:
     """Approvals: the questions that wait for a person. Without a command those that wait are listed."""
     if context.invoked_subcommand is None:
-        listing()
+        listing(as_json=as_json)
 
 
 @app.command("list")

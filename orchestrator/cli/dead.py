@@ -16,10 +16,10 @@ LaneFilter = Annotated[str | None, typer.Option("--lane", help="Only those of th
 
 
 @app.callback()
-def default(context: typer.Context) -> None:
+def default(context: typer.Context, as_json: AsJson = False) -> None:
     """Dead letters: subtasks that ended unwell, kept whole. Without a command they are listed."""
     if context.invoked_subcommand is None:
-        listing()
+        listing(as_json=as_json)
 
 
 @app.command("list")

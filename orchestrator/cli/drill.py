@@ -12,10 +12,10 @@ app = typer.Typer(help="Escalations and their drills: is a person reached?", inv
 
 
 @app.callback()
-def default(context: typer.Context) -> None:
+def default(context: typer.Context, as_json: AsJson = False) -> None:
     """Escalations and their drills: is a person reached? Without a command they are listed."""
     if context.invoked_subcommand is None:
-        listing()
+        listing(as_json=as_json)
 
 
 @app.command("list")

@@ -19,10 +19,10 @@ _CARD = (
 
 
 @app.callback()
-def default(context: typer.Context) -> None:
+def default(context: typer.Context, as_json: AsJson = False) -> None:
     """Lanes: kinds of workers, their cards and their queues. Without a command they are listed."""
     if context.invoked_subcommand is None:
-        listing()
+        listing(as_json=as_json)
 
 
 @app.command("list")

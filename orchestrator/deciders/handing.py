@@ -78,6 +78,12 @@ def purpose_of(job_purpose: Purpose, step: Step, round_: int) -> Purpose:
     return job_purpose
 
 
+def purpose_of_try(purpose: Purpose, earlier_tries: int) -> Purpose:
+    """Why an attempt is made: trying something again is rework, except where all of it is maintenance."""
+    again = earlier_tries > 0 and purpose is not Purpose.MAINTENANCE
+    return Purpose.REWORK if again else purpose
+
+
 def _assignment(job: JobFacts, catalog: Catalog, workflow: Workflow, node: Node) -> Assignment:
     step = workflow.steps[node.step]
     mapped = source_of(workflow, node.step) is not None

@@ -1,9 +1,9 @@
-"""``python -m tests.bench [flow]``: prints figures, ours beside those of others."""
+"""``python -m tests.bench [flow|idle]``: prints figures, ours beside those of others."""
 
 import argparse
 import sys
 
-from tests.bench import flow
+from tests.bench import flow, idle
 from tests.bench.services import NotNamed
 
 
@@ -12,11 +12,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="make bench", description="Measures ours and theirs in the same run."
     )
-    parser.add_argument("what", nargs="?", default="flow", choices=["flow"])
+    parser.add_argument("what", nargs="?", default="flow", choices=["flow", "idle"])
     parser.add_argument("--jobs", type=int, default=flow.JOBS)
     options = parser.parse_args()
     try:
-        flow.measure(options.jobs)
+        idle.measure() if options.what == "idle" else flow.measure(options.jobs)
     except NotNamed as missing:
         sys.stderr.write(f"make bench: {missing}\n")
         return 1
