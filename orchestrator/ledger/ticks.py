@@ -31,9 +31,10 @@ def unlooked(connection: Connection) -> list[Any]:
 
 
 def looked(connection: Connection, row: Any, outcome: str, job_id: str | None, at: float) -> None:
-    """Writes down what came of a tick."""
+    """Writes down what came of a tick. Whoever was first stands, but a job outranks having found nothing."""
+    open_ = tick.c.job_id.is_(None) if job_id else tick.c.looked_at.is_(None)
     connection.execute(
         update(tick)
-        .where(tick.c.name == row.name, tick.c.slot == row.slot)
+        .where(tick.c.name == row.name, tick.c.slot == row.slot, open_)
         .values(looked_at=at, outcome=outcome, job_id=job_id)
     )

@@ -31,7 +31,7 @@ Look = Callable[[Connection, Tick, float], list[Opening]]
 
 def activity(connection: Connection, entry: Tick, at: float) -> list[Opening]:
     """One opening if any job but maintenance moved since the last snapshot."""
-    last = select(func.max(tick.c.slot)).where(tick.c.name == entry.tick, tick.c.job_id.is_not(None))
+    last = select(func.max(tick.c.looked_at)).where(tick.c.name == entry.tick, tick.c.job_id.is_not(None))
     since = connection.execute(last).scalar() or 0.0
     moved = connection.execute(
         select(func.count())
@@ -111,5 +111,5 @@ def _late_approvals(entry: Tick, at: float) -> Any:
 def _silent_drills(entry: Tick, at: float) -> Any:
     late = at - float(entry.settings["drill_seconds"])
     return select(escalation.c.id).where(
-        escalation.c.acknowledged_at.is_(None), escalation.c.opened_at < late
+        escalation.c.drill, escalation.c.acknowledged_at.is_(None), escalation.c.opened_at < late
     )

@@ -5,8 +5,9 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Column, Connection, func, insert, select
+from sqlalchemy import Column, ColumnElement, Connection, exists, func, insert, literal, select
 
 from contracts.artifacts import ArtifactRef
 from contracts.base import Fact
@@ -23,7 +24,7 @@ from orchestrator.ledger.clock import now
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.events import Event, EventKind
 from orchestrator.ledger.ids import new_id
-from orchestrator.ledger.tables import budget, escalation, job, subtask, worker
+from orchestrator.ledger.tables import budget, escalation, event, job, subtask, worker
 
 log = logging.getLogger(__name__)
 
@@ -67,32 +68,42 @@ def _counts(connection: Connection, column: Column[str]) -> list[tuple[str, int]
 
 
 def stalled(duty: Duty) -> Findings:
-    """Writes an event for every subject that still waits, and calls a person once for all of them."""
+    """Writes an event for every subject that still waits and was not told before, and calls a person once for
+    all of them."""
     subjects = _subjects(duty.handoff)
     with duty.ledger.write() as connection:
         at = now(connection)
-        rows = connection.execute(
-            select(subtask.c.id, subtask.c.job_id, subtask.c.name, subtask.c.held_by, subtask.c.state).where(
-                subtask.c.id.in_(subjects),
-                subtask.c.state.in_([SubtaskState.READY, SubtaskState.PARKED]),
-            )
-        ).all()
+        waiting, drills = _waiting(connection, subjects), _unanswered(connection, subjects)
         told = [
-            Event(
-                at,
-                EventKind.STALLED,
-                ACTOR,
-                row.job_id,
-                row.id,
-                sentence=f"waits for {row.held_by or row.state}",
-            )
-            for row in rows
+            Event(at, EventKind.STALLED, ACTOR, row.job_id, row.id, sentence=row.sentence)
+            for row in (*waiting, *drills)
         ]
-        drills = set(subjects) - {row.id for row in rows}
         events.record(connection, *told)
-    opened = escalate(duty, f"{len(told)} subtask(s) wait too long", drill=False) if told else None
-    sentence = f"{len(told)} subtask(s) still wait; {len(drills)} subject(s) moved or are unanswered drills"
+    sentence = f"{len(waiting)} subtask(s) wait too long, {len(drills)} drill(s) are unanswered"
+    opened = escalate(duty, sentence, drill=False) if told else None
     return Findings(sentence=sentence, subjects=tuple(subjects), opened=(opened,) if opened else ())
+
+
+def _waiting(connection: Connection, subjects: list[str]) -> list[Any]:
+    waits_for = literal("waits for ") + func.coalesce(subtask.c.held_by, subtask.c.state)
+    query = select(subtask.c.id, subtask.c.job_id, waits_for.label("sentence")).where(
+        subtask.c.id.in_(subjects),
+        subtask.c.state.in_([SubtaskState.READY, SubtaskState.PARKED]),
+        ~_told(subtask.c.id),
+    )
+    return list(connection.execute(query))
+
+
+def _unanswered(connection: Connection, subjects: list[str]) -> list[Any]:
+    nobody = literal("nobody acknowledged this drill").label("sentence")
+    query = select(escalation.c.id, escalation.c.job_id, nobody).where(
+        escalation.c.id.in_(subjects), escalation.c.acknowledged_at.is_(None), ~_told(escalation.c.id)
+    )
+    return list(connection.execute(query))
+
+
+def _told(subject: Column[str]) -> ColumnElement[bool]:
+    return exists().where(event.c.kind == EventKind.STALLED, event.c.subtask_id == subject)
 
 
 def reopen(duty: Duty) -> Findings:

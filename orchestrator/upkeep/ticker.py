@@ -3,6 +3,8 @@
 import logging
 from typing import Any
 
+from sqlalchemy import select
+
 from contracts.catalog import Catalog
 from contracts.jobs import JobRequest
 from contracts.maintenance import Inputs
@@ -12,6 +14,8 @@ from orchestrator.intake import Intake
 from orchestrator.ledger import ticks
 from orchestrator.ledger.clock import now
 from orchestrator.ledger.engine import Ledger
+from orchestrator.ledger.tables import job
+from orchestrator.problems import Conflict
 from orchestrator.upkeep import looks
 from orchestrator.upkeep.looks import Opening
 
@@ -31,12 +35,17 @@ class Ticker:
         self._cadences = cadences
 
     def run(self) -> int:
-        """Notes what is due, looks after it, and answers how many jobs were made."""
+        """Notes what is due, looks after it, and answers how many jobs were made. Of the slots that nobody
+        looked after in time only the latest counts: one look finds all there is."""
         with self._ledger.write() as connection:
             ticks.note_due(connection, self._cadences, now(connection))
         with self._ledger.read() as connection:
             rows = ticks.unlooked(connection)
-        return sum(self._look(row) for row in rows)
+        latest = {row.name: row for row in rows}
+        for row in rows:
+            if row is not latest[row.name]:
+                self._note(row, "passed over: a later slot is due", None)
+        return sum(self._look(row) for row in latest.values())
 
     def _look(self, row: Any) -> int:
         entry = self._catalog.ticks.get(row.name)
@@ -44,9 +53,12 @@ class Ticker:
             self._note(row, "the catalog has no such tick", None)
             return 0
         with self._ledger.read() as connection:
-            openings = looks.BY_NAME[entry.look](connection, entry, now(connection))
+            at = now(connection)
+            openings = looks.BY_NAME[entry.look](connection, entry, at)
         jobs = [self._open(entry, row, number, opening) for number, opening in enumerate(openings)]
-        self._note(row, f"made {len(jobs)} job(s)" if jobs else "nothing to do", jobs[0] if jobs else None)
+        self._note(
+            row, f"made {len(jobs)} job(s)" if jobs else "nothing to do", jobs[0] if jobs else None, at
+        )
         return len(jobs)
 
     def _open(self, entry: Tick, row: Any, number: int, opening: Opening) -> str:
@@ -64,8 +76,18 @@ class Ticker:
             priority=opening.priority,
         )
         key = f"tick/{entry.tick}/{row.slot:.0f}/{opening.origin or number}"
-        return self._intake.accept(request, key, origin=opening.origin, actor=ACTOR).job_id
+        try:
+            return self._intake.accept(request, key, origin=opening.origin, actor=ACTOR).job_id
+        except Conflict:
+            return self._made_before(key)
 
-    def _note(self, row: Any, outcome: str, job_id: str | None) -> None:
+    def _made_before(self, key: str) -> str:
+        """The job that an earlier look made of this slot, when it had found something else."""
+        with self._ledger.read() as connection:
+            made = select(job.c.id).where(job.c.tenant == TENANT, job.c.idempotency_key == key)
+            return str(connection.execute(made).scalar_one())
+
+    def _note(self, row: Any, outcome: str, job_id: str | None, at: float | None = None) -> None:
+        """Writes down what came of a look at this moment, or now."""
         with self._ledger.write() as connection:
-            ticks.looked(connection, row, outcome, job_id, now(connection))
+            ticks.looked(connection, row, outcome, job_id, at or now(connection))
