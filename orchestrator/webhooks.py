@@ -76,7 +76,8 @@ class Deliverer:
     def _send(self, client: httpx2.Client, row: Any) -> str | None:
         """None where it was taken, else what went wrong, in a sentence."""
         url = httpx2.URL(row.url)
-        if not {url.host, f"{url.host}:{url.port}"} & self._allowed:
+        port = url.port or (443 if url.scheme == "https" else 80)
+        if not {url.host, f"{url.host}:{port}"} & self._allowed:
             return f"{url.host} is not on the allow-list any more"
         at = datetime.now(UTC)  # the receiver compares it with its own clock
         body = json.dumps(row.body | {"timestamp": at.isoformat()})
