@@ -3,6 +3,7 @@
 A lost notice costs at most one poll, since the loop looks again by itself.
 """
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -11,6 +12,8 @@ import psycopg
 from sqlalchemy import Connection, text
 
 from orchestrator.ledger.engine import Ledger
+
+log = logging.getLogger(__name__)
 
 CHANNEL = "fleet"
 SHORTEST_POLL_SECONDS = 0.02
@@ -69,19 +72,28 @@ class PollingWake:
 
 
 class NotifiedWake:
-    """For PostgreSQL: listens on a connection of its own."""
+    """For PostgreSQL: listens on a connection of its own, and only polls while it has none."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        url = ledger.url.set(drivername="postgresql").render_as_string(hide_password=False)
-        self._connection = psycopg.connect(url, autocommit=True, connect_timeout=3)
-        self._connection.execute(f"LISTEN {CHANNEL}")
+    def __init__(self, ledger: Ledger, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._url = ledger.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self._sleep = sleep
+        self._connection: psycopg.Connection | None = None
 
     def wait(self) -> None:
-        for _ in self._connection.notifies(timeout=LONGEST_POLL_SECONDS, stop_after=1):
-            return
+        try:
+            if self._connection is None:
+                self._connection = psycopg.connect(self._url, autocommit=True, connect_timeout=3)
+                self._connection.execute(f"LISTEN {CHANNEL}")
+            for _ in self._connection.notifies(timeout=LONGEST_POLL_SECONDS, stop_after=1):
+                return
+        except psycopg.Error:
+            self.close()
+            self._sleep(LONGEST_POLL_SECONDS)
 
     def close(self) -> None:
-        self._connection.close()
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
 
 
 def wake_for(ledger: Ledger) -> Wake:
