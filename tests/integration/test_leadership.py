@@ -1,18 +1,24 @@
 """Leadership: one decides, the others stand by, and a leader that was paused cannot commit afterwards."""
 
+import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+from sqlalchemy import URL, create_engine, make_url, text
 
+from contracts.catalog import Catalog
 from contracts.states import JobState
 from orchestrator.advance import Advancer
 from orchestrator.answers import Answerer
 from orchestrator.dispatch import Dispatcher
-from orchestrator.ledger import tables
+from orchestrator.ledger import schema, tables
 from orchestrator.ledger.engine import Ledger
+from orchestrator.ledger.ids import new_id
 from orchestrator.ledger.leadership import Deposed, Leadership
 from orchestrator.ledger.moves import JobMove, move_jobs
 from orchestrator.ledger.snapshots import Snapshots
@@ -21,8 +27,8 @@ from orchestrator.loop import Loop, Verb, Verbs
 from orchestrator.plan import Planner
 from orchestrator.reconcile import Reconciler
 from orchestrator.wake import wake_for
-from tests.integration.ledgers import ledger, migrated_file, migrated_schema, rows_of
-from tests.integration.small_fleet import SmallFleet, age, bench_catalog, fleet
+from tests.integration.ledgers import DATABASE_VARIABLE, ledger, migrated_file, migrated_schema, rows_of
+from tests.integration.small_fleet import SmallFleet, age, assert_story_holds, bench_catalog, fleet
 
 __all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
 
@@ -118,8 +124,11 @@ def test_a_leader_deposed_while_it_decides_waits_its_turn_and_is_deposed_then(fl
 class LoopOf:
     """A running loop of its own, as one orchestrator process has it."""
 
-    def __init__(self, fleet: SmallFleet, name: str, lease_seconds: float = 1.0) -> None:
-        self.leadership = Leadership(fleet.ledger, name, lease_seconds)
+    def __init__(
+        self, fleet: SmallFleet, name: str, lease_seconds: float = 1.0, ledger: Ledger | None = None
+    ) -> None:
+        ledger = ledger or fleet.ledger
+        self.leadership = Leadership(ledger, name, lease_seconds)
         snapshots = Snapshots()
         dispatcher = Dispatcher(self.leadership, fleet.settings)
         self.plan: Verb = Planner(self.leadership, snapshots)
@@ -133,8 +142,8 @@ class LoopOf:
         self.rung = threading.Event()
         self.paused = threading.Event()
         self.resume = threading.Event()
-        self._wake = wake_for(fleet.ledger)
-        self.loop = Loop(self.leadership, verbs, Looker(fleet.ledger).look, self._wake, self.rung.set)
+        self._wake = wake_for(ledger)
+        self.loop = Loop(self.leadership, verbs, Looker(ledger).look, self._wake, self.rung.set)
         self.thread = threading.Thread(target=self.loop.run, daemon=True)
 
     def run(self) -> int:
@@ -207,3 +216,61 @@ def test_a_stopped_leader_hands_over_without_waiting_for_its_lease(fleet: SmallF
             began = time.monotonic()
             eventually(lambda: one.leadership.epoch is not None)
             assert time.monotonic() - began < 5
+
+
+@contextmanager
+def own_database() -> Iterator[Ledger]:
+    """A PostgreSQL ledger in a database of its own, whose connections may be cut without harm to others."""
+    url = os.environ.get(DATABASE_VARIABLE, "")
+    if not url.startswith("postgresql"):
+        pytest.skip(f"{DATABASE_VARIABLE} names no PostgreSQL database")
+    name = f"fleet_{new_id().lower()}"
+    administration = create_engine(url, isolation_level="AUTOCOMMIT")
+    with administration.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    opened = Ledger(make_url(url).set(database=name).render_as_string(hide_password=False))
+    try:
+        schema.migrate(opened)
+        yield opened
+    finally:
+        opened.close()
+        with administration.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+        administration.dispose()
+
+
+def cut_connections(url: URL) -> None:
+    """Ends every connection to the database but the one that says so, as a restart of it does."""
+    others = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE pid <> pg_backend_pid() AND datname = current_database()"
+    )
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        connection.execute(text(others))
+    engine.dispose()
+
+
+def test_a_loop_whose_connections_are_cut_connects_again_and_goes_on(
+    tmp_path: Path, bench_catalog: Catalog
+) -> None:
+    with own_database() as ledger:
+        fleet = SmallFleet(ledger, tmp_path, bench_catalog)
+        fleet.leadership.resign()
+        theirs = Ledger(ledger.url.render_as_string(hide_password=False))
+        with LoopOf(fleet, "one", ledger=theirs) as one:
+            eventually(lambda: one.leadership.epoch is not None)
+            for _ in range(2):
+                ledger.close()
+                cut_connections(ledger.url)
+                time.sleep(0.2)
+            job_id = fleet.submit("fan")
+
+            def done() -> bool:
+                fleet.hands.work()
+                return bool(fleet.job(job_id).state == "done")
+
+            eventually(done)
+            assert one.thread.is_alive()
+        theirs.close()
+        assert_story_holds(ledger)

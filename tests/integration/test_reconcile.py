@@ -1,10 +1,16 @@
 """Reconcile: what fell silent, came late or was cancelled is found by the database's clock."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 from contracts.bench import Nothing
 from contracts.failures import Code
+from contracts.states import SubtaskState
 from orchestrator.cancelling import request_cancel
 from orchestrator.door import Refusal
 from orchestrator.ledger import tables
+from orchestrator.ledger.clock import now
+from orchestrator.ledger.moves import SubtaskMove, move_subtasks
 from tests.integration.ledgers import ledger, migrated_file, migrated_schema
 from tests.integration.small_fleet import SILENCE, SmallFleet, age, bench_catalog, delivers, fails, fleet
 
@@ -203,3 +209,27 @@ def test_one_job_that_cannot_be_read_holds_up_no_other(fleet: SmallFleet) -> Non
     (told,) = fleet.rows(tables.event, kind="flawed")
     assert told.job_id == broken.job
     assert "KeyError" in told.sentence
+
+
+def test_a_cancellation_that_meets_a_claim_lets_the_worker_have_it(fleet: SmallFleet) -> None:
+    job_id, attempt_id = fleet.grant()
+    request_cancel(fleet.ledger, job_id, "bob")
+    opening = fleet.subtask(job_id, "open")
+    claimed = SubtaskMove(opening.id, job_id, SubtaskState.DISPATCHED, SubtaskState.RUNNING, "claimed")
+    with ThreadPoolExecutor(1) as pool:
+        with fleet.ledger.write() as connection:
+            at = now(connection)
+            running = {"state": "running", "fence": 1, "claimed_at": at, "lease_until": at + 30}
+            taken = tables.attempt.update().where(tables.attempt.c.id == attempt_id)
+            connection.execute(taken.values(**running, deadline_at=at + 300))
+            move_subtasks(connection, [claimed], "a worker", at)
+            waits = pool.submit(fleet.reconcile.run)
+            time.sleep(0.2)
+            assert not waits.done()
+        waits.result(timeout=10)
+
+    assert fleet.subtask(job_id, "open").state == "running"
+    assert fleet.rows(tables.event, kind="flawed") == []
+    age(fleet.ledger, tables.attempt, attempt_id, lease_until=60.0)
+    fleet.run()
+    assert fleet.job(job_id).state == "cancelled"
