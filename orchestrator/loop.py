@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -76,8 +77,12 @@ class Loop:
                 log.warning("%s; trying again", error)
                 self._lead_until = 0.0
                 self._stopping.wait(STANDBY_SECONDS)
+            except Exception:
+                log.exception("a turn of the loop raised and changed nothing; it goes on")
+                self._stopping.wait(STANDBY_SECONDS)
         LEADER.set(0)
-        self._leadership.resign()
+        with suppress(LedgerUnreachable):
+            self._leadership.resign()
 
     def _lead_or_stand_by(self) -> None:
         if not self._leads():

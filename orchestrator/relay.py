@@ -6,15 +6,15 @@ reports nor the lease. A doorbell rung twice, or not at all, costs latency only.
 
 import logging
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from celery import Celery
 from kombu.entity import Queue
-from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy import delete, select
 
 from contracts.doorbell import celery_settings, queue_of, queue_options
-from orchestrator.ledger.engine import Ledger, LedgerUnreachable
+from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.tables import doorbell
 
 log = logging.getLogger(__name__)
@@ -27,8 +27,10 @@ PAUSE_AFTER_FAILURE_SECONDS = 1.0
 class Relay:
     """Publishes doorbells for as long as it runs."""
 
-    def __init__(self, ledger: Ledger, broker_url: str) -> None:
+    def __init__(self, ledger: Ledger, broker_url: str, leads: Callable[[], bool]) -> None:
+        """`leads` says whether this process leads: standbys ring nothing, or each doorbell would ring twice."""
         self._ledger = ledger
+        self._leads = leads
         self._app = Celery("fleet-relay", set_as_current=False)
         self._app.conf.update(celery_settings(broker_url))
         self._broker_url = broker_url
@@ -50,12 +52,15 @@ class Relay:
         while not self._stopping.is_set():
             self._woken.wait(POLL_SECONDS)
             self._woken.clear()
+            if not self._leads():
+                continue
             try:
                 while self.publish():
                     pass
                 self._failing = False
-            except (BrokerError, OSError, LedgerUnreachable) as error:
+            except Exception as error:  # whatever a broker's client raises, the next try is the answer
                 self._say_once(error)
+                self._app.pool.force_close_all()
                 self._stopping.wait(PAUSE_AFTER_FAILURE_SECONDS)
 
     def publish(self) -> int:

@@ -5,6 +5,7 @@ import json
 import logging
 import secrets
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -46,8 +47,10 @@ def secret_of(ledger: Ledger, name: str) -> str:
 class Deliverer:
     """Delivers what is due, for as long as it runs."""
 
-    def __init__(self, ledger: Ledger, allowed: tuple[str, ...]) -> None:
+    def __init__(self, ledger: Ledger, allowed: tuple[str, ...], leads: Callable[[], bool]) -> None:
+        """`leads` says whether this process leads: standbys deliver nothing, or upstream would hear it twice."""
         self._ledger = ledger
+        self._leads = leads
         self._allowed = set(allowed)
         self._stopping = threading.Event()
 
@@ -58,10 +61,14 @@ class Deliverer:
         """Delivers until stopped."""
         with httpx2.Client(timeout=TIMEOUT_SECONDS, follow_redirects=False, trust_env=False) as client:
             while not self._stopping.wait(POLL_SECONDS):
+                if not self._leads():
+                    continue
                 try:
                     self.deliver(client)
                 except LedgerUnreachable as error:
                     log.warning("%s; trying again", error)
+                except Exception:
+                    log.exception("webhooks could not be delivered; trying again")
 
     def deliver(self, client: httpx2.Client) -> int:
         """Tries every webhook that is due and answers how many."""

@@ -79,9 +79,11 @@ def run_orchestrator(settings: Settings, metrics_port: int | None = None) -> Non
     if metrics_port is not None:
         REGISTRY.register(WhileLeading(LedgerFigures(parts.ledger, parts.catalog)))
         serve_metrics(metrics_port)
-    relay = Relay(parts.ledger, settings.broker_url)
-    deliverer = Deliverer(parts.ledger, settings.webhook_allow)
-    loop = make_loop(parts, relay)
+    holder = f"{settings.node}/{os.getpid()}"
+    leadership = Leadership(parts.ledger, holder, settings.leader_lease_seconds)
+    relay = Relay(parts.ledger, settings.broker_url, lambda: leadership.leads)
+    deliverer = Deliverer(parts.ledger, settings.webhook_allow, lambda: leadership.leads)
+    loop = make_loop(parts, leadership, relay)
     _stop_on_signal(loop.stop, relay.stop, deliverer.stop)
     beside = [
         threading.Thread(target=relay.run, name="relay", daemon=True),
@@ -92,10 +94,8 @@ def run_orchestrator(settings: Settings, metrics_port: int | None = None) -> Non
     loop.run()
 
 
-def make_loop(parts: Parts, relay: Relay) -> Loop:
+def make_loop(parts: Parts, leadership: Leadership, relay: Relay) -> Loop:
     """A loop over these parts."""
-    holder = f"{parts.settings.node}/{os.getpid()}"
-    leadership = Leadership(parts.ledger, holder, parts.settings.leader_lease_seconds)
     snapshots = Snapshots()
     dispatcher = Dispatcher(leadership, parts.settings)
     verbs = Verbs(

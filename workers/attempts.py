@@ -18,12 +18,15 @@ from contracts.handoffs import EffectGrant
 from contracts.registry import HANDLERS_GROUP, UnknownName, contract, handler_names
 from contracts.reports import Completed, Failed, Report, Summary
 from contracts.verdicts import Verdict
-from orchestrator.door import ArtifactMissing, Claim, Door, Refusal
+from orchestrator.door import ArtifactMissing, Claim, Door, LedgerUnreachable, Refusal
 from workers.heartbeat import Heartbeat
 from workers.settings import WorkerSettings
 from workers.task import Handler, Task
 
 log = logging.getLogger(__name__)
+
+
+REPORT_AGAIN_SECONDS = 2.0
 
 
 class AttemptFailed(Exception):
@@ -38,6 +41,7 @@ class Attempts:
     heartbeat: Heartbeat
     settings: WorkerSettings
     worker: str
+    sleep: Callable[[float], None] = time.sleep
 
     def run(self, attempt_id: str) -> str:
         """Works one attempt off and says what came of it; raises AttemptFailed after a reported failure."""
@@ -47,12 +51,22 @@ class Attempts:
         with self.heartbeat.hold(claim) as stopped:
             task = self._task(claim, stopped)
             report = self._worked(task)
-            accepted = self.door.report(claim, report, self.worker)
+            accepted = self._handed_in(claim, report)
         if not accepted:
             return "reported too late: the attempt had been taken away"
         if isinstance(report.outcome, Failed):
             raise AttemptFailed(f"{report.outcome.failure.code}: {report.outcome.failure.sentence}"[:300])
         return report.outcome.summary.text
+
+    def _handed_in(self, claim: Claim, report: Report) -> bool:
+        """Hands the report in, however long the ledger is away: what it tells was paid for. The fence decides
+        whether it still counts."""
+        while True:
+            try:
+                return self.door.report(claim, report, self.worker)
+            except LedgerUnreachable as error:
+                log.warning("attempt %s: %s; its report waits", claim.attempt, error)
+                self.sleep(REPORT_AGAIN_SECONDS)
 
     def _task(self, claim: Claim, stopped: Any) -> Task:
         return Task(

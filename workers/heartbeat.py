@@ -1,8 +1,11 @@
 """The heartbeat: one statement per process keeps the leases of all attempts it holds."""
 
 import logging
+import os
+import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from orchestrator.door import Claim, Door, LedgerUnreachable
@@ -10,15 +13,21 @@ from orchestrator.door import Claim, Door, LedgerUnreachable
 log = logging.getLogger(__name__)
 
 
+STUCK_SECONDS = 240
+"""Longer than any read timeout of a lane between two bytes."""
+
+
 class Heartbeat:
     """Beats in a thread of its own while any attempt is held."""
 
-    def __init__(self, door: Door, seconds: float) -> None:
+    def __init__(self, door: Door, seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._door = door
+        self._monotonic = monotonic
         self._seconds = seconds
         self._held: dict[str, tuple[Claim, threading.Event]] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._told_at: dict[str, float] = {}
 
     @contextmanager
     def hold(self, claim: Claim) -> Iterator[threading.Event]:
@@ -51,3 +60,15 @@ class Heartbeat:
             return
         for attempt in stop:
             held[attempt][1].set()
+        self._leave_if_stuck(stop)
+
+    def _leave_if_stuck(self, stopped: frozenset[str]) -> None:
+        """Ends this process, drained by its own pool, where a thread does not hear that it must stop: a socket
+        that drips for ever would hold its slot for ever."""
+        now = self._monotonic()
+        self._told_at = {
+            attempt: self._told_at.get(attempt, now) for attempt in stopped if attempt in self._held
+        }
+        if any(now - told > STUCK_SECONDS for told in self._told_at.values()):
+            log.error("an attempt did not stop for %d s; this process drains and leaves", STUCK_SECONDS)
+            os.kill(os.getpid(), signal.SIGTERM)

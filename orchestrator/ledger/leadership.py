@@ -35,6 +35,11 @@ class Leadership:
         self.lease_seconds = lease_seconds
         self.epoch: int | None = None
 
+    @property
+    def leads(self) -> bool:
+        """Whether this process led when it last looked."""
+        return self.epoch is not None
+
     def seek(self) -> bool:
         """Takes or extends the lead; False while another holds it."""
         try:
