@@ -15,6 +15,7 @@ from orchestrator.cli.tax import tax
 from orchestrator.cli.up import up
 from orchestrator.cli.version import version
 from orchestrator.cli.watch import watch
+from orchestrator.cli.webhooks import webhook_secret
 
 EVERYTHING, WORK, PEOPLE, FIGURES, ROLES = "Everything", "Jobs", "People", "The fleet", "One role each"
 
@@ -42,6 +43,7 @@ def root(
 for panel, commands in {
     EVERYTHING: (up, demo, check, roles.migrate),
     WORK: (submit, jobs, show, watch, explain, cancel),
+    PEOPLE: (webhook_secret,),
     FIGURES: (budgets, tax),
     ROLES: (
         roles.api,
