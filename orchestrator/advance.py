@@ -23,8 +23,10 @@ from orchestrator.ledger.leadership import Deposed, Leadership
 from orchestrator.ledger.moves import MovedMeanwhile, SubtaskMove
 from orchestrator.ledger.snapshots import Snapshots
 from orchestrator.ledger.tables import attempt, subtask
-from orchestrator.progressing import JobView, advance_job, bury, delivered, handoff_with, load, move
+from orchestrator.marking import bury, move
+from orchestrator.progressing import advance_job
 from orchestrator.settling import Books, charged, references, settled, used_by
+from orchestrator.views import JobView, delivered, handoff_with, load
 
 log = logging.getLogger(__name__)
 

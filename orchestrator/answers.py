@@ -14,7 +14,9 @@ from orchestrator.ledger.events import Event, EventKind
 from orchestrator.ledger.leadership import Leadership
 from orchestrator.ledger.snapshots import Snapshots
 from orchestrator.ledger.tables import approval, subtask
-from orchestrator.progressing import JobView, add_nodes, advance_job, bury, load, move
+from orchestrator.marking import add_nodes, bury, move
+from orchestrator.progressing import advance_job
+from orchestrator.views import JobView, load
 
 ACTOR = "orchestrator.answers"
 BATCH = 50

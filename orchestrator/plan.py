@@ -8,12 +8,15 @@ from sqlalchemy import Connection, select
 from contracts.states import JobState
 from orchestrator.batch import Batch
 from orchestrator.deciders.planning import plan
+from orchestrator.ending import webhook_of
 from orchestrator.ledger.engine import LedgerUnreachable
 from orchestrator.ledger.leadership import Deposed, Leadership
 from orchestrator.ledger.moves import JobMove
 from orchestrator.ledger.snapshots import Snapshots
 from orchestrator.ledger.tables import job
-from orchestrator.progressing import JobView, add_nodes, advance_job, load, webhook_of
+from orchestrator.marking import add_nodes
+from orchestrator.progressing import advance_job
+from orchestrator.views import JobView, load
 
 log = logging.getLogger(__name__)
 

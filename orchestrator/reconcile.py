@@ -17,8 +17,10 @@ from orchestrator.ledger.leadership import Leadership
 from orchestrator.ledger.moves import SubtaskMove
 from orchestrator.ledger.snapshots import Snapshots
 from orchestrator.ledger.tables import attempt, doorbell, job, subtask
-from orchestrator.progressing import JobView, advance_job, bury, handoff_with, load, move
+from orchestrator.marking import bury, move
+from orchestrator.progressing import advance_job
 from orchestrator.settling import Books, charged
+from orchestrator.views import JobView, handoff_with, load
 
 ACTOR = "orchestrator.reconcile"
 BATCH = 200

@@ -115,7 +115,8 @@ class Hands:
         """Takes the doorbells away, as the relay does when the broker took them."""
         with self._ledger.write() as connection:
             rows = list(connection.execute(select(tables.doorbell).order_by(tables.doorbell.c.seq)))
-            connection.execute(delete(tables.doorbell))
+            seen = [row.seq for row in rows]  # another may have been rung since
+            connection.execute(delete(tables.doorbell).where(tables.doorbell.c.seq.in_(seen)))
         return rows
 
     def do(self, attempt_id: str) -> Claimed | Refusal:

@@ -1,0 +1,24 @@
+"""The door: all that a worker may do to the ledger. Claim, beat, report, artifacts, effects; no decision.
+
+Each call is one short transaction. A claim raises the fence, and a report counts only at the fence it was
+claimed at; what comes later is written down and dropped.
+"""
+
+from orchestrator.artifacts import ArtifactMissing
+from orchestrator.door.claims import Claim, FencedOut, Refusal
+from orchestrator.door.door import Door, WorkerPaces, open_door, worker_paces
+from orchestrator.door.presence import WorkerCard
+from orchestrator.ledger.engine import LedgerUnreachable
+
+__all__ = [
+    "ArtifactMissing",
+    "Claim",
+    "Door",
+    "FencedOut",
+    "LedgerUnreachable",
+    "Refusal",
+    "WorkerCard",
+    "WorkerPaces",
+    "open_door",
+    "worker_paces",
+]

@@ -1,0 +1,94 @@
+"""The door itself, as one worker process holds it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from contracts.artifacts import ArtifactRef
+from contracts.handoffs import EffectGrant
+from contracts.lanes import Lane
+from contracts.reports import Report
+from orchestrator.artifacts import ArtifactStore
+from orchestrator.catalog_files import load_catalog
+from orchestrator.door import claims, effects, presence, reports
+from orchestrator.door.claims import Claim, Refusal
+from orchestrator.door.presence import WorkerCard
+from orchestrator.ledger.engine import Ledger
+from orchestrator.settings import Settings
+
+
+@dataclass(frozen=True)
+class WorkerPaces:
+    """What a worker process has to know of the fleet before it can knock."""
+
+    broker_url: str
+    heartbeat_seconds: float
+    catalog_dir: Path | None
+
+    def lanes(self) -> dict[str, Lane]:
+        """The lanes of the catalog; raises CatalogError."""
+        return load_catalog(self.catalog_dir).lanes
+
+
+class Door:
+    """A worker process's way to the ledger and the artifact store."""
+
+    def __init__(self, ledger: Ledger, store: ArtifactStore, lease_seconds: float) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._lease_seconds = lease_seconds
+
+    def announce(self, card: WorkerCard) -> None:
+        """Writes the worker's row, or refreshes it after a restart."""
+        presence.announce(self._ledger, card)
+
+    def beat(self, worker_id: str) -> None:
+        """Says that the worker lives."""
+        presence.beat(self._ledger, worker_id)
+
+    def leave(self, worker_id: str) -> None:
+        """Says that the worker takes no more."""
+        presence.leave(self._ledger, worker_id)
+
+    def claim(self, attempt_id: str, worker_id: str, token: str) -> Claim | Refusal:
+        """Takes an attempt that is still to be started. `token` names this delivery of the doorbell: claiming
+        again with it after a lost answer succeeds, and a second delivery does not."""
+        return claims.claim(self._ledger, attempt_id, worker_id, token, self._lease_seconds)
+
+    def heartbeat(self, held: Iterable[Claim]) -> frozenset[str]:
+        """Extends the leases of all held attempts; answers the attempts to stop."""
+        return claims.heartbeat(self._ledger, held, self._lease_seconds)
+
+    def report(self, claim: Claim, report: Report, worker_id: str) -> bool:
+        """Hands in the report. False where the fence has moved on: it is written down and dropped."""
+        return reports.hand_in(self._ledger, claim, report, worker_id)
+
+    def get(self, ref: ArtifactRef) -> bytes:
+        """The artifact's bytes, checked against their digest; raises ArtifactMissing."""
+        return self._store.get(ref.digest)
+
+    def put(self, content: bytes, media_type: str, name: str) -> ArtifactRef:
+        """Keeps bytes. The ledger learns of them with the report that names them."""
+        return self._store.put(content, media_type, name)
+
+    def begin_effect(self, claim: Claim, grant: EffectGrant, intent: dict[str, Any]) -> dict[str, Any] | None:
+        """Writes the intent down before anything is applied; answers an earlier result of this key, if any.
+        Raises FencedOut where the attempt was taken away meanwhile."""
+        return effects.begin(self._ledger, claim, grant, intent)
+
+    def finish_effect(self, claim: Claim, grant: EffectGrant, result: dict[str, Any]) -> None:
+        """Writes the result down, once, and only at the claim's own fence."""
+        effects.finish(self._ledger, claim, grant, result)
+
+
+def open_door(settings: Settings | None = None) -> Door:
+    """A door by the environment's settings, connected at first use."""
+    settings = settings or Settings()
+    return Door(Ledger(settings.ledger_url), ArtifactStore(settings.store_url), settings.lease_seconds)
+
+
+def worker_paces(settings: Settings | None = None) -> WorkerPaces:
+    """The paces by the environment's settings."""
+    settings = settings or Settings()
+    return WorkerPaces(settings.broker_url, settings.heartbeat_seconds, settings.catalog)

@@ -1,0 +1,51 @@
+"""Presence: a worker's row, from its start to its stop."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import insert, update
+
+from orchestrator.ledger.clock import now, wall_clock
+from orchestrator.ledger.engine import Ledger
+from orchestrator.ledger.tables import worker
+from orchestrator.wake import ring
+
+
+@dataclass(frozen=True)
+class WorkerCard:
+    """What a worker says about itself at its start."""
+
+    id: str
+    lanes: tuple[str, ...]
+    handlers: tuple[str, ...]
+    slots: int
+    version: str
+
+
+def announce(ledger: Ledger, card: WorkerCard) -> None:
+    """Writes the worker's row, or refreshes it after a restart."""
+    values = {
+        "lanes": list(card.lanes),
+        "handlers": list(card.handlers),
+        "slots": card.slots,
+        "version": card.version,
+        "stopped_at": None,
+    }
+    with ledger.write() as connection:
+        at = now(connection)
+        times = {"started_at": at, "beat_at": at}
+        known = update(worker).where(worker.c.id == card.id).values(**values, **times)
+        if connection.execute(known).rowcount == 0:
+            connection.execute(insert(worker).values(id=card.id, **values, **times))
+        ring(connection)
+
+
+def beat(ledger: Ledger, worker_id: str) -> None:
+    """Says that the worker lives."""
+    with ledger.write() as connection:
+        connection.execute(update(worker).where(worker.c.id == worker_id).values(beat_at=wall_clock()))
+
+
+def leave(ledger: Ledger, worker_id: str) -> None:
+    """Says that the worker takes no more."""
+    with ledger.write() as connection:
+        connection.execute(update(worker).where(worker.c.id == worker_id).values(stopped_at=wall_clock()))

@@ -1,0 +1,103 @@
+"""Starting: a node whose needs are met gets its handoff, or its question is put before a person."""
+
+from contracts.failures import Code
+from contracts.handoffs import Handoff
+from contracts.states import SubtaskState
+from orchestrator.batch import Batch
+from orchestrator.deciders import fitting, packets
+from orchestrator.deciders.handing import Refused, compose
+from orchestrator.deciders.nodes import Node, current
+from orchestrator.deciders.progress import Start
+from orchestrator.ledger.events import Event, EventKind
+from orchestrator.ledger.ids import new_id
+from orchestrator.marking import bury, move
+from orchestrator.views import JobView
+
+
+def start_node(view: JobView, start: Start, batch: Batch) -> None:
+    """Hands a node over to dispatch or to a person, or ends it where a gate or its size forbids it."""
+    node = start.node
+    if view.workflow.steps[node.step].approval:
+        _ask(view, node, batch)
+        return
+    handed = compose(view.facts, view.catalog, view.workflow, node, view.nodes, view.origin, start.missing)
+    if isinstance(handed, Refused):
+        _refuse(view, node, handed, batch)
+        return
+    tokens = fitting.input_tokens(handed)
+    lane = view.catalog.lanes[handed.assignment.lane]
+    if lane.model and tokens > fitting.room(lane, view.catalog):
+        why = f"about {tokens} tokens, and {lane.model.name} takes {fitting.room(lane, view.catalog)}"
+        bury(view, node, Code.TOO_LARGE, why, batch)
+        return
+    _make_ready(view, node, handed, tokens, batch)
+
+
+def _make_ready(view: JobView, node: Node, handed: Handoff, tokens: int, batch: Batch) -> None:
+    lane, route = view.catalog.lanes[handed.assignment.lane], handed.route
+    move(
+        view,
+        node,
+        SubtaskState.READY,
+        "what it needs has delivered",
+        batch,
+        handoff=handed.model_dump(mode="json", exclude_defaults=True),
+        vendor=route.vendor if route else None,
+        budget=f"{route.vendor}/{route.account}/{route.group}" if route else None,
+        reserve_input_tokens=tokens if route else 0,
+        reserve_output_tokens=lane.model.expected_output_tokens if lane.model else 0,
+        allowed_seconds=lane.deadline_seconds,
+        ready_at=batch.at,
+        dependency_seconds=batch.at - node.created_at,
+    )
+    view.replace(view.node(node.id), vendor=route.vendor if route else None)
+
+
+def _refuse(view: JobView, node: Node, refused: Refused, batch: Batch) -> None:
+    bury(view, node, Code.GATE_REFUSED, f"{refused.gate}: {refused.why}", batch)
+    batch.gate_events.append(
+        {
+            "at": batch.at,
+            "gate": refused.gate,
+            "actor": batch.actor,
+            "attempted": f"start {node.step}",
+            "result": "blocked",
+            "reason": refused.why,
+            "job_id": view.row.id,
+            "subtask_id": node.id,
+        }
+    )
+
+
+def _ask(view: JobView, node: Node, batch: Batch) -> None:
+    """Parks the node and puts its question before a person."""
+    asked = view.workflow.steps[node.step].approval
+    assert asked is not None
+    subject = current(view.nodes, asked.of)[0]
+    assert subject.delivered is not None
+    move(view, node, SubtaskState.PARKED, f"asks a person: {asked.question}", batch)
+    approval_id = new_id()
+    batch.approvals.append(
+        {
+            "id": approval_id,
+            "subtask_id": node.id,
+            "job_id": view.row.id,
+            "tenant": view.row.tenant,
+            "requested_by": view.row.requested_by,
+            "digest": subject.delivered.output.digest,
+            "packet": packets.packet(view.workflow, node, subject, view.nodes),
+            "state": "waiting",
+            "asked_at": batch.at,
+            "expires_at": batch.at + asked.expires_hours * 3600,
+        }
+    )
+    batch.events.append(
+        Event(
+            at=batch.at,
+            kind=EventKind.APPROVAL_ASKED,
+            actor=batch.actor,
+            job_id=view.row.id,
+            subtask_id=node.id,
+            sentence=asked.question,
+        )
+    )

@@ -1,0 +1,121 @@
+"""Views: one job with everything that its deciders need, read with a few statements for many jobs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from contracts.catalog import Catalog
+from contracts.handoffs import Handoff, Tried
+from contracts.reports import Summary
+from contracts.states import JobState, SubtaskState
+from contracts.workflows import Workflow
+from orchestrator.deciders.handing import JobFacts
+from orchestrator.deciders.nodes import Delivered, Node
+from orchestrator.deciders.planning import source_of
+from orchestrator.ledger.snapshots import Snapshots
+from orchestrator.ledger.tables import job, subtask
+
+
+@dataclass
+class JobView:
+    """One job with everything its deciders need."""
+
+    row: Any
+    facts: JobFacts
+    catalog: Catalog
+    workflow: Workflow
+    nodes: list[Node]
+    origin: list[Node]
+    summaries: dict[str, Any]
+    """Accepted summaries by subtask, as kept."""
+    state: JobState
+
+    def replace(self, node: Node, **changes: Any) -> None:
+        self.nodes[self.nodes.index(node)] = replace(node, **changes)
+
+    def node(self, subtask_id: str) -> Node:
+        return next(node for node in self.nodes if node.id == subtask_id)
+
+    def mapped(self, step: str) -> bool:
+        return source_of(self.workflow, step) is not None
+
+
+def load(connection: Connection, snapshots: Snapshots, job_ids: Iterable[str]) -> dict[str, JobView]:
+    """The jobs and their nodes, with three statements for all of them."""
+    wanted = set(job_ids)
+    if not wanted:
+        return {}
+    rows = connection.execute(select(job).where(job.c.id.in_(wanted))).all()
+    nodes, summaries = _nodes(connection, wanted | {row.origin for row in rows if row.origin})
+    views = {}
+    for row in rows:
+        catalog = snapshots.get(connection, row.snapshot)
+        views[row.id] = JobView(
+            row=row,
+            facts=JobFacts(
+                id=row.id,
+                tenant=row.tenant,
+                portfolio=row.portfolio,
+                purpose=row.purpose,
+                inputs=row.inputs,
+            ),
+            catalog=catalog,
+            workflow=catalog.workflows[row.workflow],
+            nodes=nodes.get(row.id, []),
+            origin=nodes.get(row.origin, []),
+            summaries=summaries,
+            state=JobState(row.state),
+        )
+    return views
+
+
+def _nodes(connection: Connection, job_ids: set[str]) -> tuple[dict[str, list[Node]], dict[str, Any]]:
+    columns = (
+        subtask.c.id,
+        subtask.c.job_id,
+        subtask.c.step,
+        subtask.c.item,
+        subtask.c.round,
+        subtask.c.state,
+        subtask.c.vendor,
+        subtask.c.summary,
+        subtask.c.why,
+        subtask.c.created_at,
+        subtask.c.sealed_at,
+    )
+    summaries: dict[str, Any] = {}
+    found: dict[str, list[Node]] = {}
+    for row in connection.execute(
+        select(*columns).where(subtask.c.job_id.in_(job_ids)).order_by(subtask.c.id)
+    ):
+        node = Node(
+            id=row.id,
+            step=row.step,
+            item=row.item,
+            round=row.round,
+            state=SubtaskState(row.state),
+            vendor=row.vendor,
+            delivered=delivered(Summary.model_validate(row.summary)) if row.summary else None,
+            why=row.why,
+            created_at=row.created_at,
+            sealed_at=row.sealed_at,
+        )
+        found.setdefault(row.job_id, []).append(node)
+        if row.summary:
+            summaries[row.id] = row.summary
+    return found, summaries
+
+
+def delivered(summary: Summary) -> Delivered:
+    """What deciders see of a summary."""
+    return Delivered(summary.contract, summary.text, summary.output, summary.decision)
+
+
+def handoff_with(connection: Connection, subtask_id: str, tried: Tried) -> dict[str, Any]:
+    """The handoff of the next try: everything of the last one, and what came of that."""
+    kept = connection.execute(select(subtask.c.handoff).where(subtask.c.id == subtask_id)).scalar_one()
+    handoff = Handoff.model_validate(kept)
+    told = handoff.model_copy(update={"tried": (*handoff.tried, tried)})
+    return told.model_dump(mode="json", exclude_defaults=True)
