@@ -117,6 +117,8 @@ def _workflow_problems(catalog: Catalog, known: Known) -> Iterator[str]:
         where = f"workflow {workflow.workflow}"
         yield from _unknown(where, "contract", workflow.inputs, known.contracts)
         yield from _unknown(where, "step as its result", workflow.result, workflow.steps)
+        if workflow.result in workflow.steps and workflow.steps[workflow.result].for_each:
+            yield f"{where} has a mapped step as its result; a job has one result, so join it first"
         for name, step in workflow.steps.items():
             yield from _step_problems(catalog, workflow, name, step)
         yield from _cycle_problems(workflow)

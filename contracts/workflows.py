@@ -39,7 +39,7 @@ class OnTrouble(Contract):
 
 
 class Revise(Contract):
-    """A bounded edge back: objections make new subtasks of this step and of `redo`, never a cycle."""
+    """A bounded edge back: objections make new subtasks of this step and of its reviewers, never a cycle."""
 
     objections_of: tuple[str, ...] = Field(min_length=1)
     """The reviewing steps whose verdicts are heard, together, once all are in."""

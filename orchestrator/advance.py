@@ -35,7 +35,7 @@ BATCH = 200
 
 
 class Advancer:
-    """The third verb of the loop."""
+    """The verb that applies reports."""
 
     def __init__(
         self,

@@ -23,7 +23,7 @@ BATCH = 50
 
 
 class Answerer:
-    """The verb of the loop that hears people."""
+    """The verb that hears people."""
 
     def __init__(self, leadership: Leadership, snapshots: Snapshots) -> None:
         self._leadership = leadership

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class Aside:
-    """The jobs that one verb leaves alone, for as long as this process leads."""
+    """The jobs that one verb leaves alone, for as long as this process runs."""
 
     def __init__(self, leadership: Leadership, actor: str) -> None:
         self._leadership = leadership

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from kombu.connection import Connection as BrokerConnection
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.catalog_files import load_catalog
@@ -59,7 +59,7 @@ def _ledger(settings: Settings) -> str:
 def _broker(settings: Settings) -> str:
     with BrokerConnection(settings.broker_url, connect_timeout=BROKER_SECONDS) as connection:
         connection.ensure_connection(max_retries=1, timeout=BROKER_SECONDS)
-        return f"{connection.as_uri()} answers"
+        return f"{make_url(settings.broker_url).render_as_string(hide_password=True)} answers"
 
 
 def _artifacts(settings: Settings) -> str:

@@ -37,7 +37,7 @@ class Candidate:
 
 
 class Dispatcher:
-    """The second verb of the loop."""
+    """The verb that grants attempts."""
 
     def __init__(self, leadership: Leadership, settings: Settings) -> None:
         self._leadership = leadership

@@ -34,8 +34,7 @@ def move_job(view: JobView, batch: Batch) -> None:
 def _job_state(view: JobView) -> tuple[JobState, str]:
     result = current(view.nodes, view.workflow.result)
     if not finished(view.nodes):
-        parked = any(n.state is SubtaskState.PARKED for n in view.nodes)
-        if parked:
+        if any(n.state is SubtaskState.PARKED and view.workflow.steps[n.step].approval for n in view.nodes):
             return JobState.AWAITING_APPROVAL, "a person is asked"
         return JobState.RUNNING, "under way"
     if all(node.state is SubtaskState.DONE for node in result):

@@ -104,7 +104,7 @@ def _waiting(connection: Connection, approval_id: str) -> Any:
         raise Conflict(f"approval {approval_id} was already answered by {row.answered_by}: {row.state}")
     if row.state != "waiting" or row.expires_at <= now(connection):
         raise Conflict(
-            f"approval {approval_id} has lapsed; silence never approves, so its work is asked for anew"
+            f"approval {approval_id} has lapsed: silence never approves, and its job ended without it"
         )
     return row
 

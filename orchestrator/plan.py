@@ -25,7 +25,7 @@ BATCH = 50
 
 
 class Planner:
-    """The first verb of the loop."""
+    """The verb that plans accepted jobs."""
 
     def __init__(self, leadership: Leadership, snapshots: Snapshots) -> None:
         self._leadership = leadership

@@ -37,7 +37,7 @@ MOVING = (
 
 
 class Reconciler:
-    """The last verb of the loop; every statement of it may be repeated."""
+    """The verb that takes up what fell silent; every statement of it may be repeated."""
 
     def __init__(
         self,

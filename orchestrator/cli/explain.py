@@ -47,6 +47,6 @@ def explain(
     if told.waits:
         out.print("\n[bold]what it waits for[/]")
         for waiting in told.waits:
-            until = f", until {waiting.until.astimezone():%H:%M:%S}" if waiting.until else ""
+            until = f", until {waiting.until.astimezone():%Y-%m-%d %H:%M:%S}" if waiting.until else ""
             out.print(f"  {text(waiting.subtask)}: {text(waiting.waits_for)}{until}")
     return None

@@ -70,7 +70,8 @@ def compose(
 
 
 def purpose_of(job_purpose: Purpose, step: Step, round_: int) -> Purpose:
-    """Why a subtask exists: the step's own purpose, else rework from the second round on, else the job's."""
+    """Why a subtask exists. In a feature job: rework from the second round on, else the step's own purpose where
+    it has one. Otherwise the job's."""
     if round_ > 1 and job_purpose is Purpose.FEATURE:
         return Purpose.REWORK
     if step.purpose and job_purpose is Purpose.FEATURE:

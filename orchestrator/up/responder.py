@@ -20,9 +20,10 @@ NAME = "fleet-up-responder"
 def responding(route: Path, api_url: str) -> Iterator[None]:
     """Follows the route in a thread for as long as the block runs."""
     from orchestrator.client import FleetClient
+    from orchestrator.settings import Settings
 
     stopping = threading.Event()
-    client = FleetClient(api_url)
+    client = FleetClient(api_url, Settings().api_key)
 
     def acknowledge(escalation: str) -> None:
         client.acknowledge(escalation, NAME)
