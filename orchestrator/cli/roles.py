@@ -96,6 +96,9 @@ def flower(
 
 def simulator(
     port: Annotated[int, typer.Option("--port", help="The port to listen on; 0 takes any free one.")] = 0,
+    host: Annotated[
+        str, typer.Option("--host", help="The address to listen on, where its callers are on other hosts.")
+    ] = "127.0.0.1",
     seed: Annotated[int | None, typer.Option("--seed", help="The chance of this run.")] = None,
     config: Annotated[
         Path | None, typer.Option("--config", help="A JSON file of limits, latency, errors.")
@@ -106,7 +109,8 @@ def simulator(
 
     Example: fleet simulator --port 8401 --seed 7
     """
-    _become("workers.simulator", **{"--port": port, "--seed": seed, "--config": config, "--ledger": ledger})
+    options = {"--host": host, "--port": port, "--seed": seed, "--config": config, "--ledger": ledger}
+    _become("workers.simulator", **options)
 
 
 def migrate() -> None:
