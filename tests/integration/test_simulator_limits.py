@@ -199,6 +199,33 @@ def test_scripted_faults_raise_what_openai_and_gemini_raise(
     assert refused.value.code == gemini_status
 
 
+def test_a_scripted_rate_limit_shows_the_limit_it_claims_as_used_up(simulator: SimulatorAddress) -> None:
+    simulator.script(
+        {"kind": "rate_limited", "vendor": "anthropic"}, {"kind": "rate_limited", "vendor": "openai"}
+    )
+    with pytest.raises(anthropic.RateLimitError) as at_anthropic:
+        say(simulator)
+    with pytest.raises(openai.RateLimitError) as at_openai:
+        openai_client(simulator).responses.create(model="m", input="hello")
+
+    assert "output tokens per minute" in str(at_anthropic.value)
+    assert at_anthropic.value.response.headers["anthropic-ratelimit-output-tokens-remaining"] == "0"
+    assert "on tokens per min (TPM)" in str(at_openai.value)
+    assert at_openai.value.response.headers["x-ratelimit-remaining-tokens"] == "0"
+
+
+def test_a_scripted_rate_limit_with_remaining_shows_plenty(simulator: SimulatorAddress) -> None:
+    simulator.script({"kind": "rate_limited_with_remaining", "times": 2})
+    with pytest.raises(anthropic.RateLimitError) as at_anthropic:
+        say(simulator)
+    with pytest.raises(openai.RateLimitError) as at_openai:
+        openai_client(simulator).responses.create(model="m", input="hello")
+
+    for refused in (at_anthropic.value, at_openai.value):
+        left = [int(value) for name, value in refused.response.headers.items() if "remaining" in name]
+        assert min(left) > 900
+
+
 @pytest.mark.parametrize("kind", ["reset", "timeout"])
 def test_lost_answers_are_billed_all_the_same(simulator: SimulatorAddress, kind: str) -> None:
     simulator.script({"kind": kind}, {"kind": kind}, {"kind": kind})

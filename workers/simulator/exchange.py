@@ -10,12 +10,12 @@ from workers.simulator.answers.author import written
 from workers.simulator.answers.prompt import read_prompt
 from workers.simulator.call import Call, Rejected
 from workers.simulator.chance import Chance, Lot
-from workers.simulator.dialects.dialect import Dialect, Wire
+from workers.simulator.dialects.dialect import Dialect, Levels, Wire
 from workers.simulator.failure import Failure, FailureKind, Produced
 from workers.simulator.faults import AT_THE_DOOR, Fault, Script
 from workers.simulator.latency import seconds_for
 from workers.simulator.ledger import Entry, Ledger
-from workers.simulator.limiter import Limiter
+from workers.simulator.limiter import Level, Limiter
 from workers.simulator.settings import Settings
 from workers.simulator.tokens import count_prompt_tokens, count_tokens, cut_to_tokens
 from workers.simulator.transport import Reset, Silence
@@ -134,19 +134,28 @@ class Exchange:
             self._record(visit, 502, "error")
             return HTMLResponse(_BAD_GATEWAY, 502)
         dimension = next(name for name in reversed(visit.pool.buckets))
+        limit = visit.pool.buckets[dimension].limit_per_minute
         failure = Failure(
             _DOOR_FAILURES[fault],
             visit.call.model,
             dimension=dimension,
             retry_after_seconds=visit.scripted.retry_after if visit.scripted else 1.0,
-            limit=visit.pool.buckets[dimension].limit_per_minute,
+            limit=limit,
+            used=limit,
+            requested=visit.pool.costs(visit.call, visit.input_tokens)[dimension],
         )
-        return self._failed(visit, failure)
+        return self._failed(visit, failure, exhausted=fault is Fault.RATE_LIMITED)
 
-    def _failed(self, visit: Visit, failure: Failure, dimension: str | None = None) -> Response:
+    def _failed(
+        self, visit: Visit, failure: Failure, dimension: str | None = None, exhausted: bool = False
+    ) -> Response:
+        """``exhausted``: the headers show nothing left of the failure's dimension, whatever the bucket holds."""
         wire = visit.dialect.failure(failure, visit.request_id)
         self._record(visit, wire.status, _LEDGER_KINDS.get(failure.kind, failure.kind), dimension=dimension)
-        return self._sent(visit, wire)
+        if not exhausted:
+            return self._sent(visit, wire)
+        empty = Level(failure.limit, 0.0, failure.retry_after_seconds)
+        return self._sent(visit, wire, {failure.dimension: empty})
 
     async def _work(self, visit: Visit) -> Response:
         """Write the answer, take the time it takes, meter it, record it, send it."""
@@ -196,6 +205,7 @@ class Exchange:
         seconds = self._clock() - visit.started
         self.ledger.record(visit.entry(status, kind, produced, dimension, seconds))
 
-    def _sent(self, visit: Visit, wire: Wire) -> Response:
-        headers = visit.dialect.headers(visit.pool.levels(), visit.request_id)
+    def _sent(self, visit: Visit, wire: Wire, pretended: Levels | None = None) -> Response:
+        levels = {**visit.pool.levels(), **(pretended or {})}
+        headers = visit.dialect.headers(levels, visit.request_id)
         return JSONResponse(wire.body, wire.status, headers | wire.headers)

@@ -73,15 +73,15 @@ def _spoiled(value: Any, reading: Reading, lot: Lot, errors: Errors | None, faul
 
 
 def _misquote(value: Any, reading: Reading, lot: Lot, errors: Errors | None, all_quotes: bool) -> bool:
-    """Alter quotes, each with the chance of ``bad_quote``; says whether any was altered."""
+    """Alter quotes, each with the chance of ``bad_quote``; says whether any was altered. Chance alone leaves
+    one quote standing: what makes a whole document worthless is for a script to say."""
     chance = lot.stream("bad quote")
     document = "\n".join(block.text for block in reading.sources)
-    changed = False
-    for item in quotes_of(value):
-        if all_quotes or (errors is not None and chance.random() < errors.bad_quote):
-            item["quote"] = altered(item["quote"], document, chance)
-            changed = True
-    return changed
+    items = list(quotes_of(value))
+    fallen = [item for item in items if all_quotes or (errors and chance.random() < errors.bad_quote)]
+    for item in fallen if all_quotes else fallen[: len(items) - 1]:
+        item["quote"] = altered(item["quote"], document, chance)
+    return bool(fallen if all_quotes else fallen[: len(items) - 1])
 
 
 def _prose(reading: Reading, lot: Lot) -> str:

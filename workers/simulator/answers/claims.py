@@ -3,10 +3,12 @@
 from random import Random
 from typing import Any
 
+from workers.simulator.answers.markup import inert
 from workers.simulator.answers.paragraphs import folded
+from workers.simulator.answers.passages import Passage
 from workers.simulator.answers.prompt import Block, Reading
 from workers.simulator.answers.relevance import ranked
-from workers.simulator.answers.statement import attributed
+from workers.simulator.answers.statement import attributed, quoted
 from workers.simulator.answers.words import EMPTY, words
 
 STATEMENTS = ("claim", "statement", "fact", "assertion", "finding", "text")
@@ -15,38 +17,52 @@ _ENOUGH = 4
 
 
 def claims(reading: Reading, least: int, most: int, chance: Random) -> list[dict[str, Any]]:
-    """Two to four claims, best first, as ``quote``, ``statement``, ``source`` and ``confidence``. A prompt
-    without a quotable sentence has none, unless the schema insists."""
+    """Up to four claims, best first, as ``quote``, ``statement``, ``source`` and ``confidence``, no quote
+    twice. A document that has three words on a line has one at least."""
     count = max(least, min(most, chance.randint(2, _ENOUGH)))
     found = [
-        _claim(document, passage.quote, passage.statement, chance)
+        (document, passage)
         for document in reading.sources
         for passage in ranked(document, reading.question, chance)[: _share(count, len(reading.sources))]
     ]
-    found += _fallback(reading, least - len(found), chance)
-    return found[: max(count, least)]
+    found += _fallback(reading, least - len(found))
+    by_quote: dict[str, tuple[Block, Passage]] = {}
+    for document, passage in found:
+        by_quote.setdefault(passage.quote, (document, passage))
+    chosen = list(by_quote.values())[: max(count, least)]
+    return [_claim(document, passage, chance) for document, passage in chosen]
 
 
 def _share(count: int, documents: int) -> int:
     return max(1, -(-count // max(1, documents)))
 
 
-def _claim(document: Block, quote: str, sentence: str, chance: Random) -> dict[str, Any]:
+def _claim(document: Block, passage: Passage, chance: Random) -> dict[str, Any]:
     name = document.name.strip() or "the document"
+    if passage.spoken:
+        statement = attributed(passage.statement, name, document.text, chance)
+    else:
+        statement = quoted(passage.statement, name, document.text)
     return {
-        "quote": quote,
-        "statement": attributed(sentence, name, document.text, chance),
+        "quote": passage.quote,
+        "statement": statement,
         "source": name,
         "confidence": round(chance.uniform(0.6, 0.97), 2),
     }
 
 
-def _fallback(reading: Reading, missing: int, chance: Random) -> list[dict[str, Any]]:
-    """Lines of the documents where sentences do not suffice."""
+def _fallback(reading: Reading, missing: int) -> list[tuple[Block, Passage]]:
+    """Lines of the documents, however few their words, where a schema insists."""
     lines = [
-        (block, folded(line)) for block in reading.sources for line in block.text.splitlines() if line.strip()
+        (block, folded(line)[:300])
+        for block in reading.sources
+        for line in block.text.splitlines()
+        if line.strip()
     ]
-    return [_claim(block, line[:300], line[:300], chance) for block, line in lines[: max(0, missing)]]
+    return [
+        (block, Passage(line, inert(line), 0.0, aside=False, spoken=False))
+        for block, line in lines[: max(0, missing)]
+    ]
 
 
 def altered(quote: str, document: str, chance: Random) -> str:

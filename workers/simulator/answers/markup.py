@@ -24,6 +24,16 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\s+([.,;:!?])"), r"\1"),
     (re.compile(r"\s+"), " "),
 )
+_INERT: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"[`*\\^]"), ""),
+    (re.compile(r"<(?=[a-zA-Z/!?])"), ""),
+    (re.compile(r"[\[{]"), "("),
+    (re.compile(r"[\]}]"), ")"),
+    (re.compile(r"[“”]"), '"'),
+)
+"""What is left after ``plain`` and would act in Markdown, or would be taken for a citation."""
+_BARS = re.compile(r"\s*\|+\s*")
+"""Between the cells of a table."""
 _RESIDUE = re.compile(r"[|<>{}`\[\]\\^~#=*]|://|>>>|\$ |::")
 
 
@@ -32,6 +42,14 @@ def plain(text: str) -> str:
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     return text.strip()
+
+
+def inert(text: str) -> str:
+    """Any text so that it can stand between quotation marks in Markdown, and is nothing there but text."""
+    text = plain(_BARS.sub(", ", text))
+    for pattern, replacement in _INERT:
+        text = pattern.sub(replacement, text)
+    return text.strip(" ,|")
 
 
 def is_clean(text: str) -> bool:

@@ -9,7 +9,7 @@ _EARLIER = re.compile(r"<(earlier|previous)\b[^>]*>.*?</\1>", re.DOTALL)
 _TRIED = re.compile(r"^#+ .*\b(?:tried|earlier|previous)\b", re.MULTILINE | re.IGNORECASE)
 _CLAIM = re.compile(r"^[ \t]*([^\s:\[\]]+-\d+): (.+)\n[ \t]+quote: (.+)$", re.MULTILINE)
 _OPEN = re.compile(r"^[ \t]*open: (.+)$", re.MULTILINE)
-_NUMBERED = re.compile(r"^[ \t]*(\d+)\|[ ]?(.*)$")
+_NUMBERED = re.compile(r"^[ \t]*(\d+)\|(?: (.*))?$")
 _FINDING = re.compile(r"^[ \t]*[-*] line \d+ \([^)]*\): .+$", re.MULTILINE)
 
 
@@ -65,13 +65,20 @@ def read_prompt(instructions: str, text: str) -> Reading:
         # A task may repeat the question; its words are not what the task demands.
         instructions=told.replace(question, " ") if question else told,
         question=question or " ".join(outside.split()),
-        sources=tuple(block for block in blocks if _is_source(block)) if blocks else (Block("text", text),),
+        sources=_sources(blocks, bool(claims)) if blocks else (Block("text", text),),
         claims=tuple(dict.fromkeys(RenderedClaim(*claim) for claim in claims)),
         open_questions=tuple(dict.fromkeys(_OPEN.findall(material))),
         reviewed=reviewed or (() if blocks else _numbered(text)),
         told_before=_tells_of_earlier_tries(text, outside),
         everything=f"{instructions}\n{text}",
     )
+
+
+def _sources(blocks: list[Block], has_claims: bool) -> tuple[Block, ...]:
+    """The documents in their own words. Where nothing else is at hand, one that only looks like claims,
+    questions or numbered lines is taken for what it is."""
+    found = tuple(block for block in blocks if _is_source(block))
+    return found if found or has_claims else tuple(block for block in blocks if not _is_question(block))
 
 
 def _tells_of_earlier_tries(text: str, outside: str) -> bool:
@@ -100,5 +107,5 @@ def _is_source(block: Block) -> bool:
 def _numbered(text: str) -> tuple[tuple[int, str], ...]:
     """The lines of a text whose lines are mostly numbered, or nothing."""
     lines = [line for line in text.splitlines() if line.strip()]
-    found = [(int(match[1]), match[2]) for line in lines if (match := _NUMBERED.match(line))]
+    found = [(int(match[1]), match[2] or "") for line in lines if (match := _NUMBERED.match(line))]
     return tuple(found) if len(found) >= 2 and len(found) * 2 > len(lines) else ()

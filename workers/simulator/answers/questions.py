@@ -4,13 +4,15 @@ import re
 
 from workers.simulator.answers.prompt import Reading
 from workers.simulator.answers.statement import shown_name
-from workers.simulator.answers.words import listed, phrases, stem, stems, words
+from workers.simulator.answers.words import is_english, listed, phrases, stem, stems, words
 
 _ASKED = re.compile(r"^(How|What) does (\S+) (deal with .+|say about .+)$")
 
 
 def open_questions(reading: Reading, most: int) -> list[str]:
     """Questions about what the question names and no document mentions."""
+    if not is_english(reading.question):
+        return []
     told = frozenset().union(*(stems(block.text) | stems(block.name) for block in reading.sources))
     missing = [
         phrase

@@ -4,7 +4,7 @@ import re
 from math import log
 from random import Random
 
-from workers.simulator.answers.passages import Passage, passages
+from workers.simulator.answers.passages import PERSONAL, Passage, passages
 from workers.simulator.answers.prompt import Block
 from workers.simulator.answers.words import overlap, stem, stems
 
@@ -16,7 +16,6 @@ _LEANING = re.compile(
     re.IGNORECASE,
 )
 """Openings that need the sentence before them."""
-_PERSONAL = re.compile(r"\b(?:we|our|us|my|let's)\b|\bI\b", re.IGNORECASE)
 _ADDRESSING = re.compile(r"\b(?:you|your)\b", re.IGNORECASE)
 _SELLING = re.compile(
     r"sponsor|donat|thank|subscri|copyright|licen[cs]e|backer|contribut|maintainer|logo|newsletter|twitter|"
@@ -31,9 +30,12 @@ _DATED = re.compile(
 _DEFINING = r"(?:is an? |is the |are |is usually |is designed |provides |lets |helps |communicates )"
 _TELLING = r"\b(?:can |supports |allows |includes |uses |offers |provides |is an? |is the |are )"
 _NEAR = 0.5
+_TELLING_STEMS = 4
+"""So many stems, and two texts that share them say nearly the same."""
 _WORTH = 0.3
 """A score below which a sentence is not worth quoting, unless there is hardly anything else."""
 _ALWAYS = 2
+_ALWAYS_OF_LINES = 4
 _MOST = 12
 
 
@@ -45,12 +47,15 @@ def ranked(document: Block, question: str, chance: Random) -> list[Passage]:
     scored = [
         (_score(passage, document.name, asked, rarity) + chance.random() * 0.05, passage) for passage in every
     ]
+    always = _ALWAYS_OF_LINES if any(passage.handicap for passage in every) else _ALWAYS
     chosen: list[Passage] = []
     for score, passage in sorted(scored, key=lambda pair: -pair[0]):
-        if len(chosen) >= (_ALWAYS if score < _WORTH else _MOST):
+        if len(chosen) >= (always if score < _WORTH else _MOST):
             break
         mine = stems(passage.statement)
-        if all(overlap(mine, stems(other.statement)) < _NEAR for other in chosen):
+        if len(mine) < _TELLING_STEMS or all(
+            overlap(mine, stems(other.statement)) < _NEAR for other in chosen
+        ):
             chosen.append(passage)
     return chosen
 
@@ -75,7 +80,7 @@ def _score(passage: Passage, name: str, asked: frozenset[str], rarity: dict[str,
     elif re.search(_TELLING, statement):
         score += 0.7
     score -= 3.0 if _LEANING.search(statement) else 0.0
-    score -= 6.0 if _PERSONAL.search(statement) else 0.0
+    score -= 6.0 if PERSONAL.search(statement) else 0.0
     score -= 1.5 if _ADDRESSING.search(statement) else 0.0
     score -= 6.0 if passage.aside else 0.0
     score -= 3.5 if _DATED.search(statement) else 0.0
@@ -83,4 +88,5 @@ def _score(passage: Passage, name: str, asked: frozenset[str], rarity: dict[str,
     score -= 1.0 if "://" in passage.quote or "!" in statement else 0.0
     score -= 2.0 if "etc." in statement else 0.0
     score -= 2.5 if ":" in statement else 0.0
+    score -= passage.handicap
     return score - (1.0 if len(statement) > 240 else 0.0)

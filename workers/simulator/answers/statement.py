@@ -1,4 +1,4 @@
-"""A sentence of a document as a statement that names the document."""
+"""A sentence or a line of a document as a statement that names the document."""
 
 import re
 from random import Random
@@ -6,7 +6,7 @@ from random import Random
 _OPENINGS = ("According to {name}, {rest}", "{name} says that {rest}", "As {name} puts it, {rest}")
 _ATTRIBUTION = re.compile(
     r"^(?:According to (?P<a>[^,]{1,80}), |(?P<b>[\w.@/ -]{1,60}?) says that |"
-    r"As (?P<c>[^,]{1,80}?) puts it, )"
+    r"As (?P<c>[^,]{1,80}?) puts it, |(?P<d>.{1,80}?) says: (?=“))"
 )
 
 
@@ -16,6 +16,22 @@ def attributed(sentence: str, name: str, document: str, chance: Random) -> str:
         return sentence
     shown = shown_name(name, document)
     return chance.choice(_OPENINGS).format(name=shown, rest=lowered(sentence, document))
+
+
+def quoted(text: str, name: str, document: str) -> str:
+    """What cannot go on in our own words, between quotation marks behind the document's name."""
+    return f"{shown_name(name, document)} says: “{text.removesuffix('.').removesuffix('。')}”."
+
+
+def is_quoted(statement: str) -> bool:
+    """Whether a statement, with or without its document's name, is only what stands there."""
+    return unattributed(statement).startswith("“")
+
+
+def told_name(statement: str) -> str | None:
+    """The document's name as a statement gives it, if it begins with it."""
+    match = _ATTRIBUTION.match(statement)
+    return next((each for each in match.groups() if each), None) if match else None
 
 
 def shown_name(name: str, text: str) -> str:

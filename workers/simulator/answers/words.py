@@ -4,7 +4,10 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_+.-]*[A-Za-z0-9+]|[A-Za-z]")
+_WORD = re.compile(r"[^\W\d_](?:[\w+.-]*(?:[^\W_]|\+))?")
+_RUN = re.compile(r"[^\W_]+")
+_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+"""Letters of scripts that put no spaces between words."""
 _EMPTY_WORDS = """
 a about above across after all also am an and any are as at based be because been before being best
 better between both but by can could did do does doing done down during each either else ever every
@@ -25,6 +28,13 @@ said told given made stated known called divide share split talk mention mention
 """
 EMPTY = frozenset(_WORD.findall(_EMPTY_WORDS))
 """Words that say nothing about a subject, also in a question."""
+_ENGLISH = frozenset(
+    _WORD.findall(
+        "the and are were has have had that this its with which from they been their not does by it what how "
+        "when where who why should"
+    )
+)
+"""Frequent words that hardly any other language has."""
 
 
 @lru_cache(maxsize=8192)
@@ -41,6 +51,15 @@ def words(text: str) -> list[str]:
     return _WORD.findall(text)
 
 
+def word_count(text: str) -> int:
+    """Words and numbers of a text in any script; where a script has no spaces, each letter counts."""
+    return sum(len(_UNSPACED.findall(run)) or 1 for run in _RUN.findall(text))
+
+
+def is_english(text: str) -> bool:
+    return any(word.lower() in _ENGLISH for word in words(text))
+
+
 def stems(text: str) -> frozenset[str]:
     """The stems of the words that carry meaning."""
     return frozenset(stem(word) for word in words(text) if word.lower() not in EMPTY and len(word) > 1)
@@ -55,7 +74,7 @@ def phrases(text: str) -> list[str]:
     """Runs of words that carry meaning, as they stand: ``how are rate limits kept`` gives ``rate limits``,
     ``kept``."""
     runs: list[list[str]] = [[]]
-    for piece in re.findall(r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*|[^\w\s]", text):
+    for piece in re.findall(r"[\w+-]+(?:\.[\w+-]+)*|[^\w\s]", text):
         if piece.lower() in EMPTY or not piece[0].isalnum():
             runs.append([])
         else:
