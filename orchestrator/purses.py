@@ -2,38 +2,42 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, update
 
 from contracts.catalog import Catalog
+from contracts.vendors import Limits, Vendor
 from orchestrator.deciders.pacing import Levels, Purse, Rates, capacity, refill
+from orchestrator.ledger.missing import insert_missing
 from orchestrator.ledger.tables import budget
 
 COLUMNS = ("requests_per_minute", "input_tokens_per_minute", "output_tokens_per_minute", "concurrency")
 
 
 def seed(connection: Connection, catalog: Catalog, at: float) -> None:
-    """Writes a full budget for every group of the catalog that has none yet."""
-    known = set(connection.execute(select(budget.c.key)).scalars())
-    for vendor in catalog.vendors.values():
-        for name, group in vendor.groups.items():
-            key = f"{vendor.vendor}/{vendor.account}/{name}"
-            if key in known:
-                continue
-            limits = group.limits
-            full = capacity(rates_of(limits))
-            connection.execute(
-                insert(budget).values(
-                    key=key,
-                    vendor=vendor.vendor,
-                    account=vendor.account,
-                    group=name,
-                    **{column: getattr(limits, column) for column in COLUMNS},
-                    requests_level=full.requests,
-                    input_level=full.input_tokens,
-                    output_level=full.output_tokens,
-                    refilled_at=at,
-                )
-            )
+    """Writes a full budget for every group of the catalog that has none yet. Orchestrators that start together
+    all try; whoever is first stands."""
+    groups = [
+        (vendor, name, group.limits)
+        for vendor in catalog.vendors.values()
+        for name, group in vendor.groups.items()
+    ]
+    insert_missing(connection, budget, [_full(vendor, name, limits, at) for vendor, name, limits in groups])
+
+
+def _full(vendor: Vendor, group: str, limits: Limits, at: float) -> dict[str, Any]:
+    """The row of a budget of which nothing is used."""
+    full = capacity(rates_of(limits))
+    return {
+        "key": f"{vendor.vendor}/{vendor.account}/{group}",
+        "vendor": vendor.vendor,
+        "account": vendor.account,
+        "group": group,
+        **{column: getattr(limits, column) for column in COLUMNS},
+        "requests_level": full.requests,
+        "input_level": full.input_tokens,
+        "output_level": full.output_tokens,
+        "refilled_at": at,
+    }
 
 
 def rates_of(row: Any) -> Rates:
