@@ -31,9 +31,18 @@ def closing(ending: "Ending", performance: "Performance") -> RenderableType:
             "[bold]two counts of one thing[/]: the ledger's and the simulator's",
             _counts(ending.testimonies),
         ]
-    if ending.proof.page is not None:
-        parts += ["", _page(ending, performance)]
+    if ending.page is not None:
+        words = f"[bold]{text(ending.page.title)}[/]\n[italic]{text(ending.page.description)}[/]\n\n"
+        parts += ["", Panel(words + text(ending.page.opening), title="the page", width=PAGE_WIDTH)]
     return Group(*parts)
+
+
+def whereabouts(ending: "Ending", performance: "Performance") -> str:
+    """Where the page was kept; a line of its own, since a path that is broken over lines is no path."""
+    assert performance.left is not None
+    facts = ending.job.result.facts if ending.job.result else {}
+    kept = performance.left.root / str(facts.get("path", ""))
+    return f"[bold green]published and verified[/]: {text(kept)}"
 
 
 def _figures(ending: "Ending", performance: "Performance") -> RenderableType:
@@ -66,14 +75,3 @@ def _counts(testimonies: "list[Testimony]") -> RenderableType:
             numbers = (count.calls, count.input_tokens, count.output_tokens)
             counts.add_row(each.vendor if by == "ledger" else "", by, *(f"{n:,}" for n in numbers), note)
     return counts
-
-
-def _page(ending: "Ending", performance: "Performance") -> RenderableType:
-    assert performance.left is not None
-    facts = ending.job.result.facts if ending.job.result else {}
-    kept = performance.left.root / str(facts.get("path", ""))
-    parts: list[RenderableType] = []
-    if ending.page is not None:
-        words = f"[bold]{text(ending.page.title)}[/]\n[italic]{text(ending.page.description)}[/]\n\n"
-        parts.append(Panel(words + text(ending.page.opening), title="the page", width=PAGE_WIDTH))
-    return Group(*parts, f"[bold green]published and verified[/]: {text(kept)}")

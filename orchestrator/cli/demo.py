@@ -43,7 +43,7 @@ def demo(
     published page about them. The exit code is 0 only if that page stands and was verified.
     Example: fleet demo --interactive
     """
-    from orchestrator.cli.closing import closing
+    from orchestrator.cli.closing import closing, whereabouts
     from orchestrator.demo.performance import Performance, Wish
     from orchestrator.settings import Settings
     from orchestrator.up.signals import Interrupted, Signals
@@ -54,11 +54,13 @@ def demo(
         try:
             ending = performance.perform(signals)
             console().print(closing(ending, performance))
+            if ending.proof.page is not None:
+                console().print(whereabouts(ending, performance), soft_wrap=True)
         except Interrupted:
             raise typer.Exit(INTERRUPTED) from None
         finally:
             if performance.left is not None:
-                console().print(f"logs: {performance.left.logs}", markup=False)
+                console().print(f"logs: {performance.left.logs}", markup=False, soft_wrap=True)
     if ending.proof.page is None:
         raise Refusal(f"the demo did not end well: {ending.proof.fault}")
 

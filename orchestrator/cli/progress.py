@@ -22,8 +22,10 @@ _TELLING = {"done", "dead", "skipped", "parked", "failed", "cancelled", "awaitin
 class Progress:
     """Shows a job until it ends. What is said meanwhile stands above the board."""
 
-    def __init__(self, live: bool | None = None) -> None:
+    def __init__(self, live: bool | None = None, hints: bool = False) -> None:
+        """`hints` says how to answer when the job waits for a person."""
         self.console = console()
+        self._hints = hints
         self._live = sys.stdout.isatty() if live is None else live
 
     def say(self, sentence: str) -> None:
@@ -34,14 +36,25 @@ class Progress:
         if not self._live:
             for event in client.watch(job_id):
                 self._tell(event)
+                self._hint(client, job_id, event)
                 hear(event)
             return client.job(job_id)
         board = Board(lambda: client.job(job_id))
         with Live(board, console=self.console, refresh_per_second=8, transient=False):
             for event in client.watch(job_id):
                 board.hear(event)
+                self._hint(client, job_id, event)
                 hear(event)
         return client.job(job_id)
+
+    def _hint(self, client: "FleetClient", job_id: str, event: "EventRead") -> None:
+        if self._hints and event.subtask is None and event.new == "awaiting_approval":
+            for asked in client.approvals().items:
+                if asked.job_id == job_id:
+                    self.say(
+                        f"waits for a person other than {asked.requested_by}; look and answer with\n"
+                        f"  fleet approvals show {asked.id}\n  fleet approvals approve {asked.id} --as NAME"
+                    )
 
     def _tell(self, event: "EventRead") -> None:
         if event.new in _TELLING:

@@ -29,7 +29,7 @@ def watch(job: JobId, as_json: AsJson = False) -> None:
 def follow_to_end(client: "FleetClient", job_id: str, as_json: bool) -> None:
     """Shows the job until it ends, then how."""
     try:
-        job = _events_as_json(client, job_id) if as_json else Progress().follow(client, job_id)
+        job = _events_as_json(client, job_id) if as_json else Progress(hints=True).follow(client, job_id)
     except KeyboardInterrupt:
         complaints().print(
             f"the job goes on; `fleet watch {job_id}` shows it again, `fleet cancel {job_id}` ends it"
