@@ -60,7 +60,6 @@ class Relay:
                 self._failing = False
             except Exception as error:  # whatever a broker's client raises, the next try is the answer
                 self._say_once(error)
-                self._app.pool.force_close_all()
                 self._stopping.wait(PAUSE_AFTER_FAILURE_SECONDS)
 
     def publish(self) -> int:
