@@ -173,6 +173,24 @@ def queued_at(broker: redis.Redis, lane: str) -> list[str]:
 
 
 @on_sqlite
+def test_a_broker_that_was_away_is_rung_again_once_it_is_back(harmed: Harmed) -> None:
+    log, jobs = harmed.fleet.root / "logs" / "orchestrator.log", list[str]()
+
+    def missed() -> bool:
+        """Whether the relay met nobody; if not, the broker was back before a doorbell was to be rung."""
+        killed = harmed.pid_of("broker")
+        harmed.kill("broker")
+        jobs.append(harmed.submit())
+        eventually("another broker", lambda: harmed.fleet.pid_of("broker") not in (None, killed))
+        return "the broker does not take doorbells" in log.read_text()
+
+    eventually("a doorbell that nobody took", missed)
+
+    for job_id in jobs:
+        assert_ended_well(harmed, seen_through(harmed.fleet.client, job_id))
+
+
+@on_sqlite
 def test_a_killed_orchestrator_goes_on_where_it_was(harmed: Harmed) -> None:
     leader = "SELECT holder, epoch FROM leader WHERE name = 'loop'"
     job_id = harmed.submit()
