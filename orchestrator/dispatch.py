@@ -201,11 +201,11 @@ def _candidates(connection: Connection, at: float, lanes: list[str], pools: list
             query = (
                 select(*columns)
                 .where(_due(at), subtask.c.lane == lane)
-                .order_by(subtask.c.priority.desc(), subtask.c.ready_at)
+                .order_by(subtask.c.priority.desc(), subtask.c.ready_at, subtask.c.id)
                 .limit(room)
             )
             found += [_candidate(row, at) for row in connection.execute(query)]
-    return sorted(found, key=lambda c: (-c.row.priority, c.row.ready_at))
+    return sorted(found, key=lambda c: (-c.row.priority, c.row.ready_at, c.row.id))
 
 
 def _candidate(row: Any, at: float) -> Candidate:

@@ -10,6 +10,7 @@ from contracts.reports import Call, Completed, Failed, Report
 from contracts.states import AttemptState
 from orchestrator import purses
 from orchestrator.deciders.pacing import Amount, Levels, settle
+from orchestrator.prices import estimate
 
 NOTHING = Amount(0, 0, 0)
 
@@ -76,11 +77,18 @@ def settled(row: Any, report: Report, at: float) -> dict[str, Any]:
         "input_tokens": usage.input_tokens if usage else (row.reserved_input_tokens if ambiguous else 0),
         "cached_input_tokens": usage.cached_input_tokens if usage else 0,
         "output_tokens": usage.output_tokens if usage else (row.reserved_output_tokens if ambiguous else 0),
-        "cost_nano_usd": call.cost_nano_usd if call else 0,
+        "cost_nano_usd": _cost(row, call) if call else 0,
         "ambiguous": ambiguous,
         "category": failure.category if failure else None,
         "code": failure.code if failure else None,
     }
+
+
+def _cost(row: Any, call: Call) -> int:
+    """Nano-dollars: what the worker priced, or the reservation's price where the end is ambiguous."""
+    if call.usage is None and call.sent:
+        return estimate(call.vendor, call.model, row.reserved_input_tokens, row.reserved_output_tokens)
+    return call.cost_nano_usd
 
 
 def charged(row: Any, state: AttemptState, at: float) -> dict[str, Any]:

@@ -86,7 +86,6 @@ def test_nothing_but_the_packages_gets_into_the_wheel(wheel: Path) -> None:
     assert {top.removesuffix(".py") for top in tops if not top.endswith(".dist-info")} == set(TOPS)
 
 
-@pytest.mark.slow
 def test_the_installed_wheel_is_what_runs_and_not_the_checkout(installed: Path, tmp_path: Path) -> None:
     python = installed.with_name("python")
     asked = f"import {', '.join(TOPS)}; print(*(each.__file__ for each in ({', '.join(TOPS)})))"
@@ -96,7 +95,6 @@ def test_the_installed_wheel_is_what_runs_and_not_the_checkout(installed: Path, 
     assert all(Path(file).is_relative_to(installed.parents[1]) for file in found), found
 
 
-@pytest.mark.slow
 def test_the_installed_fleet_knows_its_version_and_its_catalog(
     installed: Path, wheel: Path, tmp_path: Path
 ) -> None:
@@ -106,7 +104,6 @@ def test_the_installed_fleet_knows_its_version_and_its_catalog(
     assert "the catalog holds: " in run([installed, "check", "--catalog-only"], cwd=tmp_path, env=env)
 
 
-@pytest.mark.slow
 def test_the_installed_fleet_runs_the_demo_from_another_directory(installed: Path, tmp_path: Path) -> None:
     told = run([installed, "demo", "--documents", "3"], cwd=tmp_path, env=bare(tmp_path))
 
