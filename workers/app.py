@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from celery import Celery, Task, signals
+from celery.worker.consumer import Consumer
 
 from contracts.doorbell import celery_settings, queue_of, queue_options
 from contracts.lanes import Lane, Regime
@@ -66,10 +67,21 @@ class Process:
             return self._attempts
 
 
+class Listening(Consumer):
+    """Takes doorbells, and leaves out Celery's delayed delivery: on RabbitMQ it would declare 28 quorum queues,
+    and nothing is ever delayed in the broker."""
+
+    class Blueprint(Consumer.Blueprint):
+        default_steps = tuple(
+            step for step in Consumer.Blueprint.default_steps if not step.endswith(":DelayedDelivery")
+        )
+
+
 def make_app(plan: WorkerPlan, open_door: Callable[[], Door]) -> Celery:
     """The app, with the tasks of the plan's lanes; it connects when its worker starts."""
     app = Celery("fleet", set_as_current=True)
     app.conf.update(celery_settings(plan.broker_url))
+    app.conf.worker_consumer = Listening
     app.conf.task_queues = {
         queue_of(lane.lane): queue_options(lane.lane, plan.broker_url) for lane in plan.lanes
     }

@@ -5,6 +5,7 @@ import threading
 from typing import Any
 
 from celery import Celery, signals
+from celery.worker.consumer import Consumer
 
 from contracts.doorbell import celery_settings, queue_of, queue_options
 from contracts.registry import handler_names
@@ -19,12 +20,23 @@ SLOTS = 2
 LOOK_EVERY_SECONDS = 5.0
 
 
+class Listening(Consumer):
+    """Takes doorbells, and leaves out Celery's delayed delivery: on RabbitMQ it would declare 28 quorum queues,
+    and nothing is ever delayed in the broker."""
+
+    class Blueprint(Consumer.Blueprint):
+        default_steps = tuple(
+            step for step in Consumer.Blueprint.default_steps if not step.endswith(":DelayedDelivery")
+        )
+
+
 def make_app(
     broker_url: str, lane: str, tick_task: str, node: str, door: Door, duties: Duties, ticker: Ticker
 ) -> Celery:
     """The app of the upkeep lane; it connects when its worker starts."""
     app = Celery("fleet-upkeep", set_as_current=True)
     app.conf.update(celery_settings(broker_url))
+    app.conf.worker_consumer = Listening
     app.conf.task_queues = {queue_of(lane): queue_options(lane, broker_url)}
 
     def ring(attempt_id: str) -> str:
