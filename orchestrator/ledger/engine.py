@@ -1,19 +1,34 @@
 """Connections to the ledger: short readers, and writers that take their place in line at once."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
+
+_SQLITE_AWAY = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+}
+_POSTGRESQL_AWAY = ("08", "53", "57P0", "58", "40001", "40P01", "55P03")
+"""How the SQLSTATEs begin of a lost connection, of too little of something, of a shutdown, of a broken disk,
+and of what only has to be tried again: a failed serialization, a deadlock, a lock not got."""
 
 
 class LedgerUnreachable(Exception):
     """The database did not answer; nothing was changed."""
 
-    def __init__(self, cause: DBAPIError) -> None:
-        super().__init__(f"the ledger is unreachable: {str(cause.orig).strip().splitlines()[0]}")
+    def __init__(self, cause: DBAPIError | PoolTimeout) -> None:
+        why = "it is too busy" if isinstance(cause, PoolTimeout) else str(cause.orig).strip().splitlines()[0]
+        super().__init__(f"the ledger is unreachable: {why}")
 
 
 class Ledger:
@@ -58,12 +73,24 @@ class Ledger:
 def _reached() -> Iterator[None]:
     try:
         yield
-    except OperationalError as error:
+    except PoolTimeout as error:
         raise LedgerUnreachable(error) from error
     except DBAPIError as error:
-        if error.connection_invalidated:
+        if _is_away(error):
             raise LedgerUnreachable(error) from error
         raise
+
+
+def _is_away(error: DBAPIError) -> bool:
+    """Whether the same may succeed later: drivers call a missing table an operational error, too."""
+    if error.connection_invalidated:
+        return True
+    if not isinstance(error, OperationalError):
+        return False
+    if isinstance(error.orig, sqlite3.Error):
+        return error.orig.sqlite_errorcode & 0xFF in _SQLITE_AWAY  # the rest of the bits says more
+    sqlstate = getattr(error.orig, "sqlstate", None)  # None where no server answered
+    return sqlstate is None or sqlstate.startswith(_POSTGRESQL_AWAY)
 
 
 def _sqlite_engine(url: str, begin: str, size: int) -> Engine:
