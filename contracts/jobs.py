@@ -2,12 +2,14 @@
 
 from typing import Any
 
-from pydantic import AnyHttpUrl, AwareDatetime, Field
+from pydantic import AnyHttpUrl, AwareDatetime, Field, field_validator
 
 from contracts.base import Contract
 from contracts.purposes import Purpose
 
 Name = Field(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9._-]*$")
+
+LONGEST_URL = 2000
 
 
 class JobRequest(Contract):
@@ -28,6 +30,15 @@ class JobRequest(Contract):
     deadline: AwareDatetime | None = None
     max_cost_usd: float | None = Field(default=None, gt=0)
     callback_url: AnyHttpUrl | None = None
+
+    @field_validator("callback_url")
+    @classmethod
+    def _not_too_long(cls, url: AnyHttpUrl | None) -> AnyHttpUrl | None:
+        if url is not None and len(str(url)) > LONGEST_URL:
+            raise ValueError(
+                f"a callback_url has at most {LONGEST_URL} characters, and this has {len(str(url))}"
+            )
+        return url
 
 
 NOT_HONOURED_YET: dict[str, str] = {

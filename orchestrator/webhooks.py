@@ -75,10 +75,20 @@ class Deliverer:
         with self._ledger.read() as connection:
             rows = _due(connection)
         for row in rows:
-            error = self._send(client, row)
+            error = self._tried(client, row)
             with self._ledger.write() as connection:
                 _note(connection, row, error)
         return len(rows)
+
+    def _tried(self, client: httpx2.Client, row: Any) -> str | None:
+        """As `_send`; what one address can raise holds up no other."""
+        try:
+            return self._send(client, row)
+        except LedgerUnreachable:
+            raise
+        except Exception as error:
+            log.warning("webhook %s could not be sent", row.id, exc_info=True)
+            return f"{type(error).__name__}: {error}"[:500]
 
     def _send(self, client: httpx2.Client, row: Any) -> str | None:
         """None where it was taken, else what went wrong, in a sentence."""

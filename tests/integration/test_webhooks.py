@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx2
 import pytest
+from pydantic import ValidationError
+from sqlalchemy import update
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from contracts.failures import Code
@@ -152,6 +154,30 @@ def test_one_webhook_that_fails_holds_up_no_other(fleet: SmallFleet, receiver: R
     with delivering(fleet) as deliver:
         assert deliver() == 2
     assert len(receiver.got) == 1
+
+
+def test_an_address_that_is_none_holds_up_no_other(fleet: SmallFleet, receiver: Receiver) -> None:
+    for _ in range(3):
+        fleet.submit("fan", callback_url=receiver.url)
+    fleet.run()
+    over_long, invalid, _ = (row.id for row in fleet.rows(tables.webhook))
+    for key, url in ((over_long, receiver.url + "/" + "x" * 70_000), (invalid, "http://[::1/hook")):
+        with fleet.ledger.write() as connection:
+            connection.execute(update(tables.webhook).where(tables.webhook.c.id == key).values(url=url))
+
+    with delivering(fleet) as deliver:
+        assert (deliver(), deliver()) == (3, 0)
+
+    assert len(receiver.got) == 1
+    for key in (over_long, invalid):
+        row = fleet.row(tables.webhook, id=key)
+        assert (row.tries, row.delivered_at) == (1, None)
+        assert row.last_error.startswith("InvalidURL: ")
+
+
+def test_a_callback_url_is_not_over_long(fleet: SmallFleet, receiver: Receiver) -> None:
+    with pytest.raises(ValidationError, match="a callback_url has at most 2000 characters"):
+        fleet.submit("fan", callback_url=receiver.url + "/" + "x" * 2000)
 
 
 def test_every_tenant_has_one_secret_of_its_own(fleet: SmallFleet) -> None:
