@@ -79,8 +79,10 @@ def stalled(duty: Duty) -> Findings:
             for row in (*waiting, *drills)
         ]
         events.record(connection, *told)
-    sentence = f"{len(waiting)} subtask(s) wait too long, {len(drills)} drill(s) are unanswered"
-    opened = escalate(duty, sentence, drill=False) if told else None
+        sentence = f"{len(waiting)} subtask(s) wait too long, {len(drills)} drill(s) are unanswered"
+        opened = _call(connection, duty, sentence, drill=False) if told else None
+    if opened:
+        _log(duty, opened, sentence, drill=False)
     return Findings(sentence=sentence, subjects=tuple(subjects), opened=(opened,) if opened else ())
 
 
@@ -138,20 +140,30 @@ def drill(duty: Duty) -> Findings:
 
 def escalate(duty: Duty, sentence: str, drill: bool) -> str:
     """Calls a person: a row in the ledger, and a line in the log route that carries its id."""
-    escalation_id = new_id()
-    job_id = duty.handoff.assignment.job
     with duty.ledger.write() as connection:
-        at = now(connection)
-        connection.execute(
-            insert(escalation).values(
-                id=escalation_id, route="log", drill=drill, sentence=sentence, job_id=job_id, opened_at=at
-            )
+        escalation_id = _call(connection, duty, sentence, drill)
+    _log(duty, escalation_id, sentence, drill)
+    return escalation_id
+
+
+def _call(connection: Connection, duty: Duty, sentence: str, drill: bool) -> str:
+    """The row and the event of an escalation, in the transaction of what it is about."""
+    escalation_id, job_id, at = new_id(), duty.handoff.assignment.job, now(connection)
+    connection.execute(
+        insert(escalation).values(
+            id=escalation_id, route="log", drill=drill, sentence=sentence, job_id=job_id, opened_at=at
         )
-        events.record(connection, Event(at, EventKind.ESCALATED, ACTOR, job_id, sentence=sentence))
+    )
+    events.record(connection, Event(at, EventKind.ESCALATED, ACTOR, job_id, sentence=sentence))
+    return escalation_id
+
+
+def _log(duty: Duty, escalation_id: str, sentence: str, drill: bool) -> None:
+    """The line in the log route, once the row is there to be acknowledged."""
+    job_id = duty.handoff.assignment.job
     line = json.dumps({"escalation": escalation_id, "drill": drill, "sentence": sentence, "job": job_id})
     with duty.escalation_log.open("a", encoding="utf-8") as route:
         route.write(line + "\n")
-    return escalation_id
 
 
 def _subjects(handoff: Handoff) -> list[str]:
