@@ -8,7 +8,7 @@ import sys
 
 from contracts.catalog import CatalogError
 from contracts.lanes import Lane, Regime
-from orchestrator.door import open_door, worker_paces
+from orchestrator.door import LedgerUnreachable, WrongVersion, check_ledger, open_door, worker_paces
 from workers.app import WorkerPlan, make_app
 
 WAITING_SLOTS = 16
@@ -16,15 +16,21 @@ DRAIN_SECONDS = 30
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Starts the worker and blocks until it is told to stop; 2 for arguments that cannot work."""
+    """Starts the worker and blocks until it is told to stop; 2 for arguments that cannot work, 1 where the
+    ledger is away or of another version."""
     options = _arguments(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(levelname)s %(name)s: %(message)s")
     paces = worker_paces()
     try:
         lanes = _lanes(options.lanes, paces.lanes())
     except (ValueError, CatalogError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    try:
+        check_ledger()
+    except (WrongVersion, LedgerUnreachable) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(levelname)s %(name)s: %(message)s")
     slots = options.slots or (os.cpu_count() or 2 if lanes[0].regime is Regime.COMPUTING else WAITING_SLOTS)
     node = f"{options.name or '+'.join(lane.lane for lane in lanes)}@{socket.gethostname()}"
     plan = WorkerPlan(node, lanes, slots, paces.broker_url, paces.heartbeat_seconds)

@@ -1,9 +1,11 @@
 """The Celery app of a worker process: one task for each of its lanes, each the same doorbell."""
 
+import importlib.metadata
 import logging
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +14,7 @@ from celery.worker.consumer import Consumer
 
 from contracts.doorbell import celery_settings, queue_of, queue_options
 from contracts.lanes import Lane, Regime
+from contracts.quiet import keep_quiet_while_away
 from contracts.registry import handler_names
 from orchestrator.door import Door, LedgerUnreachable, WorkerCard
 from workers.attempts import AttemptFailed, Attempts
@@ -19,8 +22,6 @@ from workers.heartbeat import Heartbeat
 from workers.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
-
-VERSION = "1"
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ def make_app(plan: WorkerPlan, open_door: Callable[[], Door]) -> Celery:
     app.conf.task_queues = {
         queue_of(lane.lane): queue_options(lane.lane, plan.broker_url) for lane in plan.lanes
     }
+    keep_quiet_while_away()
     process = Process(plan, open_door)
     for lane in plan.lanes:
         _add_task(app, lane, process)
@@ -102,28 +104,33 @@ def _add_task(app: Celery, lane: Lane, process: Process) -> None:
 def _announce(app: Celery, plan: WorkerPlan, open_door: Callable[[], Door]) -> None:
     """Keeps the worker's row while its consumer runs. The parent process does it, in a thread."""
     stopping = threading.Event()
+    worker_id = f"{plan.node}/{os.getpid()}"
 
     def keep() -> None:
         door = open_door()
         card = WorkerCard(
-            plan.node,
+            worker_id,
             tuple(lane.lane for lane in plan.lanes),
             tuple(sorted(handler_names())),
             plan.slots,
-            VERSION,
+            importlib.metadata.version("tuesday-fleet"),
         )
         announced = False
         while not stopping.is_set():
             try:
                 if announced:
-                    door.beat(plan.node)
+                    door.beat(worker_id)
                 else:
                     door.announce(card)
                     announced = True
             except LedgerUnreachable as error:
                 log.warning("%s; trying again", error)
+            except Exception:
+                log.exception("the worker's row could not be kept; trying again")
             stopping.wait(plan.heartbeat_seconds)
-        door.leave(plan.node)
+        if announced:
+            with suppress(LedgerUnreachable):
+                door.leave(worker_id)
 
     thread = threading.Thread(target=keep, name="announce", daemon=True)
 
@@ -132,7 +139,8 @@ def _announce(app: Celery, plan: WorkerPlan, open_door: Callable[[], Door]) -> N
 
     def stop(**_: Any) -> None:
         stopping.set()
-        thread.join(timeout=5)
+        if thread.is_alive():  # it starts with the first connection to the broker
+            thread.join(timeout=5)
 
     signals.worker_ready.connect(start, weak=False)
     signals.worker_shutting_down.connect(stop, weak=False)

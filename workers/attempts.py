@@ -18,15 +18,12 @@ from contracts.handoffs import EffectGrant
 from contracts.registry import HANDLERS_GROUP, UnknownName, contract, handler_names
 from contracts.reports import Completed, Failed, Report, Summary
 from contracts.verdicts import Verdict
-from orchestrator.door import ArtifactMissing, Claim, Door, LedgerUnreachable, Refusal
+from orchestrator.door import ArtifactMissing, Claim, Door, Refusal, patience
 from workers.heartbeat import Heartbeat
 from workers.settings import WorkerSettings
 from workers.task import Handler, Task
 
 log = logging.getLogger(__name__)
-
-
-REPORT_AGAIN_SECONDS = 2.0
 
 
 class AttemptFailed(Exception):
@@ -45,28 +42,18 @@ class Attempts:
 
     def run(self, attempt_id: str) -> str:
         """Works one attempt off and says what came of it; raises AttemptFailed after a reported failure."""
-        claim = self.door.claim(attempt_id, self.worker, token=str(ULID()))
+        claim = patience.claim(self.door, attempt_id, self.worker, str(ULID()), self.sleep)
         if isinstance(claim, Refusal):
             return f"not run: {claim.why}"
         with self.heartbeat.hold(claim) as stopped:
             task = self._task(claim, stopped)
             report = self._worked(task)
-            accepted = self._handed_in(claim, report)
+            accepted = patience.hand_in(self.door, claim, report, self.worker, self.sleep)
         if not accepted:
             return "reported too late: the attempt had been taken away"
         if isinstance(report.outcome, Failed):
             raise AttemptFailed(f"{report.outcome.failure.code}: {report.outcome.failure.sentence}"[:300])
         return report.outcome.summary.text
-
-    def _handed_in(self, claim: Claim, report: Report) -> bool:
-        """Hands the report in, however long the ledger is away: what it tells was paid for. The fence decides
-        whether it still counts."""
-        while True:
-            try:
-                return self.door.report(claim, report, self.worker)
-            except LedgerUnreachable as error:
-                log.warning("attempt %s: %s; its report waits", claim.attempt, error)
-                self.sleep(REPORT_AGAIN_SECONDS)
 
     def _task(self, claim: Claim, stopped: Any) -> Task:
         return Task(

@@ -47,7 +47,10 @@ class Heartbeat:
     def _run(self) -> None:
         pause = threading.Event()
         while not pause.wait(self._seconds):
-            self.beat()
+            try:
+                self.beat()
+            except Exception:
+                log.exception("a heartbeat raised; the leases run on, and it beats again")
 
     def beat(self) -> None:
         """Extends all leases once, and stops what must be stopped."""

@@ -5,10 +5,12 @@ claimed at; what comes later is written down and dropped.
 """
 
 from orchestrator.artifacts import ArtifactMissing
+from orchestrator.door import patience
 from orchestrator.door.claims import Claim, FencedOut, Refusal
-from orchestrator.door.door import Door, WorkerPaces, open_door, worker_paces
+from orchestrator.door.door import Door, WorkerPaces, check_ledger, open_door, worker_paces
 from orchestrator.door.presence import WorkerCard
 from orchestrator.ledger.engine import LedgerUnreachable
+from orchestrator.ledger.schema import WrongVersion
 
 __all__ = [
     "ArtifactMissing",
@@ -19,6 +21,9 @@ __all__ = [
     "Refusal",
     "WorkerCard",
     "WorkerPaces",
+    "WrongVersion",
+    "check_ledger",
     "open_door",
+    "patience",
     "worker_paces",
 ]

@@ -14,6 +14,7 @@ from orchestrator.catalog_files import load_catalog
 from orchestrator.door import claims, effects, presence, reports
 from orchestrator.door.claims import Claim, Refusal
 from orchestrator.door.presence import WorkerCard
+from orchestrator.ledger import schema
 from orchestrator.ledger.engine import Ledger
 from orchestrator.settings import Settings
 
@@ -86,6 +87,15 @@ def open_door(settings: Settings | None = None) -> Door:
     """A door by the environment's settings, connected at first use."""
     settings = settings or Settings()
     return Door(Ledger(settings.ledger_url), ArtifactStore(settings.store_url), settings.lease_seconds)
+
+
+def check_ledger(settings: Settings | None = None) -> None:
+    """Raises WrongVersion where the ledger is not of this code's version, and LedgerUnreachable."""
+    ledger = Ledger((settings or Settings()).ledger_url)
+    try:
+        schema.check_version(ledger)
+    finally:
+        ledger.close()
 
 
 def worker_paces(settings: Settings | None = None) -> WorkerPaces:

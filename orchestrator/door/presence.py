@@ -15,6 +15,7 @@ class WorkerCard:
     """What a worker says about itself at its start."""
 
     id: str
+    """Of this incarnation, as ``node/pid``: two workers of one node are two, and each leaves for itself."""
     lanes: tuple[str, ...]
     handlers: tuple[str, ...]
     slots: int
@@ -40,9 +41,10 @@ def announce(ledger: Ledger, card: WorkerCard) -> None:
 
 
 def beat(ledger: Ledger, worker_id: str) -> None:
-    """Says that the worker lives."""
+    """Says that the worker lives, whatever was said of its id before."""
+    alive = {"beat_at": wall_clock(), "stopped_at": None}
     with ledger.write() as connection:
-        connection.execute(update(worker).where(worker.c.id == worker_id).values(beat_at=wall_clock()))
+        connection.execute(update(worker).where(worker.c.id == worker_id).values(**alive))
 
 
 def leave(ledger: Ledger, worker_id: str) -> None:

@@ -1,13 +1,17 @@
 """The upkeep process: a Celery worker whose messages say «look now», and a look of its own for those lost."""
 
+import importlib.metadata
 import logging
+import os
 import threading
+from contextlib import suppress
 from typing import Any
 
 from celery import Celery, signals
 from celery.worker.consumer import Consumer
 
 from contracts.doorbell import celery_settings, queue_of, queue_options
+from contracts.quiet import keep_quiet_while_away
 from contracts.registry import handler_names
 from orchestrator.door import Door, WorkerCard
 from orchestrator.ledger.engine import LedgerUnreachable
@@ -47,6 +51,7 @@ def make_app(
 
     app.task(ring, name=lane, throws=(DutyFailed,))
     app.task(tick, name=tick_task)
+    keep_quiet_while_away()
     _keep(node, lane, door, ticker)
     return app
 
@@ -54,14 +59,15 @@ def make_app(
 def _keep(node: str, lane: str, door: Door, ticker: Ticker) -> None:
     """Announces the worker, and looks at the clock even where no message comes."""
     stopping = threading.Event()
-    card = WorkerCard(node, (lane,), tuple(sorted(handler_names())), SLOTS, "1")
+    version = importlib.metadata.version("tuesday-fleet")
+    card = WorkerCard(f"{node}/{os.getpid()}", (lane,), tuple(sorted(handler_names())), SLOTS, version)
 
     def keep() -> None:
         announced = False
         while not stopping.is_set():
             try:
                 if announced:
-                    door.beat(node)
+                    door.beat(card.id)
                 else:
                     door.announce(card)
                     announced = True
@@ -71,7 +77,9 @@ def _keep(node: str, lane: str, door: Door, ticker: Ticker) -> None:
             except Exception:
                 log.exception("a look at the clock raised; looking again later")
             stopping.wait(LOOK_EVERY_SECONDS)
-        door.leave(node)
+        if announced:
+            with suppress(LedgerUnreachable):
+                door.leave(card.id)
 
     thread = threading.Thread(target=keep, name="upkeep", daemon=True)
 
@@ -80,7 +88,8 @@ def _keep(node: str, lane: str, door: Door, ticker: Ticker) -> None:
 
     def stop(**_: Any) -> None:
         stopping.set()
-        thread.join(timeout=5)
+        if thread.is_alive():  # it starts with the first connection to the broker
+            thread.join(timeout=5)
 
     signals.worker_ready.connect(start, weak=False)
     signals.worker_shutting_down.connect(stop, weak=False)

@@ -3,6 +3,7 @@
 import importlib.metadata
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,7 +13,7 @@ from contracts.maintenance import Findings
 from contracts.registry import HANDLERS_GROUP, UnknownName, handler_names
 from contracts.reports import Completed, Failed, Report, Summary
 from orchestrator.artifacts import ArtifactStore
-from orchestrator.door import Door, Refusal
+from orchestrator.door import Door, Refusal, patience
 from orchestrator.intake import Intake
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.ids import new_id
@@ -35,17 +36,19 @@ class Duties:
     store: ArtifactStore
     escalation_log: Path
     worker: str
+    sleep: Callable[[float], None] = time.sleep
 
     def run(self, attempt_id: str) -> str:
         """Works one attempt off and says what came of it; raises DutyFailed after a reported failure."""
-        claim = self.door.claim(attempt_id, self.worker, token=new_id())
+        claim = patience.claim(self.door, attempt_id, self.worker, new_id(), self.sleep)
         if isinstance(claim, Refusal):
             return f"not run: {claim.why}"
         began = time.monotonic()
         duty = Duty(claim.handoff, self.ledger, self.intake, self.store, self.escalation_log)
         outcome = self._outcome(duty)
         report = Report(outcome=outcome, worker_seconds=time.monotonic() - began)
-        self.door.report(claim, report, self.worker)
+        if not patience.hand_in(self.door, claim, report, self.worker, self.sleep):
+            return "reported too late: the attempt had been taken away"
         if isinstance(outcome, Failed):
             raise DutyFailed(outcome.failure.sentence[:300])
         return outcome.summary.text

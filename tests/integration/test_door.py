@@ -3,15 +3,20 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from contracts.bench import Nothing
 from contracts.handoffs import EffectGrant
 from contracts.states import SubtaskState
-from orchestrator.door import Claim, FencedOut, Refusal
+from orchestrator.door import Claim, FencedOut, Refusal, WorkerCard, patience
 from orchestrator.ledger import tables
 from orchestrator.ledger.clock import now
+from orchestrator.ledger.engine import Ledger, LedgerUnreachable
 from orchestrator.ledger.ids import new_id
 from orchestrator.ledger.moves import SubtaskMove, move_subtasks
 from tests.integration.ledgers import ledger, migrated_file, migrated_schema
@@ -219,3 +224,83 @@ def test_workers_come_and_go_under_one_name(fleet: SmallFleet) -> None:
     age(fleet.ledger, tables.worker, "hands", beat_at=60.0)
     fleet.door.beat("hands")
     assert fleet.row(tables.worker, id="hands").beat_at >= row.beat_at
+
+
+def test_of_two_workers_of_one_node_one_may_leave(fleet: SmallFleet) -> None:
+    for worker_id in ("noop@host/1", "noop@host/2"):
+        fleet.door.announce(WorkerCard(worker_id, ("noop",), (), 4, "1"))
+
+    fleet.door.leave("noop@host/1")
+    fleet.door.beat("noop@host/2")
+
+    (stays,) = fleet.rows(tables.worker, stopped_at=None, lanes=["noop"])
+    assert stays.id == "noop@host/2"
+
+
+def test_a_worker_that_beats_is_there_whatever_was_said_before(fleet: SmallFleet) -> None:
+    fleet.hands.announce(("noop",))
+    fleet.door.leave("hands")
+    fleet.door.beat("hands")
+    assert fleet.row(tables.worker, id="hands").stopped_at is None
+
+
+class LosesAnswers:
+    """A door whose first answers are lost on their way, though what was asked for was done."""
+
+    def __init__(self, fleet: SmallFleet, lost: int) -> None:
+        self._door = fleet.door
+        self._lost = lost
+
+    def claim(self, *arguments: Any) -> Claim | Refusal:
+        return self._answer(self._door.claim(*arguments))
+
+    def report(self, *arguments: Any) -> bool:
+        return self._answer(self._door.report(*arguments))
+
+    def _answer(self, answer: Any) -> Any:
+        self._lost -= 1
+        if self._lost >= 0:
+            raise LedgerUnreachable(DBAPIError("", {}, Exception("gone")))
+        return answer
+
+
+def test_a_claim_whose_answer_was_lost_is_repeated_and_so_is_a_report(fleet: SmallFleet) -> None:
+    _, attempt_id = fleet.grant()
+    pauses: list[float] = []
+
+    claim = patience.claim(LosesAnswers(fleet, 3), attempt_id, "hands", "token", pauses.append)  # type: ignore[arg-type]
+
+    assert isinstance(claim, Claim) and claim.fence == 1
+    assert pauses == [patience.CLAIM_AGAIN_SECONDS] * 3
+    report = fleet.hands.report(claim, WELL)
+    assert patience.hand_in(LosesAnswers(fleet, 2), claim, report, "hands", pauses.append)  # type: ignore[arg-type]
+    fleet.run()
+
+
+def test_a_claim_that_is_never_answered_is_given_up(fleet: SmallFleet) -> None:
+    pauses: list[float] = []
+    given_up = patience.claim(LosesAnswers(fleet, 99), new_id(), "hands", "token", pauses.append)  # type: ignore[arg-type]
+    assert given_up == Refusal("the ledger did not answer 10 claims")
+
+
+def test_a_missing_table_is_no_unreachable_ledger_and_a_missing_file_is(tmp_path: Path) -> None:
+    empty = Ledger(f"sqlite:///{tmp_path / 'empty.sqlite3'}")
+    with pytest.raises(DBAPIError, match="no such table"), empty.read() as connection:
+        connection.execute(text("SELECT * FROM job"))
+    empty.close()
+    nowhere = Ledger(f"sqlite:///{tmp_path / 'nowhere' / 'ledger.sqlite3'}")
+    with pytest.raises(LedgerUnreachable, match="unable to open database file"), nowhere.read():
+        pass
+
+
+def test_a_pool_without_a_free_connection_is_an_unreachable_ledger(fleet: SmallFleet) -> None:
+    pool = fleet.ledger.engine.pool
+    taken = []
+    pool._timeout = 0.1  # type: ignore[attr-defined]
+    with pytest.raises(LedgerUnreachable, match="it is too busy"):
+        for _ in range(40):
+            taken.append(fleet.ledger.engine.connect())
+            with fleet.ledger.write():
+                pass
+    for connection in taken:
+        connection.close()

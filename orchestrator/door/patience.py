@@ -1,0 +1,40 @@
+"""Patience: a worker that knocks again while the ledger is away."""
+
+import logging
+from collections.abc import Callable
+
+from contracts.reports import Report
+from orchestrator.door.claims import Claim, Refusal
+from orchestrator.door.door import Door
+from orchestrator.ledger.engine import LedgerUnreachable
+
+log = logging.getLogger(__name__)
+
+CLAIM_TRIES = 10
+CLAIM_AGAIN_SECONDS = 1.0
+REPORT_AGAIN_SECONDS = 2.0
+
+
+def claim(
+    door: Door, attempt_id: str, worker_id: str, token: str, sleep: Callable[[float], None]
+) -> Claim | Refusal:
+    """Claims with one token until there is an answer, since the lost answer may have been a claim. After a
+    while it gives up: by then the attempt is returned, or its lease runs out."""
+    for _ in range(CLAIM_TRIES):
+        try:
+            return door.claim(attempt_id, worker_id, token)
+        except LedgerUnreachable as error:
+            log.warning("attempt %s: %s; claiming again", attempt_id, error)
+            sleep(CLAIM_AGAIN_SECONDS)
+    return Refusal(f"the ledger did not answer {CLAIM_TRIES} claims")
+
+
+def hand_in(door: Door, claim: Claim, report: Report, worker_id: str, sleep: Callable[[float], None]) -> bool:
+    """Hands the report in, however long the ledger is away: what it tells was paid for. The fence decides
+    whether it still counts."""
+    while True:
+        try:
+            return door.report(claim, report, worker_id)
+        except LedgerUnreachable as error:
+            log.warning("attempt %s: %s; its report waits", claim.attempt, error)
+            sleep(REPORT_AGAIN_SECONDS)

@@ -1,0 +1,121 @@
+"""A worker's process: what it says when it cannot start, while its broker is away, and that it lives on."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contracts.quiet import OncePerAbsence
+from orchestrator.door import Claim
+from orchestrator.ledger import schema
+from orchestrator.ledger.engine import Ledger
+from workers.heartbeat import Heartbeat
+
+NOBODY = "redis://127.0.0.1:1/0"
+
+
+@contextmanager
+def worker(state_dir: Path, *module: str) -> Iterator["subprocess.Popen[str]"]:
+    environment = os.environ | {"FLEET_STATE_DIR": str(state_dir), "FLEET_BROKER_URL": NOBODY}
+    environment.pop("FLEET_DATABASE_URL", None)
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", *module],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+RESEARCHER = ("workers", "--lanes", "research")
+
+
+def migrated(state_dir: Path) -> Path:
+    ledger = Ledger(f"sqlite:///{state_dir / 'ledger.sqlite3'}")
+    schema.migrate(ledger)
+    ledger.close()
+    return state_dir
+
+
+def test_a_worker_on_an_unmigrated_ledger_says_one_sentence(tmp_path: Path) -> None:
+    with worker(tmp_path, *RESEARCHER) as process:
+        _, said = process.communicate(timeout=30)
+    needed = schema.newest()
+    assert said == f"the ledger is of version none and this code needs {needed}: run `fleet migrate`\n"
+    assert process.returncode == 1
+
+
+def test_a_worker_without_a_ledger_says_one_sentence(tmp_path: Path) -> None:
+    with worker(tmp_path / "nowhere", *RESEARCHER) as process:
+        _, said = process.communicate(timeout=30)
+    assert said == "the ledger is unreachable: unable to open database file\n"
+    assert process.returncode == 1
+
+
+@pytest.mark.parametrize("module", [RESEARCHER, ("orchestrator", "upkeep")], ids=["worker", "upkeep"])
+def test_a_broker_that_is_away_is_told_once_and_does_not_hinder_the_end(
+    tmp_path: Path, module: tuple[str, ...]
+) -> None:
+    with worker(migrated(tmp_path), *module) as process:
+        time.sleep(8)
+        assert process.poll() is None, "it keeps trying"
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=20)
+    assert said.count("Cannot connect to") == 1, said
+    assert "trying until it answers" in said
+    assert "Traceback" not in said
+    assert process.returncode == 0
+
+
+def test_each_absence_of_the_broker_is_told_once_and_so_is_its_end() -> None:
+    once = OncePerAbsence()
+
+    def heard(*sentences: str) -> list[str]:
+        records = [logging.LogRecord("celery", logging.ERROR, "", 0, said, (), None) for said in sentences]
+        return [record.getMessage() for record in records if once.filter(record)]
+
+    away = "consumer: Cannot connect to redis://here: refused.\nTrying again in 2.00 seconds... (1/None)\n"
+    assert heard("Connected to redis://here") == []
+    told = ["consumer: Cannot connect to redis://here: refused; trying until it answers"]
+    assert heard(away, away, away) == told
+    assert heard("Connected to redis://here", "something else") == [
+        "Connected to redis://here",
+        "something else",
+    ]
+    assert heard(away, away) == told
+
+
+class StumblingDoor:
+    """Raises at the first beats, and then lets them pass."""
+
+    def __init__(self) -> None:
+        self.beats = 0
+        self.passed = threading.Event()
+
+    def heartbeat(self, held: Iterable[Claim]) -> frozenset[str]:
+        self.beats += 1
+        if self.beats <= 2:
+            raise RuntimeError("whatever")
+        self.passed.set()
+        return frozenset()
+
+
+def test_the_heart_beats_on_after_an_error() -> None:
+    door: Any = StumblingDoor()
+    claim: Any = Claim("attempt", "subtask", "job", 1, "token", None)  # type: ignore[arg-type]
+    with Heartbeat(door, seconds=0.02).hold(claim):
+        assert door.passed.wait(timeout=5)
