@@ -4,17 +4,26 @@ Files are read elsewhere; here are the shapes and the sentences. A catalog with 
 all of its problems, so that an author mends a file once.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterator
 from graphlib import CycleError, TopologicalSorter
+from string import Formatter
+from typing import Any, get_origin
 
 from pydantic import Field
 
 from contracts.base import Contract
 from contracts.lanes import Lane, Operation, Right
+from contracts.registry import contract
 from contracts.ticks import Tick
 from contracts.vendors import Group, Vendor
 from contracts.verdicts import Verdict
-from contracts.workflows import Step, Workflow
+from contracts.workflows import Effect, Step, Workflow
+
+TARGET_NAMES = frozenset({"tenant", "portfolio", "job"})
+"""What is filled into the target of an effect."""
+DISPOSABLE = "scratch:"
+"""How the targets begin that may be thrown away."""
 
 
 class CatalogError(ValueError):
@@ -122,6 +131,9 @@ def _workflow_problems(catalog: Catalog, known: Known) -> Iterator[str]:
         for name, step in workflow.steps.items():
             yield from _step_problems(catalog, workflow, name, step)
         yield from _cycle_problems(workflow)
+        yield from _unheard_problems(catalog, workflow)
+        if workflow.inputs in known.contracts:
+            yield from _input_problems(workflow)
 
 
 def _cycle_problems(workflow: Workflow) -> Iterator[str]:
@@ -129,6 +141,50 @@ def _cycle_problems(workflow: Workflow) -> Iterator[str]:
         tuple(TopologicalSorter({n: set(s.needs) for n, s in workflow.steps.items()}).static_order())
     except CycleError as error:
         yield f"workflow {workflow.workflow} has a cycle: {' → '.join(error.args[1])}"
+
+
+def _unheard_problems(catalog: Catalog, workflow: Workflow) -> Iterator[str]:
+    """Where something lasting may follow, every verdict must have somebody who settles its objections."""
+    steps = workflow.steps
+    if not any(step.approval or (step.effect and not step.effect.disposable) for step in steps.values()):
+        return
+    heard = {name for step in steps.values() if step.revise for name in step.revise.objections_of}
+    for name, step in steps.items():
+        if name not in heard and _judges(catalog, step):
+            yield (
+                f"workflow {workflow.workflow}: nobody hears the objections of step {name}; "
+                f"name it in the objections_of of a step’s revise"
+            )
+
+
+def _judges(catalog: Catalog, step: Step) -> bool:
+    """Whether a step gives verdicts, as far as its lane and its operation are known."""
+    lane = catalog.lanes.get(step.lane or "")
+    operation = lane.operations.get(catalog.operation_name(step)) if lane else None
+    return operation is not None and operation.output == Verdict.contract
+
+
+def _input_problems(workflow: Workflow) -> Iterator[str]:
+    """What the steps take from the job's inputs, held against the fields that the inputs have."""
+    fields = {name: field.annotation for name, field in contract(workflow.inputs).model_fields.items()}
+    for name, step in workflow.steps.items():
+        where = f"workflow {workflow.workflow}, step {name}"
+        for field in _input_fields(step):
+            yield from _unknown(where, f"field of {workflow.inputs}", field, fields)
+        if step.for_each and step.for_each.startswith("inputs."):
+            field = step.for_each.removeprefix("inputs.")
+            if field in fields and not _is_list(fields[field]):
+                yield f"{where} maps over {step.for_each}, which is no list"
+
+
+def _input_fields(step: Step) -> list[str]:
+    sources = [*step.give.values(), *([step.for_each] if step.for_each else [])]
+    named = [source.removeprefix("inputs.") for source in sources if source.startswith("inputs.")]
+    return list(dict.fromkeys([*named, *re.findall(r"\{inputs\.([^{}]*)\}", step.ask)]))
+
+
+def _is_list(annotation: Any) -> bool:
+    return (get_origin(annotation) or annotation) in (list, tuple)
 
 
 def _step_problems(catalog: Catalog, workflow: Workflow, name: str, step: Step) -> Iterator[str]:
@@ -172,6 +228,8 @@ def _source_problems(where: str, workflow: Workflow, step: Step) -> Iterator[str
 
 def _independence_problems(catalog: Catalog, workflow: Workflow, name: str, step: Step) -> Iterator[str]:
     where = f"workflow {workflow.workflow}, step {name}"
+    if not step.independent_of and _judges_a_model(catalog, workflow, name, step):
+        yield f"{where} judges what a model made and must say of whose vendor it is independent (independent_of)"
     for other in step.independent_of:
         if other.startswith("origin."):
             continue
@@ -188,6 +246,19 @@ def _independence_problems(catalog: Catalog, workflow: Workflow, name: str, step
             )
 
 
+def _judges_a_model(catalog: Catalog, workflow: Workflow, name: str, step: Step) -> bool:
+    """Whether a model gives a verdict where another model worked: in this workflow, or in the linked job."""
+
+    def has_model(other: Step) -> bool:
+        lane = catalog.lanes.get(other.lane or "")
+        return lane is not None and lane.model is not None
+
+    if not (has_model(step) and _judges(catalog, step)):
+        return False
+    of_origin = any(source.startswith("origin.") for source in step.give.values())
+    return of_origin or any(has_model(other) for key, other in workflow.steps.items() if key != name)
+
+
 def _effect_problems(where: str, workflow: Workflow, step: Step, lane: Lane) -> Iterator[str]:
     if step.effect is None:
         if lane.right is Right.EFFECT:
@@ -195,11 +266,27 @@ def _effect_problems(where: str, workflow: Workflow, step: Step, lane: Lane) -> 
         return
     if lane.right is not Right.EFFECT:
         yield f"{where} declares an effect, but lane {lane.lane} has no effect right"
+    yield from _target_problems(where, step.effect)
     approver = step.effect.approved_by
     if approver is None and not step.effect.disposable:
         yield f"{where} touches a target that is not disposable without an approval"
     if approver is not None and (approver not in workflow.steps or not workflow.steps[approver].approval):
         yield f"{where} names “{approver}” as its approval, which is no approval step"
+
+
+def _target_problems(where: str, effect: Effect) -> Iterator[str]:
+    try:
+        parts = [part[1:] for part in Formatter().parse(effect.target)]
+    except ValueError as error:
+        yield f"{where} has the target “{effect.target}”, which cannot be filled in: {error}"
+        return
+    for name, spec, conversion in parts:
+        if name is not None and (name not in TARGET_NAMES or spec or conversion):
+            listing = ", ".join(f"{{{known}}}" for known in sorted(TARGET_NAMES))
+            yield f"{where} has the target “{effect.target}”, in which only {listing} are filled in"
+            break
+    if effect.disposable and not effect.target.startswith(DISPOSABLE):
+        yield f"{where} calls {effect.target} disposable, and only targets that begin with {DISPOSABLE} are"
 
 
 def _revision_problems(catalog: Catalog, where: str, workflow: Workflow, step: Step) -> Iterator[str]:
@@ -208,7 +295,7 @@ def _revision_problems(catalog: Catalog, where: str, workflow: Workflow, step: S
     for reviewer in step.revise.objections_of:
         review = workflow.steps.get(reviewer)
         lane = catalog.lanes.get(review.lane or "") if review else None
-        if review and lane and catalog.operation(review).output != Verdict.contract:
+        if review and lane and not _judges(catalog, review):
             yield f"{where} listens for objections of {reviewer}, which gives no {Verdict.contract}"
 
 

@@ -101,6 +101,70 @@ def test_no_model_lane_has_an_effect_right(tmp_path: Path) -> None:
     )
 
 
+def test_a_reviewer_whom_nobody_hears_is_refused_before_something_lasting(tmp_path: Path) -> None:
+    deaf = {"objections_of": ["security"], "most": 2}
+    said = problems(overlay(tmp_path, "workflows", "brief", steps__draft__revise=deaf))
+    assert "nobody hears the objections of step review" in said
+    assert "of step security" not in said
+
+
+def test_a_verdict_that_gates_nothing_lasting_needs_no_hearer() -> None:
+    re_review = load_catalog().workflows["re-review"]
+    assert not any(step.revise or step.approval or step.effect for step in re_review.steps.values())
+
+
+def test_a_reviewer_must_say_of_whom_it_is_independent(tmp_path: Path) -> None:
+    said = problems(overlay(tmp_path, "workflows", "brief", steps__review__independent_of=[]))
+    assert "step review judges what a model made and must say" in said
+
+
+def test_so_must_one_who_judges_what_the_linked_job_made(tmp_path: Path) -> None:
+    said = problems(overlay(tmp_path, "workflows", "re-review", steps__audit__independent_of=[]))
+    assert "step audit judges what a model made and must say" in said
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"steps__draft__give": {"question": "inputs.query"}},
+        {"steps__draft__ask": "Answer “{inputs.query}”."},
+        {"steps__research__for_each": "inputs.query"},
+    ],
+)
+def test_a_field_that_the_inputs_do_not_have_is_named_with_those_they_have(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
+    said = problems(overlay(tmp_path, "workflows", "brief", **change))
+    assert "names the unknown field of brief.Inputs@1 “query” (known: documents, question)" in said
+
+
+def test_only_a_list_is_mapped_over(tmp_path: Path) -> None:
+    said = problems(overlay(tmp_path, "workflows", "brief", steps__research__for_each="inputs.question"))
+    assert "step research maps over inputs.question, which is no list" in said
+
+
+@pytest.mark.parametrize("target", ["site:{tenant}/{user}", "site:{}", "site:{job.id}", "site:{job!r}"])
+def test_a_target_is_filled_with_known_names_only(tmp_path: Path, target: str) -> None:
+    said = problems(overlay(tmp_path, "workflows", "brief", steps__publish__effect__target=target))
+    assert "in which only {job}, {portfolio}, {tenant} are filled in" in said
+
+
+def test_a_target_that_cannot_be_filled_in_is_refused(tmp_path: Path) -> None:
+    said = problems(overlay(tmp_path, "workflows", "brief", steps__publish__effect__target="site:{tenant"))
+    assert "cannot be filled in" in said
+
+
+def test_only_a_scratch_target_is_disposable(tmp_path: Path) -> None:
+    effect = {"target": "site:{tenant}/{portfolio}", "disposable": True}
+    said = problems(overlay(tmp_path, "workflows", "summary", steps__publish__effect=effect))
+    assert "only targets that begin with scratch: are" in said
+
+
+def test_an_unknown_operation_of_a_reviewer_is_a_sentence_and_no_traceback(tmp_path: Path) -> None:
+    said = problems(overlay(tmp_path, "workflows", "brief", steps__review__operation="guess"))
+    assert "unknown operation of lane review “guess”" in said
+
+
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     overlay(tmp_path, "lanes", "draft", model__vendor="acme")
     said = problems(overlay(tmp_path, "lanes", "compute", operations__check_quotes__handler="quotes.guess"))
