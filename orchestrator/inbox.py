@@ -116,6 +116,8 @@ def _check(row: Any, decision: Decision, person: str, comment: str, digest: str 
         raise Conflict(f"digest: what is asked about is {row.digest}, not {digest}; look at it again")
     if decision == "revise" and not comment:
         raise Malformed("comment: say what is to be revised")
+    if decision == "revise" and not row.packet.get("may_revise", True):
+        raise Conflict(f"approval {row.id} cannot be sent back, as no revision is left: approve or reject it")
 
 
 def _answer(connection: Connection, row: Any, decision: Decision, person: str, comment: str) -> None:

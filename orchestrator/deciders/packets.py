@@ -3,21 +3,26 @@
 from typing import Any
 
 from contracts.states import SubtaskState
+from contracts.verdicts import Decision
 from contracts.workflows import Workflow
 from orchestrator.deciders.nodes import Node, current, name_of
 from orchestrator.deciders.planning import source_of
+from orchestrator.deciders.revising import AnotherRound, after_person
+
+APPROVE = "approve: goes on with exactly this digest"
+REVISE = "revise: back to its author with your comment, and through all reviews again"
+REJECT = "reject: ends the job, kept as a dead letter"
 
 
 def packet(workflow: Workflow, asking: Node, subject: Node, nodes: list[Node]) -> dict[str, Any]:
     """Recommendation, evidence, state, what was tried and the alternatives, as plain JSON."""
     asked = workflow.steps[asking.step].approval
     assert asked is not None and subject.delivered is not None
-    verdicts = [
-        n for step in workflow.steps for n in current(nodes, step) if n.delivered and n.delivered.decision
-    ]
+    verdicts = _verdicts(workflow, nodes)
+    may_revise = isinstance(after_person(workflow, asking.step, nodes, ""), AnotherRound)
     return {
         "question": asked.question,
-        "recommendation": _recommendation(verdicts),
+        "recommendation": _recommendation(verdicts, _silent(workflow, nodes)),
         "subject": {
             "step": subject.step,
             "text": subject.delivered.text,
@@ -40,17 +45,50 @@ def packet(workflow: Workflow, asking: Node, subject: Node, nodes: list[Node]) -
             for node in nodes
             if node.delivered and node.round < _round(nodes, node.step)
         ],
-        "alternatives": [
-            "approve: goes on with exactly this digest",
-            "revise: back to its author with your comment, and through all reviews again",
-            "reject: ends the job, kept as a dead letter",
-        ],
+        "alternatives": [APPROVE, REVISE, REJECT] if may_revise else [APPROVE, REJECT],
+        "may_revise": may_revise,
     }
 
 
-def _recommendation(verdicts: list[Node]) -> str:
-    names = ", ".join(f"{node.step} ({node.vendor})" for node in verdicts)
-    return f"approve: {names} raise no objection" if verdicts else "no reviewer was asked"
+def _verdicts(workflow: Workflow, nodes: list[Node]) -> list[Node]:
+    """The verdicts that count and are open; a sealed one is nobody's to read yet."""
+    return [
+        node
+        for step in workflow.steps
+        for node in current(nodes, step)
+        if node.delivered and node.delivered.decision and not node.sealed
+    ]
+
+
+def _silent(workflow: Workflow, nodes: list[Node]) -> list[str]:
+    """The reviewers to whom a step listens, as far as they have given no verdict."""
+    heard = {name for step in workflow.steps.values() if step.revise for name in step.revise.objections_of}
+    return [
+        _named(workflow, node)
+        for step in workflow.steps
+        if step in heard
+        for node in current(nodes, step)
+        if node.state is not SubtaskState.DONE
+    ]
+
+
+def _recommendation(verdicts: list[Node], silent: list[str]) -> str:
+    objections = [
+        f"{_reviewer(node)} {node.delivered.text}"
+        for node in verdicts
+        if node.delivered and node.delivered.decision is not Decision.APPROVE
+    ]
+    if objections:
+        return f"do not approve: {'; '.join(objections)}"
+    if silent:
+        return f"do not approve yet: no verdict of {', '.join(silent)}"
+    if not verdicts:
+        return "no reviewer was asked"
+    return f"approve: {', '.join(_reviewer(node) for node in verdicts)} raise no objection"
+
+
+def _reviewer(node: Node) -> str:
+    return f"{node.step} ({node.vendor})" if node.vendor else node.step
 
 
 def _state(workflow: Workflow, nodes: list[Node]) -> str:
