@@ -63,6 +63,8 @@ class Attempts(Contract):
     """Of these, attempts after an answer that was cut or broke its contract."""
     crashes: int = Field(default=3, ge=1, le=10)
     """Lost leases after which the subtask is suspected of killing its workers."""
+    limited: int = Field(default=50, ge=1, le=1000)
+    """Attempts that a limit refused, which are no tries; then the subtask ends as its step says of loops."""
     backoff_seconds: float = Field(default=1.0, gt=0)
     """Before the second attempt; doubled for each further one."""
     backoff_cap_seconds: float = Field(default=60.0, gt=0)
@@ -101,6 +103,7 @@ class Lane(Contract):
             f"its output is checked against {outputs} before anything downstream may see it",
             f"at most {self.attempts.most} attempts, {self.attempts.repairs} of them to repair an answer, "
             f"and {self.attempts.crashes} crashes",
+            f"at most {self.attempts.limited} attempts that a limit refused, which count as no tries",
             f"an attempt that runs longer than {self.deadline_seconds:g} s is taken away from its worker",
             "it reports and never decides what happens next",
         ]

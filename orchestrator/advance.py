@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from contracts.catalog import Catalog
 from contracts.failures import Code, Failure
@@ -139,7 +139,7 @@ class Advancer:
         step = view.workflow.steps[node.step]
         assert step.trouble is not None and step.lane is not None
         tries = row.tries + (1 if is_try(failure) else 0)
-        history = History(tries, row.repairs, row.crashes)
+        history = History(tries, row.repairs, row.crashes, _limited(connection, node, failure))
         policy = view.catalog.lanes[step.lane].attempts
         match recover(failure, policy, step.trouble, history, self._chance()):
             case Retry() as retry:
@@ -179,6 +179,15 @@ def _accept(view: JobView, node: Node, summary: Summary, row: Any, batch: Batch)
         return
     move(view, node, SubtaskState.DONE, summary.text, batch, summary=kept, tries=row.tries + 1)
     view.replace(view.node(node.id), delivered=delivered(summary))
+
+
+def _limited(connection: Connection, node: Node, failure: Failure) -> int:
+    """How many attempts a limit refused, this one included; asked only where a limit refused this one."""
+    if failure.code is not Code.RATE_LIMITED:
+        return 0
+    refused = attempt.c.subtask_id == node.id, attempt.c.code == Code.RATE_LIMITED
+    # The batch, and this attempt's code with it, is written later.
+    return 1 + connection.execute(select(func.count()).select_from(attempt).where(*refused)).scalar_one()
 
 
 def _tried(row: Any, report: Report, failure: Failure) -> Tried:

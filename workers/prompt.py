@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from contracts.base import Contract
+from contracts.failures import CATEGORY_OF, Category
 from contracts.handoffs import ContextItem, Handoff, Tried
 from contracts.verdicts import Verdict
 
@@ -18,6 +19,9 @@ MATERIAL_ONLY = (
 
 EARLIER_CHARACTERS = 4000
 """So much of an earlier answer that failed is shown; the fault itself is told in a sentence."""
+
+NOT_ITS_DOING = (Category.TRANSIENT, Category.CRASH)
+"""Failures that no answer can settle: the model is not told of them."""
 
 _CLOSING = re.compile(r"<(?=\s*/\s*(?:document|earlier)\b)", re.IGNORECASE)
 
@@ -40,10 +44,14 @@ def numbered(text: str) -> str:
 
 
 def _tried(handoff: Handoff, read: Read) -> str:
-    if not handoff.tried:
+    told = [_one_try(tried, handoff.desired_output, read) for tried in handoff.tried if _concerns(tried)]
+    if not told:
         return ""
-    told = [_one_try(tried, handoff.desired_output, read) for tried in handoff.tried]
     return "\n\n".join(["# Tried before", "Settle what stands against the earlier tries.", *told])
+
+
+def _concerns(tried: Tried) -> bool:
+    return tried.code is None or CATEGORY_OF[tried.code] not in NOT_ITS_DOING
 
 
 def _one_try(tried: Tried, desired_output: str, read: Read) -> str:

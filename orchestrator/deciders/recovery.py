@@ -15,6 +15,8 @@ class History:
     """Attempts that ran and were not refused by a limit."""
     repairs: int
     crashes: int
+    limited: int = 0
+    """Attempts that a limit refused."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ def recover(failure: Failure, policy: Attempts, on: OnTrouble, history: History,
     """Decides with `chance`, a number from 0 to 1 that spreads the retries of many."""
     told = f"{failure.code}: {failure.sentence}"
     match failure.category:
+        case Category.TRANSIENT if failure.code is Code.RATE_LIMITED:
+            return _limited(failure, policy, on, history, chance, told)
         case Category.TRANSIENT:
             return _transient(failure, policy, on, history, chance, told)
         case Category.OUTPUT:
@@ -65,10 +69,26 @@ def _transient(
 ) -> Recovery:
     if history.tries >= policy.most:
         return End(on.loop, f"{told} (the last of {policy.most} tries)")
-    delay = backoff_seconds(policy, max(history.tries, 1), chance)
-    if failure.retry_after_seconds is not None:
-        delay = failure.retry_after_seconds * (1 + 0.1 * chance)  # later than asked, never sooner
+    delay = _delay(failure, policy, history.tries, chance)
     return Retry(delay, f"{told} (try {history.tries + 1} of {policy.most} in {delay:.1f} s)")
+
+
+def _limited(
+    failure: Failure, policy: Attempts, on: OnTrouble, history: History, chance: float, told: str
+) -> Recovery:
+    """A refusal by a limit is no try, but a limit that never lets it through is a loop."""
+    refusal = f"refusal {history.limited} of {policy.limited}"
+    if history.limited >= policy.limited:
+        return End(on.loop, f"{told} ({refusal} by a limit)")
+    delay = _delay(failure, policy, history.limited, chance)
+    return Retry(delay, f"{told} ({refusal} by a limit; again in {delay:.1f} s)")
+
+
+def _delay(failure: Failure, policy: Attempts, times: int, chance: float) -> float:
+    """Later than the other side asked, never sooner; where it did not ask, the backoff of so many times."""
+    if failure.retry_after_seconds is not None:
+        return failure.retry_after_seconds * (1 + 0.1 * chance)
+    return backoff_seconds(policy, max(times, 1), chance)
 
 
 def backoff_seconds(policy: Attempts, tries: int, chance: float) -> float:

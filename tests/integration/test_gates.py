@@ -4,13 +4,14 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 
+from contracts.failures import Code
 from contracts.lanes import Lane
 from contracts.reports import Summary
 from contracts.workflows import Workflow
 from orchestrator.ledger import tables
-from orchestrator.problems import Forbidden
+from orchestrator.problems import Conflict, Forbidden
 from tests.integration.ledgers import ledger, migrated_file, migrated_schema
-from tests.integration.small_fleet import SmallFleet, age, bench_catalog, fleet, objects
+from tests.integration.small_fleet import SmallFleet, age, bench_catalog, fails, fleet, objects
 
 __all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
 
@@ -76,6 +77,26 @@ def test_wishes_and_objections_share_the_revisions_there_are(fleet: SmallFleet) 
     fleet.run()
     fleet.decide(job_id, "revise", comment="once more")
     fleet.run()
+    with pytest.raises(Conflict, match="no revision is left"):
+        fleet.decide(job_id, "revise", comment="and again")
+    fleet.run()
+
+    first, second = sorted(fleet.rows(tables.approval, job_id=job_id), key=lambda row: row.asked_at)
+    assert (first.packet["may_revise"], second.packet["may_revise"]) == (True, False)
+    assert second.state == "waiting", "the question stays open"
+    assert fleet.job(job_id).state == "awaiting_approval"
+
+
+def test_a_wish_without_a_revision_left_ends_a_job_that_was_asked_before_packets_said_so(
+    fleet: SmallFleet,
+) -> None:
+    job_id = fleet.submit("brief")
+    fleet.hands.will("review", objects())
+    fleet.run()
+    fleet.decide(job_id, "revise", comment="once more")
+    fleet.run()
+    with fleet.ledger.write() as connection:
+        connection.execute(update(tables.approval).values(packet={}))
     fleet.decide(job_id, "revise", comment="and again")
     fleet.run()
 
@@ -176,3 +197,24 @@ def test_a_workflow_may_end_with_a_person(fleet: SmallFleet) -> None:
 
     assert fleet.job(job_id).state == "done"
     assert fleet.job(job_id).result["text"] == "approved by bob"
+
+
+def test_a_limit_that_never_lets_it_through_is_a_loop(fleet: SmallFleet) -> None:
+    research = fleet.catalog.lanes["research"]
+    bounded = research.attempts.model_copy(update={"limited": 3})
+    fleet.catalog.lanes["research"] = research.model_copy(update={"attempts": bounded})
+    refused = fails(Code.RATE_LIMITED, "slow down", usage=None, sent=False)
+    try:
+        job_id = fleet.submit("summary")
+        fleet.hands.will("research[1]", refused, refused, refused)
+        for _ in range(3):
+            fleet.run()
+            age(fleet.ledger, tables.subtask, fleet.subtask(job_id, "research[1]").id, not_before=200.0)
+        fleet.run()
+    finally:
+        fleet.catalog.lanes["research"] = research
+
+    ended = fleet.subtask(job_id, "research[1]")
+    assert (ended.state, ended.tries) == ("skipped", 0)
+    assert "refusal 3 of 3 by a limit" in ended.why
+    assert len(fleet.attempts(job_id, "research[1]")) == 3

@@ -43,6 +43,29 @@ def test_waiting_on_a_limit_never_eats_a_try() -> None:
     assert is_try(failure(Code.OVERLOADED))
 
 
+@pytest.mark.parametrize(("limited", "delay"), [(1, 2.0), (2, 4.0), (3, 8.0), (49, 60.0)])
+def test_a_limit_that_refuses_again_is_given_more_time(limited: int, delay: float) -> None:
+    answer = recover(failure(Code.RATE_LIMITED), POLICY, TROUBLE, History(0, 0, 0, limited), 1.0)
+    assert isinstance(answer, Retry)
+    assert answer.delay_seconds == pytest.approx(delay)
+
+
+def test_a_limit_that_says_when_to_come_back_is_believed_however_often_it_refused() -> None:
+    answer = recover(failure(Code.RATE_LIMITED, 7), POLICY, TROUBLE, History(0, 0, 0, 40), 0.0)
+    assert isinstance(answer, Retry)
+    assert answer.delay_seconds == 7
+
+
+@pytest.mark.parametrize("retry_after", [None, 30.0])
+def test_a_limit_refuses_so_often_and_no_more(retry_after: float | None) -> None:
+    policy = POLICY.model_copy(update={"limited": 5})
+    skip = TROUBLE.model_copy(update={"loop": Ending.SKIP})
+    refused = failure(Code.RATE_LIMITED, retry_after)
+    assert isinstance(recover(refused, policy, skip, History(3, 0, 0, 4), 0.5), Retry)
+    answer = recover(refused, policy, skip, History(0, 0, 0, 5), 0.5)
+    assert answer == End(Ending.SKIP, "rate_limited: it failed (refusal 5 of 5 by a limit)")
+
+
 def test_a_broken_answer_gets_one_repair_and_then_ends() -> None:
     first = recover(failure(Code.CUT), POLICY, TROUBLE, History(1, 0, 0), 0.5)
     assert isinstance(first, Retry)
