@@ -4,6 +4,7 @@ from typing import Any
 
 from contracts.states import JOB_ENDS, JobState, SubtaskState
 from orchestrator.batch import Batch
+from orchestrator.deciders.joining import first_cause
 from orchestrator.deciders.nodes import current, name_of
 from orchestrator.deciders.progress import finished
 from orchestrator.ledger.ids import new_id
@@ -41,8 +42,7 @@ def _job_state(view: JobView) -> tuple[JobState, str]:
         return JobState.DONE, result[0].delivered.text if result[0].delivered else "done"
     if view.row.cancel_requested_by:
         return JobState.CANCELLED, f"cancelled by {view.row.cancel_requested_by}"
-    dead = [node for node in view.nodes if node.state is SubtaskState.DEAD]
-    cause = dead[0] if dead else result[0]
+    cause = first_cause(view.workflow, result[0], view.nodes)
     name = name_of(cause.step, cause.item, cause.round, view.mapped(cause.step))
     return JobState.FAILED, f"{name}: {cause.why}"
 

@@ -51,9 +51,27 @@ def join(workflow: Workflow, step: str, item: int, nodes: list[Node]) -> Joined:
         if not all(node.ended for node in instances):
             return NotYet()
         if len(lost) == len(instances):
-            return Never(f"needs at least one {other}, and none of {len(instances)} delivered")
+            return Never(_none_of(other, lost))
         missing += lost
     return Met(tuple(missing))
+
+
+def first_cause(workflow: Workflow, node: Node, nodes: list[Node]) -> Node:
+    """Where it began that this node could not deliver: the node itself, or what it was skipped for."""
+    if node.state is not SubtaskState.SKIPPED:
+        return node
+    for other, policy in workflow.steps[node.step].needs.items():
+        instances = needed(workflow, node.step, node.item, other, nodes)
+        lost = [found for found in instances if found.ended and found.state is not SubtaskState.DONE]
+        if lost and (policy is Join.ALL or len(lost) == len(instances)):
+            return first_cause(workflow, lost[0], nodes)
+    return node
+
+
+def _none_of(step: str, lost: list[Node]) -> str:
+    """With the cause of the first that was lost."""
+    cause = f": {lost[0].why}" if lost and lost[0].why else ""
+    return f"needs at least one {step}, and none of {len(lost)} delivered{cause}"
 
 
 def _because(step: str, lost: Node) -> str:

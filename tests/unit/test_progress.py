@@ -5,6 +5,7 @@ from contracts.states import SubtaskState
 from contracts.verdicts import Decision
 from contracts.workflows import Workflow
 from orchestrator.catalog_files import load_catalog
+from orchestrator.deciders.joining import first_cause
 from orchestrator.deciders.nodes import Delivered, Node
 from orchestrator.deciders.planning import plan
 from orchestrator.deciders.progress import doomed, progress
@@ -72,9 +73,30 @@ def test_a_best_effort_join_goes_on_and_names_what_is_missing() -> None:
 
 def test_a_join_of_nothing_never_starts() -> None:
     nodes = nodes_of(**waiting("draft", "review", "security", "eligibility", "approval", "publish", "verify"))
-    nodes[2] = Node("check-quotes0", "check-quotes", 0, 1, S.DEAD)
-    nodes[3] = Node("check-quotes1", "check-quotes", 1, 1, S.DEAD)
-    assert [node.step for node, _ in progress(BRIEF, nodes).skip] == ["draft"]
+    nodes[2] = Node("check-quotes0", "check-quotes", 0, 1, S.DEAD, why="no quote stands")
+    nodes[3] = Node("check-quotes1", "check-quotes", 1, 1, S.DEAD, why="it crashed")
+    assert [(node.step, why) for node, why in progress(BRIEF, nodes).skip] == [
+        ("draft", "needs at least one check-quotes, and none of 2 delivered: no quote stands")
+    ]
+
+
+def test_the_cause_of_a_job_that_failed_is_where_it_began() -> None:
+    skipped = dict.fromkeys(("review", "security", "eligibility", "approval", "publish"), (S.SKIPPED, None))
+    nodes = nodes_of(
+        research=(S.DEAD, None), check_quotes=(S.SKIPPED, None), draft=(S.SKIPPED, None), **skipped
+    )
+    result = Node("verify0", "verify", 0, 1, S.SKIPPED)
+    assert first_cause(BRIEF, result, [*nodes[:-1], result]).id == "research0"
+
+
+def test_what_a_join_went_on_without_is_no_cause() -> None:
+    nodes = nodes_of(
+        draft=(S.DEAD, None), **dict.fromkeys(("review", "security", "eligibility"), (S.SKIPPED, None))
+    )
+    nodes[0] = Node("research0", "research", 0, 1, S.DEAD)
+    nodes[2] = Node("check-quotes0", "check-quotes", 0, 1, S.SKIPPED)
+    (eligibility,) = [node for node in nodes if node.step == "eligibility"]
+    assert first_cause(BRIEF, eligibility, nodes).id == "draft0"
 
 
 def test_a_verdict_stays_sealed_until_its_sibling_is_in() -> None:
