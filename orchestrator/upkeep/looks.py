@@ -26,6 +26,9 @@ class Opening:
     priority: int = 0
 
 
+NEWEST = 1000
+"""So many closed jobs one look considers at most; looks before had their turn at what is older."""
+
 Look = Callable[[Connection, Tick, float], list[Opening]]
 
 
@@ -58,21 +61,25 @@ def stalled(connection: Connection, entry: Tick, at: float) -> list[Opening]:
 
 
 def closed_work(connection: Connection, entry: Tick, at: float) -> list[Opening]:
-    """One opening for each closed job of the sample that was not read again yet."""
+    """One opening for each closed job of the sample that was not read again yet. What was reopened is not
+    read again: a reviewer who always objects would reopen it for ever."""
     again = job.alias()
     query = (
         select(job.c.id, job.c.portfolio)
         .where(
             job.c.workflow == entry.settings["of_workflow"],
             job.c.state == JobState.DONE,
+            job.c.origin.is_(None),
             ~select(again.c.id)
             .where(again.c.origin == job.c.id, again.c.workflow == entry.workflow)
             .exists(),
         )
-        .order_by(job.c.id)
+        .order_by(job.c.id.desc())
+        .limit(NEWEST)
     )
     percent = int(entry.settings["sample_percent"])
-    sample = [row for row in connection.execute(query) if in_sample(row.id, percent)]
+    oldest_first = reversed(connection.execute(query).all())
+    sample = [row for row in oldest_first if in_sample(row.id, percent)]
     return [
         Opening(subjects=(row.id,), found={"portfolio": row.portfolio}, origin=row.id)
         for row in sample[: int(entry.settings["most_at_once"])]
