@@ -166,7 +166,12 @@ def _judges(catalog: Catalog, step: Step) -> bool:
 
 def _input_problems(workflow: Workflow) -> Iterator[str]:
     """What the steps take from the job's inputs, held against the fields that the inputs have."""
-    fields = {name: field.annotation for name, field in contract(workflow.inputs).model_fields.items()}
+    try:
+        model = contract(workflow.inputs)
+    except (ImportError, AttributeError, TypeError) as error:
+        yield f"workflow {workflow.workflow} has the inputs {workflow.inputs}, which cannot be loaded: {error}"
+        return
+    fields = {name: field.annotation for name, field in model.model_fields.items()}
     for name, step in workflow.steps.items():
         where = f"workflow {workflow.workflow}, step {name}"
         for field in _input_fields(step):
@@ -224,6 +229,8 @@ def _source_problems(where: str, workflow: Workflow, step: Step) -> Iterator[str
             yield from _unknown(where, "needed step as context", source, step.needs)
     if step.for_each and not step.for_each.startswith("inputs."):
         yield from _unknown(where, "needed step to map over", step.for_each, step.needs)
+        if step.for_each in workflow.steps and workflow.steps[step.for_each].for_each is None:
+            yield f"{where} maps over {step.for_each}, which is not mapped itself"
 
 
 def _independence_problems(catalog: Catalog, workflow: Workflow, name: str, step: Step) -> Iterator[str]:

@@ -143,6 +143,20 @@ def test_only_a_list_is_mapped_over(tmp_path: Path) -> None:
     assert "step research maps over inputs.question, which is no list" in said
 
 
+def test_a_step_is_mapped_only_over_what_is_mapped(tmp_path: Path) -> None:
+    said = problems(overlay(tmp_path, "workflows", "brief", steps__research__for_each=None))
+    assert "step check-quotes maps over research, which is not mapped itself" in said
+
+
+def test_inputs_that_cannot_be_loaded_are_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str) -> None:
+        raise ImportError("no module named glossary")
+
+    monkeypatch.setattr("contracts.catalog.contract", broken)
+    with pytest.raises(CatalogError, match="which cannot be loaded: no module named glossary"):
+        load_catalog()
+
+
 @pytest.mark.parametrize("target", ["site:{tenant}/{user}", "site:{}", "site:{job.id}", "site:{job!r}"])
 def test_a_target_is_filled_with_known_names_only(tmp_path: Path, target: str) -> None:
     said = problems(overlay(tmp_path, "workflows", "brief", steps__publish__effect__target=target))
