@@ -1,5 +1,6 @@
 """Intake: a job is checked, kept and answered for in one transaction, or refused with a sentence."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.events import Event, EventKind
 from orchestrator.ledger.ids import new_id
 from orchestrator.ledger.tables import job
-from orchestrator.problems import Conflict, Malformed
+from orchestrator.problems import Conflict, Malformed, faults
 from orchestrator.wake import ring
 
 COLLISIONS = 4
@@ -62,7 +63,7 @@ class Intake:
         self._check(request)
         inputs = self._stored(self._inputs(workflow, request))
         self._check_sizes(workflow, inputs)
-        body_digest = digest_of(request.model_dump_json().encode())
+        body_digest = _digest(request)
         for _ in range(COLLISIONS):
             try:
                 return self._keep(request, workflow, inputs, key, body_digest, origin, actor)
@@ -92,7 +93,7 @@ class Intake:
         try:
             return contract(workflow.inputs).model_validate(request.inputs)
         except ValidationError as error:
-            raise Malformed("; ".join(_faults(error))) from None
+            raise Malformed(faults(error.errors(), "inputs")) from None
 
     def _stored(self, inputs: Contract) -> dict[str, Any]:
         """The inputs as kept: every inline document has become an artifact."""
@@ -206,10 +207,9 @@ def _same_or_conflict(earlier: Any, body_digest: str, key: str | None) -> Accept
     return Accepted(earlier.id, created=False)
 
 
-def _faults(error: ValidationError) -> list[str]:
-    return [
-        f"inputs.{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()
-    ]
+def _digest(request: JobRequest) -> str:
+    """One for all ways to write the same body: the order of names in JSON means nothing."""
+    return digest_of(json.dumps(request.model_dump(mode="json"), sort_keys=True).encode())
 
 
 def _documents(value: Any) -> list[dict[str, Any]]:

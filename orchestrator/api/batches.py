@@ -9,10 +9,10 @@ from contracts.base import Contract
 from contracts.jobs import JobRequest
 from orchestrator.api.documents import ProblemDocument
 from orchestrator.api.jobs import JobAccepted, accept
-from orchestrator.api.refusals import faults, problem_document, unreachable_document
+from orchestrator.api.refusals import problem_document, unreachable_document
 from orchestrator.api.services import Services, With
 from orchestrator.ledger.engine import LedgerUnreachable
-from orchestrator.problems import Malformed, Problem
+from orchestrator.problems import KEY, LONGEST_KEY, Malformed, Problem, faults
 from orchestrator.reads.base import Read
 
 router = APIRouter(tags=["jobs"])
@@ -23,7 +23,7 @@ _PATH = "/v1/jobs/batch"
 class Item(Contract):
     """One job of a batch, with its idempotency key."""
 
-    key: str | None = Field(default=None, min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")
+    key: str | None = Field(default=None, min_length=1, max_length=LONGEST_KEY, pattern=KEY)
     job: dict[str, Any]
     """The body of ``POST /v1/jobs``; it is checked by itself, so that it fails by itself."""
 
@@ -72,6 +72,4 @@ def _request(item: Item) -> JobRequest:
     try:
         return JobRequest.model_validate(item.job)
     except ValidationError as error:
-        raise Malformed(
-            faults([{**fault, "loc": ("job", *fault["loc"])} for fault in error.errors()])
-        ) from None
+        raise Malformed(faults(error.errors())) from None

@@ -13,10 +13,9 @@ from starlette.responses import Response
 from orchestrator.api.documents import ProblemDocument, document, response
 from orchestrator.artifacts import ArtifactMissing
 from orchestrator.ledger.engine import LedgerUnreachable
-from orchestrator.problems import Malformed, NotFound, Problem
+from orchestrator.problems import Malformed, NotFound, Problem, faults
 
 RETRY_AFTER_SECONDS = 5
-MOST_FAULTS = 8
 
 
 def add_handlers(app: FastAPI) -> None:
@@ -47,13 +46,6 @@ def unreachable_document(detail: str, path: str) -> ProblemDocument:
     return document("unavailable", "the ledger does not answer", 503, f"{detail}; nothing was accepted", path)
 
 
-def faults(errors: Any) -> str:
-    """Pydantic's errors as one sentence that names each field and what was expected of it."""
-    told = [_fault(error) for error in errors[:MOST_FAULTS]]
-    more = len(errors) - len(told)
-    return "; ".join(told) + (f"; and {more} more" if more else "")
-
-
 async def _refused(request: Request, problem: Problem) -> Response:
     headers = {"WWW-Authenticate": "Bearer"} if problem.status == HTTPStatus.UNAUTHORIZED else None
     return response(problem_document(problem, request.url.path), headers)
@@ -64,7 +56,9 @@ async def _artifact_missing(request: Request, missing: ArtifactMissing) -> Respo
 
 
 async def _invalid(request: Request, invalid: RequestValidationError) -> Response:
-    return response(problem_document(Malformed(faults(invalid.errors())), request.url.path))
+    # a place begins with where in the request it is: body, path, query, header
+    errors = [{**error, "loc": error["loc"][1:]} for error in invalid.errors()]
+    return response(problem_document(Malformed(faults(errors)), request.url.path))
 
 
 async def _http(request: Request, error: HTTPException) -> Response:
@@ -94,18 +88,3 @@ async def _broken(request: Request, error: Exception) -> Response:
         f"the API failed on {request.method} {request.url.path} ({type(error).__name__}); its log says more"
     )
     return response(document("internal", "a defect of the fleet", 500, detail, request.url.path))
-
-
-def _fault(error: Any) -> str:
-    if error["type"] == "json_invalid":
-        place = error["loc"][-1]
-        return f"the body is not JSON: {error['ctx']['error']} at character {place}"
-    place = ".".join(str(part) for part in error["loc"][1:]) or "the body"
-    match error["type"]:
-        case "missing":
-            return f"{place}: it is missing"
-        case "extra_forbidden":
-            return f"{place}: no such field is known"
-        case _:
-            message = error["msg"].removeprefix("Value error, ")
-            return f"{place}: {message[:1].lower()}{message[1:]}"

@@ -60,6 +60,16 @@ def test_the_same_key_and_body_answer_the_same_job(http: httpx2.Client, ledger: 
     assert counts(ledger)["job"] == 1
 
 
+def test_the_order_of_names_makes_no_other_body(http: httpx2.Client, ledger: Ledger) -> None:
+    headers = {"Idempotency-Key": "order-18"}
+    turned = dict(reversed(JOB.items())) | {"inputs": dict(reversed(JOB["inputs"].items()))}
+    first = http.post("/v1/jobs", json=JOB, headers=headers)
+    again = http.post("/v1/jobs", json=turned, headers=headers)
+
+    assert (first.status_code, again.status_code) == (202, 200)
+    assert counts(ledger)["job"] == 1
+
+
 def test_the_same_key_with_another_body_conflicts(http: httpx2.Client, ledger: Ledger) -> None:
     headers = {"Idempotency-Key": "order-17"}
     http.post("/v1/jobs", json=JOB, headers=headers)
@@ -128,6 +138,31 @@ def test_a_bad_job_is_refused_with_a_sentence_and_changes_nothing(
         assert named in sentence, f"{name}: {sentence}"
 
     assert counts(ledger) == before
+
+
+def test_a_fault_in_the_inputs_is_told_once_and_many_are_cut_short(http: httpx2.Client) -> None:
+    def refused_inputs(count: int) -> str:
+        documents = [{"name": "notes", "text": ""}] * count
+        inputs = {"question": "What survives a crash?", "documents": documents}
+        return problem_of(http.post("/v1/jobs", json=JOB | {"inputs": inputs}), 422)
+
+    assert refused_inputs(1) == "inputs.documents.0.text: string should have at least 1 character"
+    assert refused_inputs(0) == "inputs.documents: it needs at least 1 and has 0"
+    assert refused_inputs(10).endswith("; and 2 more")
+
+
+def test_what_has_a_wrong_shape_is_told_in_words(http: httpx2.Client) -> None:
+    answers = {
+        "an id has letters and digits only": http.get("/v1/jobs/a-b"),
+        "tenant: a name has lower-case letters": http.post("/v1/jobs", json=JOB | {"tenant": "Acme"}),
+        "a key has printable ASCII": http.post("/v1/jobs", json=JOB, headers={"Idempotency-Key": "a b"}),
+        "a digest is “sha256:”": http.get("/v1/artifacts/md5:1"),
+        "it has letters, digits, dots": http.get("/v1/jobs", params={"tenant": "Käse"}),
+    }
+    for words, answer in answers.items():
+        sentence = problem_of(answer, 422)
+        assert words in sentence
+        assert "pattern" not in sentence
 
 
 NO_JOBS: tuple[tuple[bytes, int, str], ...] = (
