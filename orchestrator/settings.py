@@ -1,11 +1,14 @@
 """What the orchestrator's processes read from their environment, once, at their start."""
 
 import socket
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+LEDGERS = ("sqlite", "sqlite+pysqlite", "postgresql+psycopg")
 
 
 class Settings(BaseSettings):
@@ -22,6 +25,8 @@ class Settings(BaseSettings):
     """Where artifacts are kept, as an fsspec URL; by default files in the state directory."""
     catalog: Path | None = None
     """A directory of catalog files laid over the shipped ones."""
+    simulate: Annotated[tuple[str, ...], NoDecode] = ()
+    """Vendors to simulate although another one is real."""
     api_host: str = "127.0.0.1"
     api_port: int = 8400
     api_url: str = "http://127.0.0.1:8400"
@@ -43,12 +48,28 @@ class Settings(BaseSettings):
     """How much granted work may wait in a lane's queue beyond its free slots."""
     drill_ack_seconds: float = 60.0
 
-    @field_validator("webhook_allow", mode="before")
+    @field_validator("webhook_allow", "simulate", mode="before")
     @classmethod
-    def _split(cls, hosts: object) -> object:
-        if isinstance(hosts, str):
-            return tuple(host.strip() for host in hosts.split(",") if host.strip())
-        return hosts
+    def _split(cls, given: object) -> object:
+        if isinstance(given, str):
+            return tuple(each.strip() for each in given.split(",") if each.strip())
+        return given
+
+    @field_validator("database_url")
+    @classmethod
+    def _supported(cls, url: str) -> str:
+        if url and url.partition(":")[0] not in LEDGERS:
+            raise ValueError(
+                "only SQLite (sqlite:///…) and PostgreSQL (postgresql+psycopg://…) are supported"
+            )
+        return url
+
+    def unknown_simulated(self, known: Collection[str]) -> str | None:
+        """A sentence if FLEET_SIMULATE names a vendor that is not among the known."""
+        unknown = ", ".join(name for name in self.simulate if name not in known)
+        if not unknown:
+            return None
+        return f"FLEET_SIMULATE names no known vendor with “{unknown}”; known are: {', '.join(sorted(known))}"
 
     @property
     def ledger_url(self) -> str:

@@ -1,4 +1,4 @@
-"""Which vendors are real here. Only names of variables are looked at, never their values."""
+"""Which vendors are real here. Of a variable only its name is told, never its value; a blank one is unset."""
 
 from collections.abc import Mapping
 
@@ -11,16 +11,17 @@ VENDOR_VARIABLES = (
     "GOOGLE_API_KEY",
     "GOOGLE_GEMINI_BASE_URL",
 )
+LEDGER_VARIABLES = ("FLEET_DATABASE_URL", "FLEET_API_KEY")
 SIMULATE = "FLEET_SIMULATE"
 
 
 def real_variables(env: Mapping[str, str]) -> list[str]:
-    return [name for name in VENDOR_VARIABLES if env.get(name)]
+    return [name for name in VENDOR_VARIABLES if _told(env, name)]
 
 
 def needs_simulator(env: Mapping[str, str]) -> bool:
     """With no real access every vendor is simulated; with any, only those that are named."""
-    return not real_variables(env) or bool(env.get(SIMULATE))
+    return not real_variables(env) or _told(env, SIMULATE)
 
 
 def how_vendors_answer(env: Mapping[str, str]) -> str:
@@ -28,11 +29,25 @@ def how_vendors_answer(env: Mapping[str, str]) -> str:
     real = real_variables(env)
     if not real:
         return "all simulated, since no vendor key and no vendor address is set"
-    if env.get(SIMULATE):
+    if _told(env, SIMULATE):
         return f"real by {', '.join(real)}; simulated: {env[SIMULATE]}"
     return f"real by {', '.join(real)}; a vendor without a key is unavailable"
+
+
+def of_vendors(env: Mapping[str, str]) -> dict[str, str]:
+    """What a worker gets: every SDK reads its address itself, and a blank one would be none."""
+    return {name: env[name] for name in real_variables(env)}
 
 
 def without_vendors(env: Mapping[str, str]) -> dict[str, str]:
     """What everyone but a worker gets: only workers hold vendor keys."""
     return {name: value for name, value in env.items() if name not in VENDOR_VARIABLES}
+
+
+def without_credentials(env: Mapping[str, str]) -> dict[str, str]:
+    """What those get who ask neither ledger nor API: a credential serves one system."""
+    return {name: value for name, value in without_vendors(env).items() if name not in LEDGER_VARIABLES}
+
+
+def _told(env: Mapping[str, str], name: str) -> bool:
+    return bool(env.get(name, "").strip())

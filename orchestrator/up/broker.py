@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import Callable
 
-from orchestrator.up.access import without_vendors
+from orchestrator.up.access import without_credentials
 from orchestrator.up.child import Spec
 from orchestrator.up.ports import LOOPBACK
 from orchestrator.up.statedir import StateDir
@@ -37,7 +37,7 @@ def broker_spec(state: StateDir, port: int) -> Spec:
         "maxmemory-policy": "noeviction",
     }
     arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
-    return Spec("broker", (_binary(), *arguments), without_vendors(os.environ), STAGE, grace_seconds=5)
+    return Spec("broker", (_binary(), *arguments), without_credentials(os.environ), STAGE, grace_seconds=5)
 
 
 def _binary() -> str:

@@ -68,6 +68,7 @@ def running(wishes: Wishes, say: Callable[[str], None], signals: Signals) -> Ite
     """Starts everything and drains it at the end of the block; raises CannotStart, or Interrupted."""
     state = StateDir.opened(wishes.state_dir)
     catalog = _catalog(wishes.catalog)
+    _check_simulated(catalog)
     roster = Roster(state, _addresses(wishes), dict(wishes.children_env) | dict(os.environ))
     with state.locked(f"a fleet with its API at {roster.addresses.api_url}", roster.addresses.broker_url):
         end_leftovers(state.run, say)
@@ -112,3 +113,10 @@ def _catalog(overlay: Path | None) -> Catalog:
         return load_catalog(overlay)
     except CatalogError as error:
         raise CannotStart(str(error)) from None
+
+
+def _check_simulated(catalog: Catalog) -> None:
+    from orchestrator.settings import Settings
+
+    if sentence := Settings().unknown_simulated(catalog.vendors):
+        raise CannotStart(sentence)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from contracts.catalog import Catalog
 from contracts.lanes import Regime
-from orchestrator.up.access import VENDOR_VARIABLES, without_vendors
+from orchestrator.up.access import of_vendors, without_credentials, without_vendors
 from orchestrator.up.child import Spec
 from orchestrator.up.ports import LOOPBACK
 from orchestrator.up.statedir import StateDir
@@ -17,6 +17,8 @@ SERVING, DECIDING, WORKING, WATCHING = 1, 2, 3, 4
 """Stages: workers are drained while the ones they report to still stand."""
 WORKER_GRACE_SECONDS = 30.0
 """A call to a vendor may take so long, and one that is cut off is charged all the same."""
+BROKER_ONLY = ("beat", "flower")
+"""Roles that never ask the ledger or the API."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Roster:
         options += ["--seed", str(seed)] if seed is not None else []
         options += ["--config", str(config)] if config is not None else []
         command = (sys.executable, "-P", "-m", "workers.simulator", *options)
-        return Spec("simulator", command, self._base(), SERVING, grace_seconds=3)
+        return Spec("simulator", command, self._simulators_env(), SERVING, grace_seconds=3)
 
     def roles(self, catalog: Catalog) -> list[Spec]:
         """Everything that stands on a migrated ledger."""
@@ -88,7 +90,12 @@ class Roster:
 
     def _role(self, role: str, stage: int, *options: str, grace_seconds: float = 10.0) -> Spec:
         command = (sys.executable, "-P", "-m", "orchestrator", role, *options)
-        return Spec(role, command, self._base(), stage, grace_seconds)
+        env = without_credentials(self._base()) if role in BROKER_ONLY else self._base()
+        return Spec(role, command, env, stage, grace_seconds)
+
+    def _simulators_env(self) -> dict[str, str]:
+        env = without_credentials(self._base())
+        return {name: value for name, value in env.items() if name != "FLEET_BROKER_URL"}
 
     def _base(self) -> dict[str, str]:
         return without_vendors(self.env) | {
@@ -100,9 +107,8 @@ class Roster:
         }
 
     def _vendors(self) -> dict[str, str]:
-        given = {name: self.env[name] for name in VENDOR_VARIABLES if name in self.env}
         url = self.addresses.simulator_url
-        return given | ({"FLEET_SIMULATOR_URL": url} if url else {})
+        return of_vendors(self.env) | ({"FLEET_SIMULATOR_URL": url} if url else {})
 
 
 def worker_name(regime: Regime) -> str:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 from orchestrator.up.trouble import CannotStart
 
@@ -65,12 +66,12 @@ class StateDir:
 
         The kernel gives the lock back when its holder dies, however that happens.
         """
-        with (self.root / LOCK).open("a+", encoding="utf-8") as file:
+        with _private(self.root / LOCK) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise CannotStart(
-                    f"the state directory {self.root} is held by {_holder(file.name)}"
+                    f"the state directory {self.root} is held by {_holder(self.root / LOCK)}"
                 ) from None
             file.truncate(0)
             since = datetime.now(UTC).astimezone().isoformat(" ", "seconds")
@@ -93,9 +94,16 @@ def broker_of(root: Path) -> str | None:
     return None
 
 
-def _holder(path: str) -> str:
+def _private(path: Path) -> TextIO:
+    """For its owner alone: the address of a broker may hold a password."""
+    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "a+", encoding="utf-8")
+    os.fchmod(file.fileno(), 0o600)
+    return file
+
+
+def _holder(path: Path) -> str:
     try:
-        noted = json.loads(Path(path).read_text(encoding="utf-8"))
+        noted = json.loads(path.read_text(encoding="utf-8"))
         return f"process {noted['pid']} ({noted['what']}, since {noted['since']})"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"

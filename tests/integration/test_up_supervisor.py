@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.catalog_files import load_catalog
+from orchestrator.up.access import how_vendors_answer, needs_simulator
 from orchestrator.up.broker import answers, broker_spec
 from orchestrator.up.child import MAX_LOG_BYTES, Child, Spec, rotate
 from orchestrator.up.identity import identity_of
@@ -19,8 +21,9 @@ from orchestrator.up.once import run_once
 from orchestrator.up.pidfile import PidFile, end_leftovers
 from orchestrator.up.ports import free_port, require_free
 from orchestrator.up.readiness import await_ready
+from orchestrator.up.roster import Addresses, Roster
 from orchestrator.up.signals import Interrupted, Signals
-from orchestrator.up.statedir import StateDir
+from orchestrator.up.statedir import LOCK, StateDir, broker_of
 from orchestrator.up.supervisor import Backoff, Supervisor
 from orchestrator.up.trouble import CannotStart
 
@@ -198,6 +201,46 @@ def test_a_second_supervisor_is_told_who_holds_the_directory(tmp_path: Path) -> 
     assert f"is held by process {os.getpid()} (fleet up, since 20" in str(refused.value)
     with state.locked("fleet up"):
         pass
+
+
+def test_the_lock_is_its_owners_alone(tmp_path: Path) -> None:
+    lock = tmp_path / LOCK
+    lock.write_text("{}")
+    lock.chmod(0o644)
+    with StateDir.opened(tmp_path).locked("fleet up", "redis://:secret@127.0.0.1:1/0"):
+        assert lock.stat().st_mode & 0o777 == 0o600
+        assert broker_of(tmp_path) == "redis://:secret@127.0.0.1:1/0"
+    assert broker_of(tmp_path) is None
+
+
+def test_a_credential_goes_to_who_uses_it_only(tmp_path: Path) -> None:
+    secrets = {
+        "FLEET_DATABASE_URL": "d",
+        "FLEET_API_KEY": "a",
+        "OPENAI_API_KEY": "o",
+        "ANTHROPIC_BASE_URL": " ",
+    }
+    roster = Roster(StateDir.opened(tmp_path), Addresses(1, 2, "redis://:b@x", 3), secrets)
+    specs = [roster.simulator(), *roster.roles(load_catalog(None))]
+    held = {spec.name: (secrets.keys() | {"FLEET_BROKER_URL"}) & spec.env.keys() for spec in specs}
+
+    assert held["simulator"] == set()
+    assert held["flower"] == held["beat"] == {"FLEET_BROKER_URL"}
+    assert held["api"] == {"FLEET_BROKER_URL", "FLEET_DATABASE_URL", "FLEET_API_KEY"}
+    assert held["worker-waiting"] == held["api"] | {"OPENAI_API_KEY"}
+
+
+def test_the_embedded_broker_gets_no_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FLEET_DATABASE_URL", "FLEET_API_KEY", "OPENAI_API_KEY"):
+        monkeypatch.setenv(name, "secret")
+    assert "secret" not in broker_spec(StateDir.opened(tmp_path), 1).env.values()
+
+
+def test_a_blank_key_is_no_key() -> None:
+    blank = {"ANTHROPIC_API_KEY": " ", "FLEET_SIMULATE": " "}
+    assert needs_simulator(blank)
+    assert how_vendors_answer(blank).startswith("all simulated")
+    assert not needs_simulator(blank | {"OPENAI_API_KEY": "sk-1"})
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

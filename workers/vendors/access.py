@@ -61,8 +61,9 @@ def _real_accesses(settings: WorkerSettings) -> dict[str, Access]:
     }
     return {
         # An address without a key is a gateway that holds the key itself.
-        name: Access(key if key and _given(key) else SecretStr("none"), address or None, simulated=False)
-        for name, (key, address) in told.items()
+        name: Access(key if key and _given(key) else SecretStr("none"), address, simulated=False)
+        for name, (key, given) in told.items()
+        for address in ((given or "").strip() or None,)
         if _given(key) or address
     }
 
