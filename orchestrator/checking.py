@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 
 from kombu.connection import Connection as BrokerConnection
 from sqlalchemy import make_url, text
@@ -25,10 +26,16 @@ class Finding:
     sentence: str
 
 
+class NotThere(Exception):
+    """What is to be checked does not exist; checking creates nothing."""
+
+
 def check(settings: Settings, invariants: bool) -> list[Finding]:
-    """Checks catalog, ledger, broker and artifact store, and with `invariants` every invariant of the ledger."""
+    """Checks catalog, vendors, ledger, broker and artifact store, and with `invariants` every invariant of
+    the ledger."""
     found = [
         _tried("catalog", lambda: _catalog(settings)),
+        _tried("vendors", lambda: _vendors(settings)),
         _tried("ledger", lambda: _ledger(settings)),
         _tried("broker", lambda: _broker(settings)),
         _tried("artifacts", lambda: _artifacts(settings)),
@@ -50,8 +57,17 @@ def _catalog(settings: Settings) -> str:
     return f"{len(catalog.lanes)} lanes, {len(catalog.workflows)} workflows, {len(catalog.vendors)} vendors"
 
 
+def _vendors(settings: Settings) -> str:
+    if sentence := settings.unknown_simulated(load_catalog(settings.catalog).vendors):
+        raise NotThere(sentence)
+    return f"FLEET_SIMULATE names {', '.join(settings.simulate) or 'none'}"
+
+
 def _ledger(settings: Settings) -> str:
     ledger = Ledger(settings.ledger_url)
+    file = ledger.url.database if ledger.is_sqlite else None
+    if file and not Path(file).exists():
+        raise NotThere(f"no ledger at {file}: is FLEET_STATE_DIR right?")
     schema.check_version(ledger)
     return f"{ledger.url.render_as_string()} is at version {schema.newest()}"
 
@@ -63,6 +79,8 @@ def _broker(settings: Settings) -> str:
 
 
 def _artifacts(settings: Settings) -> str:
+    if not settings.artifacts_url and not settings.state_dir.is_dir():
+        raise NotThere(f"no state directory at {settings.state_dir.absolute()}: is FLEET_STATE_DIR right?")
     store = ArtifactStore(settings.store_url)
     ref = store.put(b"fleet check\n", "text/plain", "check")
     store.get(ref.digest)

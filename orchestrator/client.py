@@ -1,5 +1,6 @@
 """A small client of the HTTP API, for upstream services and for the command line."""
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
@@ -9,6 +10,7 @@ import httpx2
 from pydantic import BaseModel, ValidationError
 
 from contracts.artifacts import ArtifactRef
+from orchestrator.problems import KEY, LONGEST_KEY, SHAPES
 from orchestrator.reads.approvals import ApprovalLine, ApprovalRead
 from orchestrator.reads.base import Read
 from orchestrator.reads.budgets import BudgetRead
@@ -61,6 +63,8 @@ class FleetClient:
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._sleep = sleep
+        if api_key and not (api_key.isascii() and api_key.isprintable()):
+            raise FleetError("FLEET_API_KEY has characters that no header can carry: printable ASCII only")
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         try:
             self._http = httpx2.Client(base_url=self._base_url, headers=headers, timeout=TIMEOUT_SECONDS)
@@ -80,6 +84,7 @@ class FleetClient:
 
     def submit(self, job: Mapping[str, Any], key: str | None = None) -> Submitted:
         """Hands over a job, as the body of ``POST /v1/jobs``. With a key it is safe to repeat."""
+        check_key(key)
         headers = {"Idempotency-Key": key} if key is not None else {}
         return self._ask(Submitted, "POST", "/v1/jobs", json=dict(job), headers=headers)
 
@@ -235,6 +240,12 @@ class FleetClient:
         return FleetError(
             f"no fleet answers at {self._base_url}: start one with `fleet up` or set FLEET_API_URL"
         )
+
+
+def check_key(key: str | None) -> None:
+    """Raises FleetError where no header can carry this idempotency key."""
+    if key is not None and (len(key) > LONGEST_KEY or not re.fullmatch(KEY, key)):
+        raise FleetError(f"the key “{key[:40]}” cannot be used: {SHAPES[KEY]}")
 
 
 def _refused(response: httpx2.Response) -> FleetError:

@@ -1,5 +1,6 @@
 """Serving: the API as a process, on loopback for as long as it has no authentication."""
 
+import os
 import socket
 
 import uvicorn
@@ -24,6 +25,7 @@ def serve_api(settings: Settings) -> None:
         raise CannotServe(
             f"the API has no authentication yet and listens on loopback only, not on {settings.api_host}"
         )
+    listening = listen(settings.api_host, settings.api_port)
     configure_logging("api")
     parts = assemble(settings)
     schema.check_version(parts.ledger)
@@ -38,16 +40,18 @@ def serve_api(settings: Settings) -> None:
     config = uvicorn.Config(
         create_app(services), log_config=None, access_log=False, timeout_graceful_shutdown=5, lifespan="off"
     )
-    uvicorn.Server(config).run(sockets=[listen(settings.api_host, settings.api_port)])
+    uvicorn.Server(config).run(sockets=[listening])
 
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket; raises CannotServe with one sentence."""
     try:
         bound = socket.create_server((host, port), backlog=256)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
+        number = error.errno if isinstance(error, OSError) else None
+        why = os.strerror(number) if number else "a port is a number from 0 to 65535"
         raise CannotServe(
-            f"port {port} on {host} cannot be listened on ({error.strerror}); choose another with --port"
+            f"port {port} on {host} cannot be listened on ({why}); choose another with --port"
         ) from None
     # asyncio turns Nagle's algorithm off only for sockets that name TCP, which these do not: every answer
     # would take 40 ms

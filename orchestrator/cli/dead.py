@@ -87,6 +87,10 @@ def show(letter: LetterId, as_json: AsJson = False) -> None:
                 str(each.number), each.state, each.code or "", text(each.worker or ""), text(each.sentence)
             )
         out.print(attempts)
+        for each in read.attempts:
+            for what, kept in (("request", each.request), ("answer", each.answer)):
+                if kept:
+                    out.print(f"#{each.number} {what}: {kept.digest}", highlight=False, soft_wrap=True)
     if read.exchange:
         out.print("\n[bold]the exchange[/]")
         rounds = table("subtask", "state", "what it said")

@@ -67,6 +67,7 @@ _OURS = ("orchestrator", "contracts")
 _SENTENCES = {
     "Refusal",
     "CannotStart",
+    "CannotServe",
     "FleetError",
     "Problem",
     "CatalogError",
@@ -81,7 +82,10 @@ def _settings(error: Exception) -> str | None:
     if type(error).__name__ != "ValidationError" or getattr(error, "title", None) != "Settings":
         return None
     faults = error.errors()  # type: ignore[attr-defined]
-    return "; ".join(f"FLEET_{str(f['loc'][0]).upper() if f['loc'] else ''}: {f['msg']}" for f in faults)
+    return "; ".join(
+        f"FLEET_{str(f['loc'][0]).upper() if f['loc'] else ''}: {f['msg'].removeprefix('Value error, ')}"
+        for f in faults
+    )
 
 
 def _database(error: Exception) -> str | None:

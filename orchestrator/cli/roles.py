@@ -51,12 +51,19 @@ def worker(
     ],
     slots: Annotated[int | None, typer.Option("--slots", min=1, help="Attempts worked on at once.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="The node's name; by default its lanes.")] = None,
+    no_events: Annotated[
+        bool, typer.Option("--no-events", help="Tell Flower nothing, for lanes of very many short tasks.")
+    ] = False,
 ) -> None:
     """Run a worker for some lanes. Only workers hold vendor keys.
 
     Example: fleet worker --lanes A,B
     """
-    _become("workers", **{"--lanes": lanes, "--slots": slots, "--name": name})
+    _become(
+        "workers",
+        *(["--no-events"] if no_events else []),
+        **{"--lanes": lanes, "--slots": slots, "--name": name},
+    )
 
 
 def upkeep() -> None:
@@ -124,8 +131,8 @@ def migrate() -> None:
     typer.echo(f"the ledger is at version {bring_up_to_date(Settings())}")
 
 
-def _become(module: str, **options: object) -> None:
+def _become(module: str, *flags: str, **options: object) -> None:
     """Replaces this process: the orchestrator's code never imports what runs there."""
     given = [word for name, value in options.items() if value is not None for word in (name, str(value))]
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-P", "-m", module, *given])
+    os.execv(sys.executable, [sys.executable, "-P", "-m", module, *flags, *given])

@@ -49,6 +49,9 @@ def submit(
     Purpose and reason have no default: every job must say why it exists.
     Example: fleet submit WORKFLOW --input notes/ --question "What changed?" --purpose feature --reason "weekly page"
     """
+    from orchestrator.client import check_key
+
+    check_key(key)  # before any document is uploaded
     client = fleet()
     body: dict[str, Any] = {
         "tenant": tenant,

@@ -143,6 +143,54 @@ def test_a_ledger_that_cannot_be_reached_is_one_sentence() -> None:
     assert "ledger" in refused("migrate", env={"FLEET_DATABASE_URL": url})
 
 
+@pytest.mark.parametrize("url", ["mysql://secret@x/y", "postgresql://x/y", "nonsense"])
+def test_a_ledger_that_is_not_supported_is_one_sentence(url: str) -> None:
+    said = refused("migrate", env={"FLEET_DATABASE_URL": url})
+    assert said.startswith("FLEET_DATABASE_URL: only SQLite (sqlite:///…) and PostgreSQL")
+    assert url not in said
+
+
+def test_an_api_that_cannot_listen_is_one_sentence() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        said = refused("api", "--port", port)
+    assert f"port {port} on 127.0.0.1 cannot be listened on (Address already in use)" in said
+    assert "choose another with --port" in said
+    assert "from 0 to 65535" in refused("api", "--port", "99999")
+
+
+def test_an_api_for_everybody_is_one_sentence() -> None:
+    assert "listens on loopback only, not on 0.0.0.0" in refused("api", env={"FLEET_API_HOST": "0.0.0.0"})
+
+
+def test_a_key_that_no_header_can_carry_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text("text")
+    hand_over = ("submit", "w", "--input", str(tmp_path), "--question", "What is it?", *BODY)
+    for key in ("käse", "k" * 201, "two words", "line\n", ""):
+        assert "printable ASCII" in refused(*hand_over, "--key", key), key
+    assert "FLEET_API_KEY" in refused("jobs", env={"FLEET_API_KEY": "käse"})
+
+
+def test_a_simulated_vendor_that_nobody_knows_is_named_with_the_known(tmp_path: Path) -> None:
+    env = {"FLEET_SIMULATE": "nope", "FLEET_STATE_DIR": str(tmp_path)}
+    sentence = "FLEET_SIMULATE names no known vendor with “nope”; known are: anthropic, google, openai"
+    assert refused("up", "--port", str(free_port()), env=env) == sentence
+    assert sentence in run("check", env=env).stdout
+
+
+def test_a_check_creates_nothing(tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere"
+    for root, sentence in ((nowhere, "no state directory at"), (tmp_path, "no ledger at")):
+        ended = run("check", env={"FLEET_STATE_DIR": str(root)})
+        assert ended.returncode == 1
+        assert sentence in ended.stdout
+        assert f"no ledger at {root}/ledger.sqlite3: is FLEET_STATE_DIR right?" in ended.stdout
+    assert not nowhere.exists()
+    assert not list(tmp_path.glob("ledger*"))
+
+
 def test_the_catalog_can_be_validated_without_a_fleet() -> None:
     ended = run("check", "--catalog-only")
     assert ended.returncode == 0
