@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -150,9 +151,8 @@ def run_beat(settings: Settings) -> None:
     options = queue_options(UPKEEP_LANE, settings.broker_url)
     app.conf.task_queues = {beat_schedule.UPKEEP_QUEUE: options}
     app.conf.beat_schedule = beat_schedule.beat_schedule
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
-    memory = settings.state_dir / f"beat-{os.getpid()}"
-    app.Beat(schedule=str(memory), loglevel="WARNING", quiet=True).run()
+    with tempfile.TemporaryDirectory(prefix="fleet-beat-") as memory:
+        app.Beat(schedule=f"{memory}/schedule", loglevel="WARNING", quiet=True).run()
 
 
 def run_flower(settings: Settings, port: int) -> None:
