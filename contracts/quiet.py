@@ -3,7 +3,10 @@
 import logging
 
 _COMPLAINTS = ("consumer: Cannot connect to", "consumer: Connection to broker lost")
+_NEXT_TRY = "\nTrying again "
 _BACK = "Connected to"
+_CHOSEN = "worker_cancel_long_running_tasks_on_connection_loss"
+"""A setting that is chosen; Celery warns of its default at each loss of the connection all the same."""
 
 
 class OncePerAbsence(logging.Filter):
@@ -17,7 +20,11 @@ class OncePerAbsence(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         said = record.getMessage().strip()
         if said.startswith(_COMPLAINTS):
-            record.msg, record.args = f"{said.splitlines()[0].rstrip('. ')}; trying until it answers", ()
+            if _NEXT_TRY in said:  # it tells of the first try only, and there are many
+                record.msg, record.args = (
+                    f"{said.split(_NEXT_TRY)[0].rstrip('. ')}; trying until it answers",
+                    (),
+                )
             was_away, self._away = self._away, True
             return not was_away
         if said.startswith(_BACK):
@@ -33,3 +40,4 @@ def keep_quiet_while_away() -> None:
     connected = logging.getLogger("celery.worker.consumer.connection")
     connected.setLevel(logging.INFO)  # else the good news is never made where only warnings are
     connected.addFilter(once)
+    logging.getLogger("py.warnings").addFilter(lambda record: _CHOSEN not in record.getMessage())
