@@ -38,7 +38,8 @@ def fleet(services: Services) -> Iterator[Parts]:
             catalog=CATALOG,
         )
         wiring.migrate(settings)
-        worker = ["workers", "--lanes", "noop", "--slots", str(SLOTS), "--name"]
+        # Without events for Flower, since the peers send none either.
+        worker = ["workers", "--no-events", "--lanes", "noop", "--slots", str(SLOTS), "--name"]
         commands = [["orchestrator", "orchestrator"], *([*worker, f"noop{n}"] for n in range(WORKERS))]
         with running(commands, env, Path(folder)):
             parts = wiring.assemble(settings)
