@@ -18,7 +18,7 @@ from tests.bench.services import Services
 
 CATALOG = Path(__file__).parent / "catalog"
 WORKERS = 2
-SLOTS = 8
+SLOTS = 3  # what has nothing to wait for gains nothing by more threads
 
 
 @contextmanager
