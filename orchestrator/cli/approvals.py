@@ -82,7 +82,10 @@ def show(approval: ApprovalId, as_json: AsJson = False) -> None:
             ]
         )
     )
-    for name, value in (read.packet | {"what is approved": content_of(client.artifact(read.digest))}).items():
+    shown = {
+        name: value for name, value in read.packet.items() if name != "may_revise"
+    }  # `alternatives` says it
+    for name, value in (shown | {"what is approved": content_of(client.artifact(read.digest))}).items():
         out.print(f"\n[bold]{text(name)}[/]")
         for line in told(value):
             out.print(f"  {line}", markup=False)
