@@ -41,7 +41,7 @@ bench: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 lock:
-	@command -v uv >/dev/null 2>&1 || { echo "make lock: uv is not here, and only it pins for every platform at once; see https://docs.astral.sh/uv" >&2; exit 1; }
+	@command -v uv >/dev/null 2>&1 || { echo "make lock: uv is not here, and only it pins for every platform at once" >&2; exit 1; }
 	@$(LOCK) --group build --output-file requirements.lock
 	@$(LOCK) --group build --group dev --output-file requirements-dev.lock
 
