@@ -46,7 +46,6 @@ class Settings(BaseSettings):
     leader_lease_seconds: float = 6.0
     queue_ahead_seconds: float = 2.0
     """How much granted work may wait in a lane's queue beyond its free slots."""
-    drill_ack_seconds: float = 60.0
 
     @field_validator("webhook_allow", "simulate", mode="before")
     @classmethod

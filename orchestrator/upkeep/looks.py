@@ -26,9 +26,6 @@ class Opening:
     priority: int = 0
 
 
-NEWEST = 1000
-"""So many closed jobs one look considers at most; looks before had their turn at what is older."""
-
 Look = Callable[[Connection, Tick, float], list[Opening]]
 
 
@@ -75,7 +72,7 @@ def closed_work(connection: Connection, entry: Tick, at: float) -> list[Opening]
             .exists(),
         )
         .order_by(job.c.id.desc())
-        .limit(NEWEST)
+        .limit(int(entry.settings["newest_considered"]))
     )
     percent = int(entry.settings["sample_percent"])
     oldest_first = reversed(connection.execute(query).all())

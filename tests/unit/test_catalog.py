@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from contracts.catalog import CatalogError
+from contracts.catalog import CatalogError, Known, validate
 from contracts.registry import contract_names, handler_names
 from orchestrator.catalog_files import load_catalog
+from orchestrator.deciders.looks import LOOKS
 
 SHIPPED = Path("contracts/shipped")
 
@@ -148,13 +149,23 @@ def test_a_step_is_mapped_only_over_what_is_mapped(tmp_path: Path) -> None:
     assert "step check-quotes maps over research, which is not mapped itself" in said
 
 
-def test_inputs_that_cannot_be_loaded_are_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(name: str) -> None:
-        raise ImportError("no module named glossary")
-
-    monkeypatch.setattr("contracts.catalog.contract", broken)
-    with pytest.raises(CatalogError, match="which cannot be loaded: no module named glossary"):
-        load_catalog()
+def test_inputs_that_cannot_be_loaded_are_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package that announces a contract and does not bring it: real metadata, and no module behind it."""
+    announced = tmp_path / "ghost-1.dist-info"
+    announced.mkdir()
+    (announced / "METADATA").write_text("Metadata-Version: 2.1\nName: ghost\nVersion: 1\n")
+    (announced / "entry_points.txt").write_text(
+        "[fleet.contracts]\nghost.Inputs@1 = ghost_of_a_module:Inputs\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    catalog = load_catalog()
+    brief = catalog.workflows["brief"].model_copy(update={"inputs": "ghost.Inputs@1"})
+    known = Known(
+        contracts=contract_names() | {"ghost.Inputs@1"}, handlers=handler_names(), looks=frozenset(LOOKS)
+    )
+    haunted = catalog.model_copy(update={"workflows": {"brief": brief}, "ticks": {}})
+    with pytest.raises(CatalogError, match="which cannot be loaded: No module named 'ghost_of_a_module'"):
+        validate(haunted, known, lambda vendor, model: True)
 
 
 @pytest.mark.parametrize("target", ["site:{tenant}/{user}", "site:{}", "site:{job.id}", "site:{job!r}"])

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-import pytest
 from sqlalchemy import create_engine, insert
 
+from contracts.ticks import Tick
 from orchestrator.catalog_files import load_catalog
 from orchestrator.ledger.tables import job
 from orchestrator.upkeep import looks
@@ -19,12 +19,12 @@ def closed(job_id: str, **values: Any) -> dict[str, Any]:
     return named | {"id": job_id, "priority": 1, "inputs": {}, "created_at": 0.0} | given
 
 
-def opened(*rows: dict[str, Any]) -> list[str | None]:
+def opened(*rows: dict[str, Any], entry: Tick = ALL) -> list[str | None]:
     engine = create_engine("sqlite://")
     with engine.begin() as connection:
         job.create(connection)
         connection.execute(insert(job), list(rows))
-        return [opening.origin for opening in looks.closed_work(connection, ALL, 0.0)]
+        return [opening.origin for opening in looks.closed_work(connection, entry, 0.0)]
 
 
 def test_closed_work_is_read_once_and_what_was_reopened_never() -> None:
@@ -35,8 +35,6 @@ def test_closed_work_is_read_once_and_what_was_reopened_never() -> None:
     assert opened(closed("A"), closed("R", workflow="re-review", origin="A")) == []
 
 
-def test_a_look_considers_the_newest_and_begins_with_the_oldest_of_them(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(looks, "NEWEST", 2)
-    assert opened(closed("A"), closed("B"), closed("C")) == ["B", "C"]
+def test_a_look_considers_the_newest_and_begins_with_the_oldest_of_them() -> None:
+    two = ALL.model_copy(update={"settings": ALL.settings | {"newest_considered": 2}})
+    assert opened(closed("A"), closed("B"), closed("C"), entry=two) == ["B", "C"]
