@@ -47,6 +47,7 @@ class Code(StrEnum):
     OBJECTIONS_STAND = "objections_stand"
     NOT_VERIFIED = "not_verified"
     SPEND_LIMIT = "spend_limit"
+    DAY_LIMIT = "day_limit"
     UNAUTHORISED = "unauthorised"
     UNPRICED = "unpriced"
     VENDOR_UNAVAILABLE = "vendor_unavailable"
@@ -76,6 +77,7 @@ CATEGORY_OF: dict[Code, Category] = {
     Code.OBJECTIONS_STAND: Category.JUDGEMENT,
     Code.NOT_VERIFIED: Category.JUDGEMENT,
     Code.SPEND_LIMIT: Category.GOVERNANCE,
+    Code.DAY_LIMIT: Category.GOVERNANCE,
     Code.UNAUTHORISED: Category.GOVERNANCE,
     Code.UNPRICED: Category.GOVERNANCE,
     Code.VENDOR_UNAVAILABLE: Category.GOVERNANCE,

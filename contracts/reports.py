@@ -7,6 +7,7 @@ from pydantic import Field
 from contracts.artifacts import ArtifactRef
 from contracts.base import Contract, Fact
 from contracts.failures import Failure
+from contracts.limits import VendorSignal
 from contracts.verdicts import Decision
 
 NANO = 1_000_000_000
@@ -42,6 +43,8 @@ class Call(Contract):
     seconds: float = Field(ge=0)
     request: ArtifactRef | None = None
     answer: ArtifactRef | None = None
+    signal: VendorSignal | None = None
+    """What the answer said about the account's limits."""
 
 
 class Summary(Contract):
