@@ -1,17 +1,58 @@
-"""Vendors: what an account allows, per group of models that share a limit."""
+"""Vendors: what an account allows, per group of models that share a limit, and how the vendor counts."""
 
-from pydantic import Field
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, model_validator
 
 from contracts.base import Contract
+from contracts.limits import Dimension
 
 
 class Limits(Contract):
-    """A vendor account's allowance for one group of models."""
+    """An account's allowance for one group of models. What is not named is not limited."""
 
-    requests_per_minute: int = Field(ge=1)
-    input_tokens_per_minute: int = Field(ge=1)
-    output_tokens_per_minute: int = Field(ge=1)
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    input_tokens_per_minute: int | None = Field(default=None, ge=1)
+    output_tokens_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+    requests_per_day: int | None = Field(default=None, ge=1)
+    tokens_per_day: int | None = Field(default=None, ge=1)
     concurrency: int = Field(ge=1)
+    """Calls at once, which is ours to choose."""
+    burst_seconds: float = Field(default=60.0, gt=0)
+    """How much of an unused rate the vendor lets an account save up; half of it is used."""
+
+    def by_dimension(self) -> dict[Dimension, int]:
+        """The limits that are named: per minute, or per day where the dimension says so."""
+        named = {
+            Dimension.REQUESTS: self.requests_per_minute,
+            Dimension.INPUT_TOKENS: self.input_tokens_per_minute,
+            Dimension.OUTPUT_TOKENS: self.output_tokens_per_minute,
+            Dimension.TOKENS: self.tokens_per_minute,
+            Dimension.REQUESTS_PER_DAY: self.requests_per_day,
+            Dimension.TOKENS_PER_DAY: self.tokens_per_day,
+        }
+        return {dimension: limit for dimension, limit in named.items() if limit is not None}
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> "Limits":
+        if not self.by_dimension():
+            raise ValueError("names no limit at all; work without a limit is not paced")
+        return self
+
+
+class Charging(Contract):
+    """How a vendor counts a request against its limits."""
+
+    cached_input_counts: bool = False
+    """Whether input that was read from the vendor's cache counts."""
+    promise_counts: bool = False
+    """Whether the promised output, or an estimate of the input where that is larger, counts in full when the
+    request is admitted and is never given back."""
+    failures_count: bool = False
+    """Whether a refused request counts as one."""
+    day_begins_in: str = "UTC"
+    """The time zone at whose midnight the limits per day begin anew."""
 
 
 class ModelFacts(Contract):
@@ -28,5 +69,26 @@ class Group(Contract):
 
 class Vendor(Contract):
     vendor: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
-    account: str = "default"
+    accounts: tuple[str, ...] = Field(default=("default",), min_length=1)
+    """Independent accounts, each with the limits of every group; work is spread over them."""
+    charging: Charging = Charging()
     groups: dict[str, Group] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _one_group_for_a_model(self) -> "Vendor":
+        home: dict[str, str] = {}
+        for name, group in self.groups.items():
+            for model in group.models:
+                if home.setdefault(model, name) != name:
+                    raise ValueError(
+                        f"model {model} stands in the groups {home[model]} and {name}; it draws on one"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _known_day(self) -> "Vendor":
+        try:
+            ZoneInfo(self.charging.day_begins_in)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError(f"there is no time zone {self.charging.day_begins_in}") from None
+        return self

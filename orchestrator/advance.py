@@ -25,7 +25,7 @@ from orchestrator.ledger.snapshots import Snapshots
 from orchestrator.ledger.tables import attempt, subtask
 from orchestrator.marking import bury, move
 from orchestrator.progressing import advance_job
-from orchestrator.settling import Books, charged, references, settled, used_by
+from orchestrator.settling import Books, charged, references, settled_columns
 from orchestrator.views import JobView, delivered, handoff_with, load
 
 log = logging.getLogger(__name__)
@@ -109,8 +109,8 @@ class Advancer:
         self, connection: Connection, row: Any, view: JobView, batch: Batch, books: Books
     ) -> None:
         report = Report.model_validate(row.report)
-        books.correct(row, used_by(row, report.call))
-        batch.settled.append(settled(row, report, batch.at))
+        books.settle(row, report)
+        batch.settled.append(settled_columns(row, report, batch.at))
         batch.artifacts += references(report)
         self._learn(row.lane, report.worker_seconds)
         node = view.node(row.subtask_id)
@@ -139,7 +139,14 @@ class Advancer:
         step = view.workflow.steps[node.step]
         assert step.trouble is not None and step.lane is not None
         tries = row.tries + (1 if is_try(failure) else 0)
-        history = History(tries, row.repairs, row.crashes, _limited(connection, node, failure))
+        history = History(
+            tries=tries,
+            repairs=row.repairs,
+            crashes=row.crashes,
+            limited=_limited(connection, node, failure),
+            paced=row.budget is not None,
+            promised_less=row.promised_output_tokens < row.most_output_tokens,
+        )
         policy = view.catalog.lanes[step.lane].attempts
         match recover(failure, policy, step.trouble, history, self._chance()):
             case Retry() as retry:
@@ -203,9 +210,13 @@ def _reported(connection: Connection, only: str | None) -> list[Any]:
             attempt.c.job_id,
             attempt.c.lane,
             attempt.c.budget,
+            attempt.c.estimated_input_tokens,
             attempt.c.reserved_input_tokens,
             attempt.c.reserved_output_tokens,
+            attempt.c.promised_output_tokens,
+            attempt.c.granted_at,
             attempt.c.report,
+            subtask.c.most_output_tokens,
             subtask.c.tries,
             subtask.c.repairs,
             subtask.c.crashes,

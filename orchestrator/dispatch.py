@@ -1,18 +1,22 @@
 """Dispatch: ready subtasks are granted attempts, as far as slots and budgets reach."""
 
-from collections import Counter
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, func, or_, select, update
+from sqlalchemy import Connection, func, select, update
 
 from contracts.purposes import Purpose
 from contracts.states import AttemptState, SubtaskState
-from orchestrator import purses
+from orchestrator import calibrations, purses
 from orchestrator.batch import Batch
+from orchestrator.candidates import Candidate, heads, queues
 from orchestrator.deciders import slots
+from orchestrator.deciders.charging import Reserved
+from orchestrator.deciders.estimating import UNKNOWN
+from orchestrator.deciders.funding import Funded, Wish, fund
 from orchestrator.deciders.handing import purpose_of_try
-from orchestrator.deciders.pacing import Amount, Held, Purse, reserve
+from orchestrator.deciders.pacing import Held, Purse
 from orchestrator.deciders.slots import Pool
 from orchestrator.ledger.ids import new_id
 from orchestrator.ledger.leadership import Leadership
@@ -25,15 +29,6 @@ BATCH = 200
 FIRST_MEAN_SECONDS = 1.0
 """How long an attempt of a lane is taken to last before any was seen."""
 OPEN = (AttemptState.DISPATCHED, AttemptState.RUNNING)
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A ready subtask whose time has come."""
-
-    row: Any
-    waited_seconds: float
-    backoff_seconds: float
 
 
 class Dispatcher:
@@ -52,12 +47,12 @@ class Dispatcher:
     def run(self) -> int:
         """Grants a batch and answers how many attempts."""
         with self._leadership.decide() as (connection, at):
-            lanes = _ready_lanes(connection, at)
-            if not lanes:
+            waiting = queues(connection, at)
+            if not waiting:
                 return 0
             in_flight = _in_flight(connection)
             pools = self._pools(connection, at, in_flight)
-            candidates = _candidates(connection, at, lanes, pools)
+            candidates = heads(connection, at, waiting, pools, BATCH)
             if not candidates:
                 return 0
             return self._grant(connection, at, candidates, pools, in_flight)
@@ -90,31 +85,35 @@ class Dispatcher:
         pools: list[Pool],
         in_flight: list[Any],
     ) -> int:
-        by_budget = Counter[str]()
-        for row in in_flight:
-            if row.budget:
-                by_budget[row.budget] += row.count
-        funds = purses.read_purses(connection, at, by_budget) if any(c.row.budget for c in candidates) else {}
-        before = dict(funds)
+        funds = _funds(connection, at, candidates, in_flight)
+        known = calibrations.read(connection, {(c.row.model, c.row.lane) for c in candidates if c.row.model})
+        before, accounts = dict(funds), _accounts(funds)
         batch, held = Batch(at, ACTOR), []
-        for candidate in candidates:
-            if not slots.room(pools, candidate.row.lane):
+        for candidate in sorted(candidates, key=_order):
+            row = candidate.row
+            if not slots.room(pools, row.lane):
                 continue
-            refused = _pay(candidate.row, funds)
-            if refused:
-                held.append((candidate.row, refused.why))
-                continue
-            slots.take(pools, candidate.row.lane)
-            self._attempt(candidate, batch)
-        for key, purse in funds.items():
-            if purse.levels != before[key].levels:
-                purses.write_levels(connection, key, purse.levels, at)
+            if row.budget is None:
+                self._attempt(candidate, None, batch)
+            else:
+                paying = [funds[key] for key in accounts[row.budget]]
+                paid = fund(_wish(row), paying, known.get((row.model, row.lane), UNKNOWN))
+                if isinstance(paid, Held):
+                    held.append((row, paid.why))
+                    continue
+                funds[paid.purse.key] = paid.purse
+                self._attempt(candidate, paid, batch)
+            slots.take(pools, row.lane)
+        purses.write_levels(
+            connection, {key: purse for key, purse in funds.items() if purse is not before[key]}, at
+        )
         _write_held(connection, held)
         batch.write(connection)
         return len(batch.attempts)
 
-    def _attempt(self, candidate: Candidate, batch: Batch) -> None:
+    def _attempt(self, candidate: Candidate, paid: Funded | None, batch: Batch) -> None:
         row, attempt_id = candidate.row, new_id()
+        reserved = paid.reserved if paid else Reserved(0, 0, 0)
         batch.attempts.append(
             {
                 "id": attempt_id,
@@ -124,9 +123,11 @@ class Dispatcher:
                 "purpose": purpose_of_try(Purpose(row.purpose), row.tries + row.crashes),
                 "number": row.tries + row.crashes + 1,
                 "state": AttemptState.DISPATCHED,
-                "budget": row.budget,
-                "reserved_input_tokens": row.reserve_input_tokens,
-                "reserved_output_tokens": row.reserve_output_tokens,
+                "budget": paid.purse.key if paid else None,
+                "estimated_input_tokens": row.reserve_input_tokens,
+                "reserved_input_tokens": reserved.input_tokens,
+                "reserved_output_tokens": reserved.output_tokens,
+                "promised_output_tokens": reserved.promised_tokens,
                 "granted_at": batch.at,
                 "start_by": batch.at + self._settings.start_by_seconds,
                 "allowed_seconds": row.allowed_seconds,
@@ -156,16 +157,6 @@ class Dispatcher:
         )
 
 
-def _due(at: float) -> Any:
-    return (subtask.c.state == SubtaskState.READY) & or_(
-        subtask.c.not_before.is_(None), subtask.c.not_before <= at
-    )
-
-
-def _ready_lanes(connection: Connection, at: float) -> list[str]:
-    return list(connection.execute(select(subtask.c.lane).where(_due(at)).distinct()).scalars())
-
-
 def _in_flight(connection: Connection) -> list[Any]:
     query = (
         select(attempt.c.lane, attempt.c.budget, func.count().label("count"))
@@ -175,57 +166,39 @@ def _in_flight(connection: Connection) -> list[Any]:
     return list(connection.execute(query))
 
 
-def _candidates(connection: Connection, at: float, lanes: list[str], pools: list[Pool]) -> list[Candidate]:
-    """The first ready subtasks of every lane that has room: by priority, then by age."""
-    columns = (
-        subtask.c.id,
-        subtask.c.job_id,
-        subtask.c.name,
-        subtask.c.lane,
-        subtask.c.purpose,
-        subtask.c.priority,
-        subtask.c.tries,
-        subtask.c.crashes,
-        subtask.c.budget,
-        subtask.c.reserve_input_tokens,
-        subtask.c.reserve_output_tokens,
-        subtask.c.allowed_seconds,
-        subtask.c.not_before,
-        subtask.c.ready_at,
-        subtask.c.held_by,
+def _order(candidate: Candidate) -> tuple[int, float, str]:
+    return -candidate.row.priority, candidate.row.place, candidate.row.id
+
+
+def _funds(
+    connection: Connection, at: float, candidates: list[Candidate], in_flight: list[Any]
+) -> dict[str, Purse]:
+    """All budgets as they stand now; none where nobody asks for any."""
+    if not any(candidate.row.budget for candidate in candidates):
+        return {}
+    by_budget = Counter[str]()
+    for row in in_flight:
+        if row.budget:
+            by_budget[row.budget] += row.count
+    return purses.read_purses(connection, at, by_budget)
+
+
+def _accounts(funds: Mapping[str, Purse]) -> Mapping[str, list[str]]:
+    """The budgets that may pay for work, by what the work draws on."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for key, purse in funds.items():
+        found[purse.scope].append(key)
+    return found
+
+
+def _wish(row: Any) -> Wish:
+    return Wish(
+        scope=row.budget,
+        raw_input_tokens=row.reserve_input_tokens,
+        declared_output_tokens=row.reserve_output_tokens,
+        most_output_tokens=row.most_output_tokens,
+        whole_promise=row.tries + row.repairs > 0,
     )
-    found = []
-    for lane in lanes:
-        room = min(slots.room(pools, lane), BATCH)
-        if room:
-            query = (
-                select(*columns)
-                .where(_due(at), subtask.c.lane == lane)
-                .order_by(subtask.c.priority.desc(), subtask.c.ready_at, subtask.c.id)
-                .limit(room)
-            )
-            found += [_candidate(row, at) for row in connection.execute(query)]
-    return sorted(found, key=lambda c: (-c.row.priority, c.row.ready_at, c.row.id))
-
-
-def _candidate(row: Any, at: float) -> Candidate:
-    backoff = max((row.not_before or 0.0) - row.ready_at, 0.0)
-    return Candidate(row, max(at - row.ready_at - backoff, 0.0), backoff)
-
-
-def _pay(row: Any, funds: dict[str, Purse]) -> Held | None:
-    """Takes the reservation from its purse, or says what it waits for."""
-    if row.budget is None:
-        return None
-    if row.budget not in funds:
-        return Held(f"no budget {row.budget} is known; work without a budget is refused")
-    amount = Amount(1, row.reserve_input_tokens, row.reserve_output_tokens)
-    match reserve(funds[row.budget], amount):
-        case Held() as held:
-            return held
-        case purse:
-            funds[row.budget] = purse
-            return None
 
 
 def _write_held(connection: Connection, held: list[tuple[Any, str]]) -> None:

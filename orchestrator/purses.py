@@ -1,83 +1,136 @@
 """Purses: budget rows as the deciders see them. The rows outlive the catalog that seeded them, and outrank it."""
 
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from contracts.catalog import Catalog
-from contracts.vendors import Limits, Vendor
-from orchestrator.deciders.pacing import Levels, Purse, Rates, capacity, refill
+from contracts.limits import Dimension
+from contracts.vendors import Charging, Limits, Vendor
+from orchestrator.deciders.pacing import Bucket, Purse, full, refilled
 from orchestrator.ledger.missing import insert_missing
-from orchestrator.ledger.tables import budget
+from orchestrator.ledger.tables import budget, budget_level
 
-COLUMNS = ("requests_per_minute", "input_tokens_per_minute", "output_tokens_per_minute", "concurrency")
+
+def key_of(vendor: str, account: str, group: str) -> str:
+    """The key of one account's budget for one group of models."""
+    return f"{vendor}/{account}/{group}"
+
+
+def scope_of(vendor: str, group: str) -> str:
+    """What work draws on before an account was chosen for it."""
+    return f"{vendor}/{group}"
 
 
 def seed(connection: Connection, catalog: Catalog, at: float) -> None:
-    """Writes a full budget for every group of the catalog that has none yet. Orchestrators that start together
-    all try; whoever is first stands."""
-    groups = [
-        (vendor, name, group.limits)
+    """Writes a full budget for every account and group of the catalog that has none yet. Orchestrators that
+    start together all try; whoever is first stands."""
+    wanted = [
+        (vendor, account, name, group.limits)
         for vendor in catalog.vendors.values()
+        for account in vendor.accounts
         for name, group in vendor.groups.items()
     ]
-    insert_missing(connection, budget, [_full(vendor, name, limits, at) for vendor, name, limits in groups])
+    insert_missing(
+        connection,
+        budget,
+        [_row(vendor, account, name, limits, at) for vendor, account, name, limits in wanted],
+    )
+    insert_missing(
+        connection,
+        budget_level,
+        [
+            _level(key_of(vendor.vendor, account, name), dimension, limit, limits.burst_seconds)
+            for vendor, account, name, limits in wanted
+            for dimension, limit in limits.by_dimension().items()
+        ],
+    )
 
 
-def _full(vendor: Vendor, group: str, limits: Limits, at: float) -> dict[str, Any]:
-    """The row of a budget of which nothing is used."""
-    full = capacity(rates_of(limits))
+def _row(vendor: Vendor, account: str, group: str, limits: Limits, at: float) -> dict[str, Any]:
     return {
-        "key": f"{vendor.vendor}/{vendor.account}/{group}",
+        "key": key_of(vendor.vendor, account, group),
         "vendor": vendor.vendor,
-        "account": vendor.account,
+        "account": account,
         "group": group,
-        **{column: getattr(limits, column) for column in COLUMNS},
-        "requests_level": full.requests,
-        "input_level": full.input_tokens,
-        "output_level": full.output_tokens,
+        "charging": vendor.charging.model_dump(mode="json"),
+        "concurrency": limits.concurrency,
         "refilled_at": at,
     }
 
 
-def rates_of(row: Any) -> Rates:
-    """The rates in a budget row or in the catalog's limits, which name them alike."""
-    return Rates(
-        row.requests_per_minute, row.input_tokens_per_minute, row.output_tokens_per_minute, row.concurrency
-    )
+def _level(key: str, dimension: Dimension, limit: float, burst_seconds: float) -> dict[str, Any]:
+    return {
+        "key": key,
+        "dimension": dimension,
+        "declared_limit": limit,
+        "limit": limit,
+        "declared_burst_seconds": burst_seconds,
+        "burst_seconds": burst_seconds,
+        "level": full(dimension, Bucket(limit, burst_seconds, 0.0)),
+    }
 
 
-def purse_of(row: Any, in_flight: int, at: float) -> Purse:
-    """The budget as it stands at this moment, refilled."""
-    levels = Levels(row.requests_level, row.input_level, row.output_level)
-    return Purse(
+def read_purses(connection: Connection, at: float, in_flight: Mapping[str, int]) -> dict[str, Purse]:
+    """All budgets as they stand at this moment, refilled, and locked until the transaction ends."""
+    rows = connection.execute(select(budget).order_by(budget.c.key).with_for_update()).all()
+    levels: dict[str, list[Any]] = defaultdict(list)
+    for row in connection.execute(select(budget_level)):
+        levels[row.key].append(row)
+    return {
+        row.key: purse_of(row, buckets_of(levels[row.key]), in_flight.get(row.key, 0), at) for row in rows
+    }
+
+
+def buckets_of(rows: Iterable[Any]) -> dict[Dimension, Bucket]:
+    """The dimensions of one budget, as of when it was last refilled."""
+    return {Dimension(row.dimension): Bucket(row.limit, row.burst_seconds, row.level) for row in rows}
+
+
+def purse_of(row: Any, buckets: Mapping[Dimension, Bucket], in_flight: int, at: float) -> Purse:
+    """The budget of a row as it stands at this moment, refilled."""
+    charging = Charging.model_validate(row.charging)
+    purse = Purse(
         key=row.key,
-        rates=rates_of(row),
-        levels=refill(levels, rates_of(row), at - row.refilled_at),
+        scope=scope_of(row.vendor, row.group),
+        charging=charging,
+        buckets=buckets,
+        concurrency=row.concurrency,
         in_flight=in_flight,
         closed_seconds=max((row.closed_until or 0) - at, 0.0),
         closed_why=row.closed_why,
     )
+    return refilled(purse, at - row.refilled_at, _another_day(row.refilled_at, at, charging.day_begins_in))
 
 
-def read_purses(connection: Connection, at: float, in_flight: dict[str, int]) -> dict[str, Purse]:
-    """All budgets as they stand now, locked until the transaction ends."""
-    rows = connection.execute(select(budget).order_by(budget.c.key).with_for_update())
-    return {row.key: purse_of(row, in_flight.get(row.key, 0), at) for row in rows}
+def _another_day(before: float, at: float, zone: str) -> bool:
+    there = ZoneInfo(zone)
+    return datetime.fromtimestamp(at, there).date() > datetime.fromtimestamp(before, there).date()
 
 
-def write_levels(connection: Connection, key: str, levels: Levels, at: float) -> None:
+_WRITE_LEVEL = (
+    update(budget_level)
+    .where(budget_level.c.key == bindparam("_key"), budget_level.c.dimension == bindparam("_dimension"))
+    .values(level=bindparam("_level"))
+)
+_WRITE_REFILLED = update(budget).where(budget.c.key == bindparam("_key")).values(refilled_at=bindparam("_at"))
+
+
+def write_levels(connection: Connection, changed: Mapping[str, Purse], at: float) -> None:
     """Keeps the levels as of now."""
-    connection.execute(
-        update(budget)
-        .where(budget.c.key == key)
-        .values(
-            requests_level=levels.requests,
-            input_level=levels.input_tokens,
-            output_level=levels.output_tokens,
-            refilled_at=at,
-        )
-    )
+    if not changed:
+        return
+    levels = [
+        {"_key": key, "_dimension": dimension, "_level": bucket.level}
+        for key, purse in changed.items()
+        for dimension, bucket in purse.buckets.items()
+    ]
+    connection.execute(_WRITE_LEVEL, levels)
+    connection.execute(_WRITE_REFILLED, [{"_key": key, "_at": at} for key in changed])
 
 
 def close(connection: Connection, key: str, until: float, why: str) -> None:

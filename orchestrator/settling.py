@@ -1,6 +1,8 @@
 """Settling: an attempt's end on the books. What was reserved is corrected to what was used."""
 
 from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
@@ -8,29 +10,56 @@ from sqlalchemy import Connection
 from contracts.failures import Code, Failure
 from contracts.reports import Call, Completed, Failed, Report
 from contracts.states import AttemptState
-from orchestrator import purses
-from orchestrator.deciders.pacing import Amount, Levels, settle
+from orchestrator import calibrations, purses
+from orchestrator.deciders.charging import Reserved, reservation, used
+from orchestrator.deciders.estimating import learned
+from orchestrator.deciders.pacing import Purse, settled
 from orchestrator.prices import estimate
 
-NOTHING = Amount(0, 0, 0)
+
+@dataclass(frozen=True)
+class Entry:
+    """One attempt that is over, and its call as far as it is known."""
+
+    reserved: Reserved
+    call: Call | None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What an answer taught about its lane and model."""
+
+    raw_tokens: int
+    input_tokens: int
+    output_tokens: int
+    whole: bool
 
 
 class Books:
     """Corrections to budgets, gathered over a batch and written once for each budget."""
 
     def __init__(self) -> None:
-        self._corrections: dict[str, list[tuple[Amount, Amount]]] = defaultdict(list)
+        self._entries: dict[str, list[Entry]] = defaultdict(list)
+        self._samples: dict[tuple[str, str], list[Sample]] = defaultdict(list)
         self._closed: dict[str, tuple[float, str]] = {}
 
-    def correct(self, row: Any, used: Amount) -> None:
-        """Gives the attempt's reservation back and charges what was used."""
-        if row.budget:
-            reserved = Amount(1, row.reserved_input_tokens, row.reserved_output_tokens)
-            self._corrections[row.budget].append((reserved, used))
+    def settle(self, row: Any, report: Report) -> None:
+        """Gives the attempt's reservation back, charges what was used, and learns from it."""
+        if row.budget is None:
+            return
+        self._entries[row.budget].append(Entry(reserved_by(row), report.call))
+        call = report.call
+        if call and call.usage and call.usage.output_tokens:
+            cut = isinstance(report.outcome, Failed) and report.outcome.failure.code is Code.CUT
+            sample = Sample(
+                row.estimated_input_tokens, call.usage.input_tokens, call.usage.output_tokens, not cut
+            )
+            self._samples[call.model, row.lane].append(sample)
 
     def refund(self, row: Any) -> None:
         """Gives the whole reservation back: the request never left."""
-        self.correct(row, NOTHING)
+        if row.budget:
+            self._entries[row.budget].append(Entry(reserved_by(row), None))
 
     def hear(self, row: Any, failure: Failure, at: float) -> None:
         """Closes the budget for as long as its vendor asked, where the vendor says the limit is reached."""
@@ -38,30 +67,41 @@ class Books:
             self._closed[row.budget] = (at + failure.retry_after_seconds, failure.sentence)
 
     def write(self, connection: Connection, at: float) -> None:
-        if not self._corrections:
-            return
-        known = purses.read_purses(connection, at, {})
-        for key, corrections in self._corrections.items():
-            if key not in known:
-                continue
-            levels: Levels = known[key].levels
-            for reserved, used in corrections:
-                levels = settle(levels, reserved, used)
-            purses.write_levels(connection, key, levels, at)
+        if self._entries:
+            purses.write_levels(connection, self._corrected(purses.read_purses(connection, at, {})), at)
         for key, (until, why) in self._closed.items():
             purses.close(connection, key, until, why)
+        if self._samples:
+            self._learn(connection)
+
+    def _corrected(self, known: Mapping[str, Purse]) -> dict[str, Purse]:
+        changed = {}
+        for key, entries in self._entries.items():
+            if key not in known:
+                continue
+            purse = known[key]
+            for entry in entries:
+                taken = used(purse.charging, entry.reserved, entry.call)
+                purse = settled(purse, reservation(purse.charging, entry.reserved), taken)
+            changed[key] = purse
+        return changed
+
+    def _learn(self, connection: Connection) -> None:
+        known = calibrations.read(connection, self._samples)
+        for key, samples in self._samples.items():
+            for sample in samples:
+                known[key] = learned(
+                    known[key], sample.raw_tokens, sample.input_tokens, sample.output_tokens, sample.whole
+                )
+        calibrations.keep(connection, known)
 
 
-def used_by(row: Any, call: Call | None) -> Amount:
-    """What the attempt really took. An ambiguous end is charged at the reservation."""
-    if call is None or not call.sent:
-        return NOTHING
-    if call.usage is None:
-        return Amount(1, row.reserved_input_tokens, row.reserved_output_tokens)
-    return Amount(1, call.usage.input_tokens - call.usage.cached_input_tokens, call.usage.output_tokens)
+def reserved_by(row: Any) -> Reserved:
+    """What an attempt's row holds of its budget."""
+    return Reserved(row.reserved_input_tokens, row.reserved_output_tokens, row.promised_output_tokens)
 
 
-def settled(row: Any, report: Report, at: float) -> dict[str, Any]:
+def settled_columns(row: Any, report: Report, at: float) -> dict[str, Any]:
     """The attempt's columns at its end."""
     call, usage = report.call, report.call.usage if report.call else None
     failure = report.outcome.failure if isinstance(report.outcome, Failed) else None

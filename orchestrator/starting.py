@@ -11,6 +11,7 @@ from orchestrator.deciders.progress import Start
 from orchestrator.ledger.events import Event, EventKind
 from orchestrator.ledger.ids import new_id
 from orchestrator.marking import bury, move
+from orchestrator.purses import scope_of
 from orchestrator.views import JobView
 
 
@@ -43,11 +44,14 @@ def _make_ready(view: JobView, node: Node, handed: Handoff, tokens: int, batch: 
         batch,
         handoff=handed.model_dump(mode="json", exclude_defaults=True),
         vendor=route.vendor if route else None,
-        budget=f"{route.vendor}/{route.account}/{route.group}" if route else None,
+        budget=scope_of(route.vendor, route.group) if route else None,
+        model=route.model if route else None,
+        most_output_tokens=route.max_output_tokens if route else 0,
         reserve_input_tokens=tokens if route else 0,
         reserve_output_tokens=lane.model.expected_output_tokens if lane.model else 0,
         allowed_seconds=lane.deadline_seconds,
         ready_at=batch.at,
+        place=batch.at,
         dependency_seconds=batch.at - node.created_at,
     )
     view.replace(view.node(node.id), vendor=route.vendor if route else None)

@@ -21,10 +21,11 @@ def budgets(as_json: AsJson = False) -> None:
             else "open"
         )
         for number, each in enumerate(budget.dimensions):
-            per = "" if each.dimension == "concurrency" else " a minute"
+            name, _, per_day = each.dimension.partition("_per_")
+            per = "" if name == "concurrency" else " a day" if per_day else " a minute"
             listing.add_row(
                 text(budget.key) if number == 0 else "",
-                each.dimension.replace("_", " "),
+                name.replace("_", " "),
                 f"{each.limit:,.0f}{per}",
                 f"{each.level:,.0f}",
                 f"{each.reserved:,.0f}" if each.reserved else "",

@@ -108,7 +108,7 @@ def _route(catalog: Catalog, step: Step) -> ModelRoute | None:
         return None
     return ModelRoute(
         vendor=model.vendor,
-        account=catalog.vendors[model.vendor].account,
+        account=catalog.vendors[model.vendor].accounts[0],
         group=model.group,
         model=model.name,
         max_output_tokens=model.max_output_tokens,

@@ -17,6 +17,10 @@ class History:
     crashes: int
     limited: int = 0
     """Attempts that a limit refused."""
+    paced: bool = False
+    """Whether a budget holds it back, which the refusal has closed, so that no delay of its own is needed."""
+    promised_less: bool = False
+    """Whether the answer was promised less room than its lane may give."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,8 @@ def recover(failure: Failure, policy: Attempts, on: OnTrouble, history: History,
             return _limited(failure, policy, on, history, chance, told)
         case Category.TRANSIENT:
             return _transient(failure, policy, on, history, chance, told)
+        case Category.OUTPUT if failure.code is Code.CUT and history.promised_less:
+            return Retry(0.0, f"{told} (once more with all the room its lane may give)")
         case Category.OUTPUT:
             return _output(policy, on, history, told)
         case Category.CRASH:
@@ -80,6 +86,8 @@ def _limited(
     refusal = f"refusal {history.limited} of {policy.limited}"
     if history.limited >= policy.limited:
         return End(on.loop, f"{told} ({refusal} by a limit)")
+    if history.paced:
+        return Retry(0.0, f"{told} ({refusal} by a limit; again when its budget allows)")
     delay = _delay(failure, policy, history.limited, chance)
     return Retry(delay, f"{told} ({refusal} by a limit; again in {delay:.1f} s)")
 

@@ -56,6 +56,8 @@ job = Table(
     Column("kpi", String(100)),
     Column("priority", Integer, nullable=False),
     Column("callback_url", Text),
+    Column("max_cost_nano_usd", BigInteger),
+    Column("deadline", Double),
     Column("inputs", Json, nullable=False),
     Column("idempotency_key", String(200)),
     Column("body_digest", String(71)),
@@ -99,8 +101,13 @@ subtask = Table(
     Column("crashes", Integer, nullable=False, server_default="0"),
     Column("not_before", Double),
     Column("budget", String(200)),
+    Column("model", String(100)),
     Column("reserve_input_tokens", BigInteger, nullable=False, server_default="0"),
     Column("reserve_output_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("most_output_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("repeat_key", String(71)),
+    Column("answered_by", Id),
+    Column("saved_nano_usd", BigInteger, nullable=False, server_default="0"),
     Column("allowed_seconds", Double, nullable=False, server_default="0"),
     Column("held_by", String(200)),
     Column("dependency_seconds", Double, nullable=False, server_default="0"),
@@ -108,14 +115,17 @@ subtask = Table(
     Column("human_seconds", Double, nullable=False, server_default="0"),
     Column("created_at", Double, nullable=False),
     Column("ready_at", Double),
+    Column("place", Double),
     Column("sealed_at", Double),
     Column("ended_at", Double),
     UniqueConstraint("job_id", "step", "item", "round"),
     Index(
         "ix_subtask_ready",
         "lane",
+        "purpose",
+        "tenant",
         "priority",
-        "ready_at",
+        "place",
         sqlite_where=text("state = 'ready'"),
         postgresql_where=text("state = 'ready'"),
     ),
@@ -125,7 +135,8 @@ subtask = Table(
         sqlite_where=text("ended_at IS NULL"),
         postgresql_where=text("ended_at IS NULL"),
     ),
-    comment="`tries` counts attempts that ran and were not refused by a limit.",
+    comment="`tries` counts attempts that ran and were not refused by a limit. `budget` is the group of accounts "
+    "it draws on; the attempt names the account that was chosen. `place` is when it first became ready.",
 )
 
 attempt = Table(
@@ -142,8 +153,11 @@ attempt = Table(
     Column("worker", String(200)),
     Column("claim_token", Id),
     Column("budget", String(200)),
+    Column("estimated_input_tokens", BigInteger, nullable=False, server_default="0"),
     Column("reserved_input_tokens", BigInteger, nullable=False, server_default="0"),
     Column("reserved_output_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("promised_output_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("reserved_nano_usd", BigInteger, nullable=False, server_default="0"),
     Column("granted_at", Double, nullable=False),
     Column("start_by", Double, nullable=False),
     Column("allowed_seconds", Double, nullable=False),
@@ -223,17 +237,89 @@ budget = Table(
     Column("vendor", Word, nullable=False),
     Column("account", Word, nullable=False),
     Column("group", Word, nullable=False),
-    Column("requests_per_minute", Integer, nullable=False),
-    Column("input_tokens_per_minute", BigInteger, nullable=False),
-    Column("output_tokens_per_minute", BigInteger, nullable=False),
+    Column("charging", Json, nullable=False),
     Column("concurrency", Integer, nullable=False),
-    Column("requests_level", Double, nullable=False),
-    Column("input_level", Double, nullable=False),
-    Column("output_level", Double, nullable=False),
     Column("refilled_at", Double, nullable=False),
     Column("closed_until", Double),
     Column("closed_why", Text, nullable=False, server_default=""),
-    comment="What an account allows one group of models. Levels refill by the database's clock.",
+    Column("ceiling", Json),
+    Column("heard_at", Double),
+    comment="What an account allows one group of models; its dimensions stand in budget_level.",
+)
+
+budget_level = Table(
+    "budget_level",
+    metadata,
+    Column("key", String(200), ForeignKey("budget.key"), primary_key=True),
+    Column("dimension", Word, primary_key=True),
+    Column("declared_limit", Double, nullable=False),
+    Column("limit", Double, nullable=False),
+    Column("declared_burst_seconds", Double, nullable=False),
+    Column("burst_seconds", Double, nullable=False),
+    Column("level", Double, nullable=False),
+    Column("seen_limit", Double),
+    Column("seen_remaining", Double),
+    Column("seen_at", Double),
+    CheckConstraint('declared_limit > 0 AND "limit" > 0 AND burst_seconds > 0', name="above_zero"),
+    comment="One dimension of a budget. `declared` is what the catalog or an operator says, the rest is learned. "
+    "Levels are as of the budget's `refilled_at` and refill by the database's clock.",
+)
+
+calibration = Table(
+    "calibration",
+    metadata,
+    Column("model", String(100), primary_key=True),
+    Column("lane", Word, primary_key=True),
+    Column("samples", Integer, nullable=False),
+    Column("input_factor", Double, nullable=False),
+    Column("output_mean", Double, nullable=False),
+    Column("recent_outputs", Json, nullable=False),
+    comment="What the attempts of a lane with a model really took, against what was estimated.",
+)
+
+share = Table(
+    "share",
+    metadata,
+    Column("kind", Word, primary_key=True),
+    Column("name", Word, primary_key=True),
+    Column("value", Double, nullable=False),
+    comment="Floors by purpose and by lane, weights by tenant, as operators set them; they outrank the defaults.",
+)
+
+spending_cap = Table(
+    "spending_cap",
+    metadata,
+    Column("scope", Word, primary_key=True),
+    Column("name", String(100), primary_key=True),
+    Column("period", Word, primary_key=True),
+    Column("limit_nano_usd", BigInteger, nullable=False),
+    CheckConstraint("limit_nano_usd >= 0", name="not_negative"),
+    comment="Money that a tenant, a lane, a purpose or the fleet may spend in a period.",
+)
+
+setting_change = Table(
+    "setting_change",
+    metadata,
+    Column("seq", Seq, primary_key=True, autoincrement=True),
+    Column("at", Double, nullable=False),
+    Column("actor", String(100), nullable=False),
+    Column("what", String(300), nullable=False),
+    Column("old", Text, nullable=False),
+    Column("new", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    comment="What operators changed while the fleet ran.",
+)
+
+answer_cache = Table(
+    "answer_cache",
+    metadata,
+    Column("key", String(71), primary_key=True),
+    Column("tenant", Word, nullable=False),
+    Column("lane", Word, nullable=False),
+    Column("subtask_id", Id, ForeignKey("subtask.id"), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("answered_at", Double),
+    comment="Who answers, or has answered, this very question; others with the same key follow it.",
 )
 
 effect = Table(

@@ -5,25 +5,37 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from contracts.limits import Dimension as Limited
 from contracts.states import AttemptState
-from orchestrator.deciders.pacing import Levels, Rates, capacity, refill
+from contracts.vendors import Charging
+from orchestrator import purses
+from orchestrator.deciders.charging import Reserved, reservation
+from orchestrator.deciders.pacing import Purse, full
 from orchestrator.ledger.clock import now
-from orchestrator.ledger.tables import attempt, budget
-from orchestrator.reads.base import Read, moment
+from orchestrator.ledger.tables import attempt, budget, budget_level
+from orchestrator.reads.base import Read, moment, moment_or_none
 
 
 class Dimension(Read):
     """One thing that an account limits."""
 
     dimension: str
-    """``requests``, ``input_tokens``, ``output_tokens`` (per minute) or ``concurrency`` (calls at once)."""
+    """``requests``, ``input_tokens``, ``output_tokens`` or ``tokens`` (per minute), ``requests_per_day`` or
+    ``tokens_per_day``, or ``concurrency`` (calls at once)."""
     limit: float
+    """What is used of it, as learned; never above what was declared."""
+    declared: float
+    """What the catalog or an operator says."""
     full: float
     """The most that can be saved up, which is the largest burst."""
     level: float
     """What may be used now; below zero where more was used than was reserved."""
     reserved: float
     """What attempts under way have taken and not yet settled."""
+    seen_limit: float | None = None
+    """What the vendor's last answer named as the limit; None where it never named one."""
+    seen_remaining: float | None = None
+    seen_at: datetime | None = None
 
 
 class BudgetRead(Read):
@@ -43,9 +55,9 @@ class BudgetRead(Read):
 
 def budgets(connection: Connection) -> tuple[BudgetRead, ...]:
     """All budgets by key, refilled to now by the database's clock."""
-    at, taken = now(connection), _taken(connection)
+    at, taken, levels = now(connection), _taken(connection), _levels(connection)
     rows = connection.execute(select(budget).order_by(budget.c.key))
-    return tuple(_read(row, taken.get(row.key), at) for row in rows)
+    return tuple(_read(row, levels.get(row.key, []), taken.get(row.key), at) for row in rows)
 
 
 def _taken(connection: Connection) -> dict[str, Any]:
@@ -55,6 +67,7 @@ def _taken(connection: Connection) -> dict[str, Any]:
             func.count().label("calls"),
             func.sum(attempt.c.reserved_input_tokens).label("input_tokens"),
             func.sum(attempt.c.reserved_output_tokens).label("output_tokens"),
+            func.sum(attempt.c.promised_output_tokens).label("promised_tokens"),
         )
         .where(
             attempt.c.ended_at.is_(None),
@@ -66,45 +79,58 @@ def _taken(connection: Connection) -> dict[str, Any]:
     return {row.budget: row for row in rows}
 
 
-def _read(row: Any, taken: Any, at: float) -> BudgetRead:
+def _levels(connection: Connection) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for row in connection.execute(select(budget_level).order_by(budget_level.c.dimension)):
+        found.setdefault(row.key, []).append(row)
+    return found
+
+
+def _read(row: Any, levels: list[Any], taken: Any, at: float) -> BudgetRead:
     closed = row.closed_until is not None and row.closed_until > at
+    calls = int(taken.calls) if taken else 0
+    purse = purses.purse_of(row, purses.buckets_of(levels), calls, at)
     return BudgetRead(
         key=row.key,
         vendor=row.vendor,
         account=row.account,
         group=row.group,
-        dimensions=_dimensions(row, taken, at),
-        in_flight=taken.calls if taken else 0,
+        dimensions=(*_paced(purse, levels, taken), _concurrency(row.concurrency, calls)),
+        in_flight=calls,
         closed_until=moment(row.closed_until) if closed else None,
         closed_why=row.closed_why if closed else "",
     )
 
 
-def _dimensions(row: Any, taken: Any, at: float) -> tuple[Dimension, ...]:
-    rates = Rates(
-        row.requests_per_minute, row.input_tokens_per_minute, row.output_tokens_per_minute, row.concurrency
-    )
-    levels = refill(
-        Levels(row.requests_level, row.input_level, row.output_level), rates, at - row.refilled_at
-    )
-    full, calls = capacity(rates), int(taken.calls) if taken else 0
-    reserved = {
-        "requests": calls,
-        "input_tokens": int(taken.input_tokens) if taken else 0,
-        "output_tokens": int(taken.output_tokens) if taken else 0,
-    }
-    paced = tuple(
+def _paced(purse: Purse, levels: list[Any], taken: Any) -> tuple[Dimension, ...]:
+    reserved = _reserved(purse.charging, taken)
+    seen = {Limited(row.dimension): row for row in levels}
+    return tuple(
         Dimension(
             dimension=name,
-            limit=getattr(rates, name),
-            full=getattr(full, name),
-            level=getattr(levels, name),
-            reserved=reserved[name],
+            limit=bucket.limit,
+            declared=seen[name].declared_limit,
+            full=full(name, bucket),
+            level=bucket.level,
+            reserved=reserved.get(name, 0),
+            seen_limit=seen[name].seen_limit,
+            seen_remaining=seen[name].seen_remaining,
+            seen_at=moment_or_none(seen[name].seen_at),
         )
-        for name in reserved
+        for name, bucket in purse.buckets.items()
     )
-    most = rates.concurrency
-    return (
-        *paced,
-        Dimension(dimension="concurrency", limit=most, full=most, level=most - calls, reserved=calls),
+
+
+def _reserved(charging: Charging, taken: Any) -> dict[Limited, float]:
+    """What the attempts under way hold. Together they hold what one with their sums would, requests apart."""
+    if taken is None:
+        return {}
+    together = Reserved(int(taken.input_tokens), int(taken.output_tokens), int(taken.promised_tokens))
+    calls = {Limited.REQUESTS: int(taken.calls), Limited.REQUESTS_PER_DAY: int(taken.calls)}
+    return {**reservation(charging, together), **calls}
+
+
+def _concurrency(most: int, calls: int) -> Dimension:
+    return Dimension(
+        dimension="concurrency", limit=most, declared=most, full=most, level=most - calls, reserved=calls
     )

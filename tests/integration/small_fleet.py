@@ -6,7 +6,7 @@ every test it is held against what must be true at any moment, by `assert_story_
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -23,6 +23,7 @@ from contracts.catalog import Catalog
 from contracts.failures import Code, Failure
 from contracts.handoffs import Handoff, ModelRoute
 from contracts.jobs import JobRequest
+from contracts.limits import Dimension
 from contracts.reports import Call, Completed, Failed, Report, Summary, Usage
 from contracts.states import JOB_ENDS, JOB_MOVES, SUBTASK_ENDS, SUBTASK_MOVES, JobState, SubtaskState
 from contracts.verdicts import Decision, Finding, Severity, Verdict
@@ -31,7 +32,8 @@ from orchestrator.advance import Advancer
 from orchestrator.answers import Answerer
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.catalog_files import load_catalog
-from orchestrator.deciders.pacing import Amount, Levels, capacity, refill, settle
+from orchestrator.deciders.charging import NOTHING, reservation
+from orchestrator.deciders.pacing import Amount, Purse, full, refilled, settled
 from orchestrator.dispatch import Dispatcher
 from orchestrator.door import Claim as Claimed
 from orchestrator.door import Door, Refusal, WorkerCard
@@ -46,6 +48,7 @@ from orchestrator.ledger.snapshots import Snapshots
 from orchestrator.plan import Planner
 from orchestrator.reconcile import Reconciler
 from orchestrator.settings import Settings
+from orchestrator.settling import reserved_by
 from orchestrator.upkeep.duties import Duties
 
 CATALOG = Path(__file__).parent.parent / "bench" / "catalog"
@@ -331,6 +334,19 @@ class SmallFleet:
     def budget(self, key: str) -> Any:
         return self.row(tables.budget, key=key)
 
+    def levels(self, key: str) -> dict[str, float]:
+        """The levels of a budget by dimension, as of when it was last refilled."""
+        return {row.dimension: row.level for row in self.rows(tables.budget_level, key=key)}
+
+    def set_level(self, key: str, dimension: str, **values: Any) -> None:
+        """Sets one dimension of a budget by hand; its levels cannot be replayed any more."""
+        self.assert_budgets = False
+        level = tables.budget_level
+        with self.ledger.write() as connection:
+            connection.execute(
+                update(level).where(level.c.key == key, level.c.dimension == dimension).values(**values)
+            )
+
     def set_budget(self, key: str, **values: Any) -> None:
         """Sets a budget by hand; its levels cannot be replayed any more."""
         self.assert_budgets = False
@@ -396,6 +412,7 @@ class Story:
     attempts: dict[str, list[Any]]
     """By subtask."""
     budgets: list[Any]
+    levels: list[Any]
     webhooks: list[Any]
     approvals: list[Any]
     events: dict[str, list[Any]] = field(default_factory=dict)
@@ -414,6 +431,7 @@ class Story:
             subtasks=list(connection.execute(select(tables.subtask))),
             attempts=attempts,
             budgets=list(connection.execute(select(tables.budget))),
+            levels=list(connection.execute(select(tables.budget_level))),
             webhooks=list(connection.execute(select(tables.webhook))),
             approvals=list(connection.execute(select(tables.approval))),
             events=events,
@@ -486,32 +504,38 @@ def _assert_ends(story: Story) -> None:
 
 def _assert_levels(story: Story) -> None:
     """The levels are those that follow from the attempts alone: reserved at the grant, corrected at the end."""
-    changes: dict[str, list[tuple[float, Amount, Amount]]] = defaultdict(list)
-    none = Amount(0, 0, 0)
-    for attempts in story.attempts.values():
-        for row in attempts:
-            if row.budget is None:
-                continue
-            reserved = Amount(1, row.reserved_input_tokens, row.reserved_output_tokens)
-            changes[row.budget].append((row.granted_at, none, reserved))
-            if row.state in ("settled", "returned"):
-                changes[row.budget].append((row.ended_at, reserved, _used(row)))
     for budget in story.budgets:
-        rates = purses.rates_of(budget)
-        levels, last = capacity(rates), 0.0
-        for at, together in groupby(sorted(changes[budget.key], key=lambda c: c[0]), key=lambda c: c[0]):
-            levels, last = refill(levels, rates, at - last), at
+        own = [row for row in story.levels if row.key == budget.key]
+        start = {n: replace(bucket, level=full(n, bucket)) for n, bucket in purses.buckets_of(own).items()}
+        kept = purses.purse_of(budget, purses.buckets_of(own), 0, budget.refilled_at)
+        purse, last = replace(kept, buckets=start), 0.0
+        for at, together in groupby(sorted(_changes(story, kept), key=lambda c: c[0]), key=lambda c: c[0]):
+            purse, last = refilled(purse, at - last, another_day=False), at
             for _, given_back, taken in together:
-                levels = settle(levels, given_back, taken)
-        kept = Levels(budget.requests_level, budget.input_level, budget.output_level)
-        found, levels = refill(kept, rates, last - budget.refilled_at), refill(levels, rates, 0.0)
-        for name in ("requests", "input_tokens", "output_tokens"):
-            assert getattr(found, name) == pytest.approx(getattr(levels, name), abs=0.01), (
-                f"{budget.key} {name}"
-            )
+                purse = settled(purse, given_back, taken)
+        found = refilled(kept, last - budget.refilled_at, another_day=False)
+        for name, bucket in found.buckets.items():
+            assert bucket.level == pytest.approx(purse.buckets[name].level, abs=0.01), f"{budget.key} {name}"
 
 
-def _used(row: Any) -> Amount:
-    if row.state == "returned" or not (row.sent or row.ambiguous):
-        return Amount(0, 0, 0)
-    return Amount(1, row.input_tokens - row.cached_input_tokens, row.output_tokens)
+def _changes(story: Story, purse: Purse) -> Iterator[tuple[float, Amount, Amount]]:
+    """What was given back to a budget and taken from it, and when."""
+    for row in (row for rows in story.attempts.values() for row in rows if row.budget == purse.key):
+        reserved = reservation(purse.charging, reserved_by(row))
+        yield row.granted_at, NOTHING, reserved
+        if row.state == "returned" or (row.state == "settled" and not (row.sent or row.ambiguous)):
+            yield row.ended_at, reserved, NOTHING
+        elif row.state == "settled":
+            yield row.ended_at, reserved, _used(row, purse, reserved)
+
+
+def _used(row: Any, purse: Purse, reserved: Amount) -> Amount:
+    taken = row.input_tokens - (0 if purse.charging.cached_input_counts else row.cached_input_tokens)
+    together = reserved[Dimension.TOKENS] if purse.charging.promise_counts else taken + row.output_tokens
+    return {
+        Dimension.REQUESTS: 1,
+        Dimension.REQUESTS_PER_DAY: 1,
+        Dimension.INPUT_TOKENS: taken,
+        Dimension.OUTPUT_TOKENS: row.output_tokens,
+        Dimension.TOKENS: together,
+    }

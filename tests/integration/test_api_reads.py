@@ -221,16 +221,20 @@ def budget_row(rows: Rows, **values: object) -> None:
         "vendor": "anthropic",
         "account": "default",
         "group": "sonnet",
-        "requests_per_minute": 60,
-        "input_tokens_per_minute": 6000,
-        "output_tokens_per_minute": 600,
+        "charging": {},
         "concurrency": 4,
-        "requests_level": 0.0,
-        "input_level": -100.0,
-        "output_level": 0.0,
         "refilled_at": rows.at - 10,
     }
     rows.insert(tables.budget, given | values, key="key")
+    for dimension, limit, level in (
+        ("requests", 60, 0.0),
+        ("input_tokens", 6000, -100.0),
+        ("output_tokens", 600, 0.0),
+    ):
+        learned = {"declared_limit": limit, "limit": limit}
+        bursts = {"declared_burst_seconds": 60, "burst_seconds": 60}
+        of = {"key": given["key"], "dimension": dimension, "level": level}
+        rows.insert(tables.budget_level, of | learned | bursts, key="key")
 
 
 def test_budgets_are_refilled_to_now_and_say_what_is_taken(http: httpx2.Client, rows: Rows) -> None:

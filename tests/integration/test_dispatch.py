@@ -4,8 +4,6 @@ import pytest
 
 from contracts.failures import Code
 from contracts.reports import Usage
-from orchestrator import purses
-from orchestrator.deciders.pacing import refill
 from orchestrator.ledger import tables
 from tests.integration.ledgers import ledger, migrated_file, migrated_schema
 from tests.integration.small_fleet import SmallFleet, age, bench_catalog, delivers, fails, fleet
@@ -16,7 +14,7 @@ HAIKU = "anthropic/default/haiku"
 
 
 def test_a_grant_is_an_attempt_a_reservation_and_a_doorbell(fleet: SmallFleet) -> None:
-    before = fleet.budget(HAIKU)
+    before = fleet.levels(HAIKU)
     job_id = fleet.submit("summary")
     fleet.plan.run()
     assert fleet.dispatch.run() == 1
@@ -26,10 +24,12 @@ def test_a_grant_is_an_attempt_a_reservation_and_a_doorbell(fleet: SmallFleet) -
     assert (bell.attempt_id, bell.lane) == (attempt.id, "research")
     assert bell.label == f"{job_id}, research[1], {attempt.id}"
     assert (attempt.state, attempt.number, attempt.budget) == ("dispatched", 1, HAIKU)
-    after = fleet.budget(HAIKU)
-    assert before.requests_level - after.requests_level == pytest.approx(1.0)
-    assert before.input_level - after.input_level == pytest.approx(attempt.reserved_input_tokens)
-    assert before.output_level - after.output_level == pytest.approx(attempt.reserved_output_tokens)
+    taken = {name: before[name] - level for name, level in fleet.levels(HAIKU).items()}
+    assert taken == {
+        "requests": pytest.approx(1.0),
+        "input_tokens": pytest.approx(attempt.reserved_input_tokens),
+        "output_tokens": pytest.approx(attempt.reserved_output_tokens),
+    }
     assert attempt.reserved_input_tokens > 400 and attempt.reserved_output_tokens > 0
 
 
@@ -48,25 +48,21 @@ def test_a_report_settles_what_was_reserved(
     failed = fails(Code.TIMEOUT, usage=usage, sent=sent) if usage is None else None
     good = delivers(fleet.hands.payload(claim.handoff), usage=usage)
     fleet.hands.perform(claim, failed or good)
-    before = fleet.budget(HAIKU)
+    for name in ("requests", "input_tokens", "output_tokens"):
+        fleet.set_level(HAIKU, name, level=0.0)
+    before = fleet.budget(HAIKU).refilled_at
     assert fleet.advance.run() == 1
 
-    after, attempt = fleet.budget(HAIKU), fleet.row(tables.attempt, id=claim.attempt)
+    attempt, row = fleet.row(tables.attempt, id=claim.attempt), fleet.budget(HAIKU)
     reserved = (1, attempt.reserved_input_tokens, attempt.reserved_output_tokens)
     used = reserved if charged == "the reservation" else charged
     assert isinstance(used, tuple)
-    rates = purses.rates_of(after)
-    levels = refill(
-        purses.purse_of(before, 0, before.refilled_at).levels, rates, after.refilled_at - before.refilled_at
-    )
-    for level, now, back, taken in zip(
-        (levels.requests, levels.input_tokens, levels.output_tokens),
-        (after.requests_level, after.input_level, after.output_level),
-        reserved,
-        used,
-        strict=True,
+    levels = fleet.levels(HAIKU)
+    for name, limit, back, taken in zip(
+        ("requests", "input_tokens", "output_tokens"), (1000, 450_000, 90_000), reserved, used, strict=True
     ):
-        assert now == pytest.approx(level + back - taken, abs=0.01)
+        refilled = limit / 60 * (row.refilled_at - before)
+        assert levels[name] == pytest.approx(refilled + back - taken, abs=0.01)
     assert attempt.ambiguous == (charged == "the reservation")
     assert attempt.sent == sent
     fleet.run()
@@ -92,7 +88,7 @@ def test_never_more_calls_at_once_than_the_budget_allows(fleet: SmallFleet) -> N
 
 
 def test_an_empty_budget_holds_until_it_is_refilled(fleet: SmallFleet) -> None:
-    fleet.set_budget(HAIKU, output_level=0.0, output_tokens_per_minute=2400)
+    fleet.set_level(HAIKU, "output_tokens", level=0.0, limit=2400.0)
     job_id = fleet.submit("summary")
     fleet.plan.run()
 
@@ -104,25 +100,26 @@ def test_an_empty_budget_holds_until_it_is_refilled(fleet: SmallFleet) -> None:
 
 
 def test_a_request_larger_than_its_bucket_waits_for_a_full_one_and_goes_into_debt(fleet: SmallFleet) -> None:
-    fleet.set_budget(HAIKU, input_tokens_per_minute=100, input_level=49.0)
+    fleet.set_level(HAIKU, "input_tokens", level=49.0, limit=100.0)
     fleet.submit("summary")
     fleet.plan.run()
 
     assert fleet.dispatch.run() == 0
     age(fleet.ledger, tables.budget, HAIKU, refilled_at=60.0)
     assert fleet.dispatch.run() == 1
-    assert fleet.budget(HAIKU).input_level < -300
+    assert fleet.levels(HAIKU)["input_tokens"] < -300
 
 
 def test_work_without_a_budget_is_refused(fleet: SmallFleet) -> None:
     job_id = fleet.submit("summary")
     with fleet.ledger.write() as connection:
-        connection.execute(tables.budget.delete().where(tables.budget.c.key == HAIKU))
+        for table in (tables.budget_level, tables.budget):
+            connection.execute(table.delete().where(table.c.key == HAIKU))
     fleet.plan.run()
 
     assert fleet.dispatch.run() == 0
     held = fleet.subtask(job_id, "research[1]").held_by
-    assert held == f"no budget {HAIKU} is known; work without a budget is refused"
+    assert held == "no budget anthropic/haiku is known; work without a budget is refused"
 
 
 def test_without_a_live_worker_nothing_is_granted(fleet: SmallFleet) -> None:
@@ -170,7 +167,7 @@ def test_workers_of_other_lanes_lend_no_slots(fleet: SmallFleet) -> None:
 def test_urgent_work_goes_first_and_what_waits_longest_before_its_equals(fleet: SmallFleet) -> None:
     jobs = {priority: fleet.submit("fan", priority=priority) for priority in (0, 3, 1)}
     fleet.plan.run()
-    age(fleet.ledger, tables.subtask, fleet.subtask(jobs[1], "open").id, ready_at=100.0)
+    age(fleet.ledger, tables.subtask, fleet.subtask(jobs[1], "open").id, place=100.0)
     old = fleet.submit("fan", priority=1)
     fleet.plan.run()
     fleet.dispatch.run()

@@ -21,7 +21,7 @@ HAIKU = "anthropic/default/haiku"
 
 def test_what_nobody_claimed_in_time_goes_back_refunded_and_uncounted(fleet: SmallFleet) -> None:
     job_id, attempt_id = fleet.grant("summary")
-    low = fleet.budget(HAIKU).input_level
+    low = fleet.levels(HAIKU)["input_tokens"]
     assert fleet.reconcile.run() == 0
 
     age(fleet.ledger, tables.attempt, attempt_id, start_by=60.0)
@@ -31,7 +31,7 @@ def test_what_nobody_claimed_in_time_goes_back_refunded_and_uncounted(fleet: Sma
     attempt, research = fleet.row(tables.attempt, id=attempt_id), fleet.subtask(job_id, "research[1]")
     assert (attempt.state, attempt.input_tokens, attempt.ambiguous) == ("returned", 0, None)
     assert (research.state, research.tries, research.crashes) == ("ready", 0, 0)
-    assert fleet.budget(HAIKU).input_level > low + 400
+    assert fleet.levels(HAIKU)["input_tokens"] > low + 400
     assert fleet.hands.claim(attempt_id) == Refusal("the attempt is returned")
     fleet.run()
     assert fleet.job(job_id).state == "done"
@@ -53,13 +53,13 @@ def test_a_worker_that_falls_silent_is_a_crash_and_the_next_one_is_told(fleet: S
     fleet.door.heartbeat([claim])
     assert fleet.reconcile.run() == 0
     age(fleet.ledger, tables.attempt, claim.attempt, lease_until=60.0)
-    low = fleet.budget(HAIKU)
+    low = fleet.levels(HAIKU)
     assert fleet.reconcile.run() == 1
 
     attempt, research = fleet.row(tables.attempt, id=claim.attempt), fleet.subtask(claim.job, "research[1]")
     assert (attempt.state, attempt.code, attempt.ambiguous) == ("lost", "crashed", True)
     assert attempt.input_tokens == attempt.reserved_input_tokens
-    assert fleet.budget(HAIKU) == low, "what was reserved stays charged"
+    assert fleet.levels(HAIKU) == low, "what was reserved stays charged"
     assert (research.state, research.tries, research.crashes) == ("ready", 0, 1)
     assert research.why == "crashed: its worker hands fell silent (crash 1 of 3)"
     fleet.run()

@@ -50,6 +50,21 @@ def test_a_limit_that_refuses_again_is_given_more_time(limited: int, delay: floa
     assert answer.delay_seconds == pytest.approx(delay)
 
 
+def test_a_limit_of_a_budget_adds_no_delay_of_its_own() -> None:
+    history = History(0, 0, 0, limited=3, paced=True)
+    answer = recover(failure(Code.RATE_LIMITED, 7), POLICY, TROUBLE, history, 0.0)
+    assert isinstance(answer, Retry) and answer.delay_seconds == 0
+    assert (
+        recover(failure(Code.RATE_LIMITED), POLICY, TROUBLE, History(0, 0, 0, 50, paced=True), 0.0) != answer
+    )
+
+
+def test_an_answer_cut_at_a_tight_promise_is_given_all_the_room_once_more_and_no_repair_is_counted() -> None:
+    answer = recover(failure(Code.CUT), POLICY, TROUBLE, History(1, 9, 0, promised_less=True), 0.0)
+    assert isinstance(answer, Retry) and not answer.is_repair
+    assert answer.why.endswith("(once more with all the room its lane may give)")
+
+
 def test_a_limit_that_says_when_to_come_back_is_believed_however_often_it_refused() -> None:
     answer = recover(failure(Code.RATE_LIMITED, 7), POLICY, TROUBLE, History(0, 0, 0, 40), 0.0)
     assert isinstance(answer, Retry)

@@ -1,0 +1,137 @@
+"""pacing: budgets by dimension, estimates that learn, shares, caps and repeated questions"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+WORD = sa.String(length=64)
+KEY = sa.String(length=200)
+
+
+def upgrade() -> None:
+    # Budgets hold nothing that lasts: the orchestrator seeds them anew from its catalog when it starts.
+    op.drop_table("budget")
+    op.create_table(
+        "budget",
+        sa.Column("key", KEY, nullable=False),
+        sa.Column("vendor", WORD, nullable=False),
+        sa.Column("account", WORD, nullable=False),
+        sa.Column("group", WORD, nullable=False),
+        sa.Column("charging", sa.JSON(), nullable=False),
+        sa.Column("concurrency", sa.Integer(), nullable=False),
+        sa.Column("refilled_at", sa.Double(), nullable=False),
+        sa.Column("closed_until", sa.Double(), nullable=True),
+        sa.Column("closed_why", sa.Text(), server_default="", nullable=False),
+        sa.Column("ceiling", sa.JSON(), nullable=True),
+        sa.Column("heard_at", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_budget")),
+        comment="What an account allows one group of models; its dimensions stand in budget_level.",
+    )
+    op.create_table(
+        "budget_level",
+        sa.Column("key", KEY, nullable=False),
+        sa.Column("dimension", WORD, nullable=False),
+        sa.Column("declared_limit", sa.Double(), nullable=False),
+        sa.Column("limit", sa.Double(), nullable=False),
+        sa.Column("declared_burst_seconds", sa.Double(), nullable=False),
+        sa.Column("burst_seconds", sa.Double(), nullable=False),
+        sa.Column("level", sa.Double(), nullable=False),
+        sa.Column("seen_limit", sa.Double(), nullable=True),
+        sa.Column("seen_remaining", sa.Double(), nullable=True),
+        sa.Column("seen_at", sa.Double(), nullable=True),
+        sa.CheckConstraint(
+            'declared_limit > 0 AND "limit" > 0 AND burst_seconds > 0',
+            name=op.f("ck_budget_level_above_zero"),
+        ),
+        sa.ForeignKeyConstraint(["key"], ["budget.key"], name=op.f("fk_budget_level_key")),
+        sa.PrimaryKeyConstraint("key", "dimension", name=op.f("pk_budget_level")),
+        comment="One dimension of a budget. `declared` is what the catalog or an operator says, the rest is "
+        "learned. Levels are as of the budget's `refilled_at` and refill by the database's clock.",
+    )
+    op.create_table(
+        "calibration",
+        sa.Column("model", sa.String(length=100), nullable=False),
+        sa.Column("lane", WORD, nullable=False),
+        sa.Column("samples", sa.Integer(), nullable=False),
+        sa.Column("input_factor", sa.Double(), nullable=False),
+        sa.Column("output_mean", sa.Double(), nullable=False),
+        sa.Column("recent_outputs", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("model", "lane", name=op.f("pk_calibration")),
+        comment="What the attempts of a lane with a model really took, against what was estimated.",
+    )
+    op.create_table(
+        "share",
+        sa.Column("kind", WORD, nullable=False),
+        sa.Column("name", WORD, nullable=False),
+        sa.Column("value", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("kind", "name", name=op.f("pk_share")),
+        comment="Floors by purpose and by lane, weights by tenant, as operators set them; they outrank the "
+        "defaults.",
+    )
+    op.create_table(
+        "spending_cap",
+        sa.Column("scope", WORD, nullable=False),
+        sa.Column("name", sa.String(length=100), nullable=False),
+        sa.Column("period", WORD, nullable=False),
+        sa.Column("limit_nano_usd", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("limit_nano_usd >= 0", name=op.f("ck_spending_cap_not_negative")),
+        sa.PrimaryKeyConstraint("scope", "name", "period", name=op.f("pk_spending_cap")),
+        comment="Money that a tenant, a lane, a purpose or the fleet may spend in a period.",
+    )
+    op.create_table(
+        "setting_change",
+        sa.Column(
+            "seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("actor", sa.String(length=100), nullable=False),
+        sa.Column("what", sa.String(length=300), nullable=False),
+        sa.Column("old", sa.Text(), nullable=False),
+        sa.Column("new", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_setting_change")),
+        comment="What operators changed while the fleet ran.",
+    )
+    op.create_table(
+        "answer_cache",
+        sa.Column("key", sa.String(length=71), nullable=False),
+        sa.Column("tenant", WORD, nullable=False),
+        sa.Column("lane", WORD, nullable=False),
+        sa.Column("subtask_id", sa.String(length=26), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("answered_at", sa.Double(), nullable=True),
+        sa.ForeignKeyConstraint(["subtask_id"], ["subtask.id"], name=op.f("fk_answer_cache_subtask_id")),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_answer_cache")),
+        comment="Who answers, or has answered, this very question; others with the same key follow it.",
+    )
+    for table, column in (
+        ("job", sa.Column("max_cost_nano_usd", sa.BigInteger())),
+        ("job", sa.Column("deadline", sa.Double())),
+        ("subtask", sa.Column("model", sa.String(length=100))),
+        ("subtask", sa.Column("most_output_tokens", sa.BigInteger(), server_default="0", nullable=False)),
+        ("subtask", sa.Column("repeat_key", sa.String(length=71))),
+        ("subtask", sa.Column("answered_by", sa.String(length=26))),
+        ("subtask", sa.Column("saved_nano_usd", sa.BigInteger(), server_default="0", nullable=False)),
+        ("subtask", sa.Column("place", sa.Double())),
+        ("attempt", sa.Column("estimated_input_tokens", sa.BigInteger(), server_default="0", nullable=False)),
+        ("attempt", sa.Column("promised_output_tokens", sa.BigInteger(), server_default="0", nullable=False)),
+        ("attempt", sa.Column("reserved_nano_usd", sa.BigInteger(), server_default="0", nullable=False)),
+    ):
+        op.add_column(table, column)
+    op.execute("UPDATE subtask SET place = ready_at WHERE ended_at IS NULL")
+    op.drop_index("ix_subtask_ready", "subtask")
+    op.create_index(
+        "ix_subtask_ready",
+        "subtask",
+        ["lane", "purpose", "tenant", "priority", "place"],
+        sqlite_where=sa.text("state = 'ready'"),
+        postgresql_where=sa.text("state = 'ready'"),
+    )
+    if op.get_bind().dialect.name == "postgresql":  # SQLite keeps no comments
+        op.create_table_comment(
+            "subtask",
+            "`tries` counts attempts that ran and were not refused by a limit. `budget` is the group of accounts "
+            "it draws on; the attempt names the account that was chosen. `place` is when it first became ready.",
+        )
