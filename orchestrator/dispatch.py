@@ -28,6 +28,8 @@ ACTOR = "orchestrator.dispatch"
 BATCH = 200
 FIRST_MEAN_SECONDS = 1.0
 """How long an attempt of a lane is taken to last before any was seen."""
+SHORTEST_PAUSE_SECONDS = 0.05
+"""What becomes affordable within it is granted together; a lane has seconds of granted work in front of it."""
 OPEN = (AttemptState.DISPATCHED, AttemptState.RUNNING)
 
 
@@ -38,6 +40,13 @@ class Dispatcher:
         self._leadership = leadership
         self._settings = settings
         self._mean_seconds: dict[str, float] = {}
+        self._affordable_in = float("inf")
+
+    @property
+    def pause_seconds(self) -> float:
+        """Until something that was refused can be granted, as far as time alone decides; infinite where
+        nothing was refused, or only time cannot help."""
+        return max(self._affordable_in, SHORTEST_PAUSE_SECONDS)
 
     def learn(self, lane: str, seconds: float) -> None:
         """Tells how long an attempt of a lane took, for the length of its short queue."""
@@ -46,6 +55,7 @@ class Dispatcher:
 
     def run(self) -> int:
         """Grants a batch and answers how many attempts."""
+        self._affordable_in = float("inf")
         with self._leadership.decide() as (connection, at):
             waiting = queues(connection, at)
             if not waiting:
@@ -100,6 +110,7 @@ class Dispatcher:
                 paid = fund(_wish(row), paying, known.get((row.model, row.lane), UNKNOWN))
                 if isinstance(paid, Held):
                     held.append((row, paid.why))
+                    self._affordable_in = min(self._affordable_in, paid.seconds)
                     continue
                 funds[paid.purse.key] = paid.purse
                 self._attempt(candidate, paid, batch)

@@ -30,12 +30,21 @@ class Verb(Protocol):
     def run(self) -> int: ...
 
 
+class Granting(Verb, Protocol):
+    """Dispatch, which also knows when more can be granted."""
+
+    @property
+    def pause_seconds(self) -> float:
+        """Until something that was refused can be granted, as far as time alone decides."""
+        ...
+
+
 @dataclass(frozen=True)
 class Verbs:
     plan: Verb
     advance: Verb
     answer: Verb
-    dispatch: Verb
+    dispatch: Granting
     reconcile: Verb
 
 
@@ -91,7 +100,7 @@ class Loop:
             return
         LEADER.set(1)
         if not self.turn():
-            self._wake.wait()
+            self._wake.wait(self._verbs.dispatch.pause_seconds)
 
     def _leads(self) -> bool:
         """Extends the lead when a third of its lease has passed."""

@@ -31,8 +31,8 @@ def ring(connection: Connection) -> None:
 class Wake(Protocol):
     """Waits until there may be something to do."""
 
-    def wait(self) -> None:
-        """Returns after a change, or after the longest poll."""
+    def wait(self, most_seconds: float) -> None:
+        """Returns after a change, after so many seconds, or after the longest poll."""
         ...
 
     def close(self) -> None: ...
@@ -57,11 +57,11 @@ class PollingWake:
     def _version(self) -> int:
         return int(self._connection.cursor().execute("PRAGMA data_version").fetchone()[0])
 
-    def wait(self) -> None:
-        give_up = self._monotonic() + LONGEST_POLL_SECONDS
-        while self._monotonic() < give_up:
-            rested = self._monotonic() - self._changed_at
-            self._sleep(min(max(rested * POLL_SHARE_OF_REST, SHORTEST_POLL_SECONDS), LONGEST_POLL_SECONDS))
+    def wait(self, most_seconds: float) -> None:
+        give_up = self._monotonic() + min(most_seconds, LONGEST_POLL_SECONDS)
+        while (now := self._monotonic()) < give_up:
+            pause = max((now - self._changed_at) * POLL_SHARE_OF_REST, SHORTEST_POLL_SECONDS)
+            self._sleep(min(pause, give_up - now))
             seen = self._version()
             if seen != self._seen:
                 self._seen, self._changed_at = seen, self._monotonic()
@@ -79,12 +79,12 @@ class NotifiedWake:
         self._sleep = sleep
         self._connection: psycopg.Connection | None = None
 
-    def wait(self) -> None:
+    def wait(self, most_seconds: float) -> None:
         try:
             if self._connection is None:
                 self._connection = psycopg.connect(self._url, autocommit=True, connect_timeout=3)
                 self._connection.execute(f"LISTEN {CHANNEL}")
-            for _ in self._connection.notifies(timeout=LONGEST_POLL_SECONDS, stop_after=1):
+            for _ in self._connection.notifies(timeout=min(most_seconds, LONGEST_POLL_SECONDS), stop_after=1):
                 return
         except psycopg.Error:
             self.close()
