@@ -21,6 +21,8 @@ class Usage(Contract):
     """All input, cached or not."""
     cached_input_tokens: int = Field(default=0, ge=0)
     """The part of the input that was read from the vendor's cache."""
+    cache_written_input_tokens: int = Field(default=0, ge=0)
+    """The part that was written to it, at a price of its own; it is no cached input yet."""
     output_tokens: int = Field(default=0, ge=0)
     """All output that is billed, thoughts included."""
 

@@ -14,9 +14,12 @@ from contracts.reports import NANO, Usage
 def cost(vendor: str, model: str, usage: Usage, at: datetime) -> tuple[int, str]:
     """Nano-dollars for one live call begun `at`, and the version of the price list. Raises HandlerFailure
     (unpriced) for a model that the list does not know: what cannot be priced is not run."""
+    # A vendor that counts more in its cache than came in at all is believed as far as the sum goes.
+    read = min(usage.cached_input_tokens, usage.input_tokens)
     tokens = genai_prices.Usage(
         input_tokens=usage.input_tokens,
-        cache_read_tokens=usage.cached_input_tokens,
+        cache_read_tokens=read,
+        cache_write_tokens=min(usage.cache_written_input_tokens, usage.input_tokens - read),
         output_tokens=usage.output_tokens,
     )
     try:

@@ -1,10 +1,23 @@
 """What a worker reads from its environment, once, at its start."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+FURTHER = "__"
+"""Between the name of a key's variable and the account it is for."""
+
+
+def _further_keys() -> tuple[tuple[str, SecretStr], ...]:
+    names = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY")
+    return tuple(
+        (name, SecretStr(value))
+        for name, value in sorted(os.environ.items())
+        if name.partition(FURTHER)[0] in names and name not in names
+    )
 
 
 class WorkerSettings(BaseSettings):
@@ -24,6 +37,10 @@ class WorkerSettings(BaseSettings):
     gemini_api_key: SecretStr | None = Field(default=None, validation_alias="GEMINI_API_KEY")
     google_api_key: SecretStr | None = Field(default=None, validation_alias="GOOGLE_API_KEY")
     google_base_url: str | None = Field(default=None, validation_alias="GOOGLE_GEMINI_BASE_URL")
+    further_keys: tuple[tuple[str, SecretStr], ...] = Field(
+        default_factory=_further_keys, validation_alias="*_API_KEY__*"
+    )
+    """By the names of their variables, such as ``OPENAI_API_KEY__SECOND``: the keys of further accounts."""
 
     @field_validator("simulate", mode="before")
     @classmethod

@@ -11,12 +11,14 @@ VENDOR_VARIABLES = (
     "GOOGLE_API_KEY",
     "GOOGLE_GEMINI_BASE_URL",
 )
+FURTHER = "__"
+"""A key's variable may go on with this and the name of a further account of its vendor."""
 LEDGER_VARIABLES = ("FLEET_DATABASE_URL", "FLEET_API_KEY")
 SIMULATE = "FLEET_SIMULATE"
 
 
 def real_variables(env: Mapping[str, str]) -> list[str]:
-    return [name for name in VENDOR_VARIABLES if _told(env, name)]
+    return sorted(name for name in env if _is_vendors(name) and _told(env, name))
 
 
 def needs_simulator(env: Mapping[str, str]) -> bool:
@@ -41,12 +43,17 @@ def of_vendors(env: Mapping[str, str]) -> dict[str, str]:
 
 def without_vendors(env: Mapping[str, str]) -> dict[str, str]:
     """What everyone but a worker gets: only workers hold vendor keys."""
-    return {name: value for name, value in env.items() if name not in VENDOR_VARIABLES}
+    return {name: value for name, value in env.items() if not _is_vendors(name)}
 
 
 def without_credentials(env: Mapping[str, str]) -> dict[str, str]:
     """What those get who ask neither ledger nor API: a credential serves one system."""
     return {name: value for name, value in without_vendors(env).items() if name not in LEDGER_VARIABLES}
+
+
+def _is_vendors(name: str) -> bool:
+    stem, further, _ = name.partition(FURTHER)
+    return stem in VENDOR_VARIABLES and (not further or stem.endswith("_API_KEY"))
 
 
 def _told(env: Mapping[str, str], name: str) -> bool:

@@ -1,17 +1,23 @@
 """Answers as the three vendors give them, read by the real SDKs from a real socket."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from contracts.failures import Code
+from contracts.limits import ResponseKind
 from contracts.reports import Usage
 from tests.integration.test_vendors_twin import Twin, a_request, adapter, twin_on_a_socket
 from workers.vendors.port import ModelAnswer, Stop, VendorFailure
 
 VENDORS = ("anthropic", "openai", "google")
 WORD = '{"word": "yes"}'
+ALIKE = Usage(input_tokens=160, cached_input_tokens=50, output_tokens=7)
+WRITTEN = ALIKE.model_copy(update={"cache_written_input_tokens": 100})
+USED = {"anthropic": WRITTEN, "openai": WRITTEN, "google": ALIKE}
+"""Google does not say what it wrote to its cache."""
 
 
 @pytest.fixture
@@ -53,7 +59,7 @@ def gpt(status: str = "completed", reason: str | None = None, part: Any = None) 
         ],
         "usage": {
             "input_tokens": 160,
-            "input_tokens_details": {"cached_tokens": 50, "cache_write_tokens": 0},
+            "input_tokens_details": {"cached_tokens": 50, "cache_write_tokens": 100},
             "output_tokens": 7,
             "output_tokens_details": {"reasoning_tokens": 3},
             "total_tokens": 167,
@@ -99,7 +105,7 @@ def test_a_whole_answer_comes_with_its_usage_and_its_body(twin: Twin, vendor: st
 
     assert answer.text == WORD
     assert answer.stop is Stop.COMPLETE
-    assert answer.usage == Usage(input_tokens=160, cached_input_tokens=50, output_tokens=7)
+    assert answer.usage == USED[vendor]
     assert answer.vendor_request_id == request_id
     assert twin.reply.endswith(answer.body) and answer.body
 
@@ -137,6 +143,21 @@ def test_the_request_carries_the_attempt_the_schema_and_the_limit(twin: Twin, ve
         assert seen.body["store"] is False
 
 
+@pytest.mark.parametrize(("repeated", "marked"), [(1, False), (200, True)])
+def test_claude_is_asked_to_cache_a_system_text_that_is_long_enough(
+    twin: Twin, repeated: int, marked: bool
+) -> None:
+    twin.answers(200, WHOLE["anthropic"][0])
+    request = replace(a_request(), system="You say one word, then stop. " * repeated)
+
+    adapter("anthropic", twin.address).ask(request)
+
+    (block,) = twin.seen[0].body["system"]
+    assert block["text"] == request.system
+    assert block.get("cache_control") == ({"type": "ephemeral"} if marked else None)
+    assert "cache_control" not in twin.seen[0].body["messages"][0]
+
+
 STOPS = {
     "claude cut": ("anthropic", claude("max_tokens"), Stop.CUT),
     "claude context full": ("anthropic", claude("model_context_window_exceeded"), Stop.CUT),
@@ -167,7 +188,7 @@ def test_the_stop_reason_is_told_and_what_was_used_is_counted(
     answer = asked(vendor, twin)
 
     assert answer.stop is stop
-    assert answer.usage == Usage(input_tokens=160, cached_input_tokens=50, output_tokens=7)
+    assert answer.usage == USED[vendor]
 
 
 def test_a_prompt_that_gemini_blocks_is_a_refusal_without_text(twin: Twin) -> None:
@@ -189,15 +210,15 @@ def test_no_candidate_and_no_reason_is_an_empty_answer_of_unknown_price(twin: Tw
 
 
 @pytest.mark.parametrize(
-    ("code", "expected"),
+    ("code", "expected", "kind"),
     [
-        ("server_error", Code.VENDOR_ERROR),
-        ("server_is_overloaded", Code.OVERLOADED),
-        (None, Code.VENDOR_ERROR),
+        ("server_error", Code.VENDOR_ERROR, ResponseKind.ERROR),
+        ("server_is_overloaded", Code.OVERLOADED, ResponseKind.OVERLOADED),
+        (None, Code.VENDOR_ERROR, ResponseKind.ERROR),
     ],
 )
 def test_a_response_that_failed_under_status_200_is_a_failure(
-    twin: Twin, code: str | None, expected: Code
+    twin: Twin, code: str | None, expected: Code, kind: ResponseKind
 ) -> None:
     error = {"code": code, "message": "Words that may change."} if code else None
     twin.answers(200, {**gpt("failed"), "output": [], "usage": None, "error": error})
@@ -206,3 +227,4 @@ def test_a_response_that_failed_under_status_200_is_a_failure(
         asked("openai", twin)
 
     assert raised.value.failure.code is expected
+    assert raised.value.signal.kind is kind

@@ -11,6 +11,7 @@ from contracts.artifacts import ArtifactRef, digest_of
 from contracts.brief import Claims, Draft
 from contracts.failures import Code, Failure, HandlerFailure
 from contracts.handoffs import Assignment, ContextItem, Handoff, ModelRoute, Tried
+from contracts.limits import Dimension, ResponseKind
 from contracts.purposes import Purpose
 from contracts.verdicts import Decision, Verdict
 from tests.integration.simulator_process import SimulatorAddress, running_simulator
@@ -24,6 +25,12 @@ ROUTES = {
     "openai": "gpt-6.1-sol",
     "google": "gemini-4-argon",
 }
+LIMITED = {
+    "anthropic": {Dimension.REQUESTS, Dimension.INPUT_TOKENS, Dimension.OUTPUT_TOKENS},
+    "openai": {Dimension.REQUESTS, Dimension.TOKENS},
+    "google": set(),
+}
+"""What each vendor says of its limits before one is hit."""
 DOCUMENT = (
     "Celery acknowledges a message before the task runs unless acks_late is set. "
     "With acks_late a task whose worker is killed is delivered again. "
@@ -72,7 +79,7 @@ def settings(url: str | None, **others: Any) -> WorkerSettings:
     none: dict[str, Any] = {
         name: None
         for field in WorkerSettings.model_fields.values()
-        if isinstance(name := field.validation_alias, str) and ("_KEY" in name or "_URL" in name)
+        if field.default is None and isinstance(name := field.validation_alias, str)
     }
     return WorkerSettings.model_validate(
         {**none, "FLEET_STATE_DIR": Path("unused"), "FLEET_SIMULATOR_URL": url, **others}
@@ -154,6 +161,8 @@ def test_a_research_brings_quotes_and_a_priced_simulated_call(
     assert call is not None and call.usage is not None and call.simulated and call.sent
     assert call.cost_nano_usd > 0 and call.price_version.startswith("genai-prices ")
     assert call.vendor_request_id and call.seconds > 0
+    assert call.signal is not None and call.signal.kind is ResponseKind.OK
+    assert {standing.dimension for standing in call.signal.standings} == LIMITED[vendor]
     assert call.request is not None and b"careful researcher" in task.artifacts.get(call.request)
     assert call.answer is not None
     assert Claims.model_validate_json(record.text_of(task.artifacts.get(call.answer))) == claims
@@ -161,18 +170,26 @@ def test_a_research_brings_quotes_and_a_priced_simulated_call(
     assert row["attempt"] == "01ATTEMPT"
 
 
+HIT = {
+    "anthropic": Dimension.OUTPUT_TOKENS,
+    "openai": Dimension.TOKENS,
+    "google": Dimension.INPUT_TOKENS,
+}
+"""What a scripted limit of the simulator shows used up."""
 FAULTS = {
-    "cut": (Code.CUT, True, True),
-    "not_json": (Code.NOT_JSON, True, True),
-    "empty": (Code.EMPTY, True, True),
-    "refusal": (Code.REFUSED, True, True),
-    "wrong_schema": (Code.BREAKS_CONTRACT, True, True),
-    "overload": (Code.OVERLOADED, True, False),
-    "server_error": (Code.VENDOR_ERROR, True, False),
-    "spend_limit": (Code.SPEND_LIMIT, True, False),
-    "unauthorised": (Code.UNAUTHORISED, True, False),
-    "reset": (Code.VENDOR_ERROR, None, False),
-    "timeout": (Code.TIMEOUT, None, False),
+    "cut": (Code.CUT, ResponseKind.OK, True, True),
+    "not_json": (Code.NOT_JSON, ResponseKind.OK, True, True),
+    "empty": (Code.EMPTY, ResponseKind.OK, True, True),
+    "refusal": (Code.REFUSED, ResponseKind.OK, True, True),
+    "wrong_schema": (Code.BREAKS_CONTRACT, ResponseKind.OK, True, True),
+    "rate_limited": (Code.RATE_LIMITED, ResponseKind.RATE_LIMITED, True, False),
+    "rate_limited_with_remaining": (Code.OVERLOADED, ResponseKind.OVERLOADED, True, False),
+    "overload": (Code.OVERLOADED, ResponseKind.OVERLOADED, True, False),
+    "server_error": (Code.VENDOR_ERROR, ResponseKind.ERROR, True, False),
+    "spend_limit": (Code.SPEND_LIMIT, ResponseKind.SPEND_LIMITED, True, False),
+    "unauthorised": (Code.UNAUTHORISED, ResponseKind.UNAUTHORISED, True, False),
+    "reset": (Code.VENDOR_ERROR, ResponseKind.SILENT, False, False),
+    "timeout": (Code.TIMEOUT, ResponseKind.SILENT, False, False),
 }
 
 
@@ -181,10 +198,7 @@ FAULTS = {
 def test_a_scripted_fault_is_typed_and_its_call_recorded(
     simulator: SimulatorAddress, vendor: str, fault: str
 ) -> None:
-    code, known, billed = FAULTS[fault]
-    if (vendor, fault) == ("google", "spend_limit"):
-        # Google says so by 402, as it does for an account that cannot pay.
-        code = Code.UNAUTHORISED
+    code, kind, known, billed = FAULTS[fault]
     simulator.script({"kind": fault, "vendor": "gemini" if vendor == "google" else vendor})
     task = a_task(simulator.url, vendor, timeout_seconds=0.5 if fault == "timeout" else 10)
 
@@ -192,7 +206,9 @@ def test_a_scripted_fault_is_typed_and_its_call_recorded(
 
     assert failure.code is code
     assert task.call is not None and task.call.sent
-    assert (task.call.usage is not None) is bool(known)
+    assert task.call.signal is not None and task.call.signal.kind is kind
+    assert task.call.signal.hit is (HIT[vendor] if fault == "rate_limited" else None)
+    assert (task.call.usage is not None) is known
     assert (task.call.cost_nano_usd > 0) is billed
     if task.call.answer is not None:
         assert failure.evidence["answer_digest"] == task.call.answer.digest
@@ -295,6 +311,7 @@ def test_a_vendor_that_is_away_was_not_asked_and_costs_nothing() -> None:
 
     assert failure_of(task).code is Code.NOT_SENT
     assert task.call is not None and not task.call.sent and task.call.cost_nano_usd == 0
+    assert task.call.signal is not None and task.call.signal.kind is ResponseKind.SILENT
 
 
 def test_a_vendor_without_access_is_unavailable() -> None:

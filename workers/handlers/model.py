@@ -30,7 +30,7 @@ def run(task: Task) -> Payload:
     route = _route(task)
     task.call = _unsent(route)
     wanted = _payload_model(task.handoff.desired_output)
-    vendor, simulated = vendors_for(task.settings).vendor(route.vendor)
+    vendor, simulated = vendors_for(task.settings).vendor(route.vendor, route.account)
     task.call = _unsent(route, simulated)
     # Before anything is spent: what has no price is not run.
     pricing.cost(route.vendor, route.model, Usage(), datetime.now(UTC))
@@ -117,7 +117,7 @@ def _asked(task: Task, vendor: Vendor, route: ModelRoute, request: ModelRequest)
 
 
 def _record_failure(task: Task, failure: VendorFailure, seconds: float) -> None:
-    _update(task, seconds=seconds, vendor_request_id=failure.vendor_request_id)
+    _update(task, seconds=seconds, vendor_request_id=failure.vendor_request_id, signal=failure.signal)
     match failure.billing:
         case Billing.NOT_SENT:
             _update(task, sent=False)
@@ -132,7 +132,13 @@ def _record_failure(task: Task, failure: VendorFailure, seconds: float) -> None:
 
 
 def _record_answer(task: Task, answer: ModelAnswer, at: datetime, seconds: float) -> None:
-    _update(task, seconds=seconds, vendor_request_id=answer.vendor_request_id, usage=answer.usage)
+    _update(
+        task,
+        seconds=seconds,
+        vendor_request_id=answer.vendor_request_id,
+        usage=answer.usage,
+        signal=answer.signal,
+    )
     assert task.call is not None
     nano_usd, price_version = pricing.cost(task.call.vendor, task.call.model, answer.usage or Usage(), at)
     _update(task, cost_nano_usd=nano_usd, price_version=price_version)

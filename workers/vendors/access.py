@@ -1,23 +1,38 @@
-"""Which vendors this process reaches, and how: really, simulated, or not at all."""
+"""Which vendors' accounts this process reaches, and how: really, simulated, or not at all."""
 
 import os
 import threading
 from dataclasses import dataclass
+from itertools import cycle
 
+import httpx2
 from pydantic import SecretStr
 
 from contracts.failures import Code, Failure, HandlerFailure
-from workers.settings import WorkerSettings
+from workers.settings import FURTHER, WorkerSettings
 from workers.vendors.port import Vendor
 from workers.vendors.transport import http_client
 
 SIMULATED_PATHS = {"anthropic": "/anthropic", "openai": "/openai/v1", "google": "/gemini"}
 """The known vendors, and where the simulator speaks for each."""
 
+KEY_VARIABLES = {
+    "anthropic": ("ANTHROPIC_API_KEY",),
+    "openai": ("OPENAI_API_KEY",),
+    "google": ("GOOGLE_API_KEY", "GEMINI_API_KEY"),
+}
+"""Where a vendor has two, the first that is set counts."""
+
+DEFAULT_ACCOUNT = "default"
+"""The account whose variable has no suffix."""
+
 
 @dataclass(frozen=True)
 class Access:
-    key: SecretStr
+    """One account of one vendor."""
+
+    keys: tuple[SecretStr, ...]
+    """They share the account's limits and are used in turn."""
     base_url: str | None
     """None for the vendor's own address."""
     simulated: bool
@@ -28,86 +43,123 @@ class Unavailable:
     sentence: str
 
 
-def access_to(name: str, settings: WorkerSettings) -> Access | Unavailable:
-    """The way to one vendor. With no key and no address of any vendor all are simulated; with any real one,
-    those without are unavailable unless they are named in FLEET_SIMULATE."""
+def access_to(name: str, account: str, settings: WorkerSettings) -> Access | Unavailable:
+    """The way to one account of a vendor. With no key and no address of any vendor all are simulated; with any
+    real one, those without are unavailable unless they are named in FLEET_SIMULATE."""
     unknown = sorted({name, *settings.simulate} - SIMULATED_PATHS.keys())
     if unknown:
         return Unavailable(f"unknown vendor “{unknown[0]}”; known are: {', '.join(sorted(SIMULATED_PATHS))}")
-    real = _real_accesses(settings)
+    real = {vendor for vendor in SIMULATED_PATHS if _is_real(vendor, settings)}
     if name in real and name in settings.simulate:
         # Neither guess is safe: one spends money, the other lets a pretended model judge.
         return Unavailable(f"{name} has a key or an address, and FLEET_SIMULATE names it too: remove one")
     if name in real:
-        return real[name]
+        return _real(name, account, settings)
     if real and name not in settings.simulate:
         return Unavailable(f"{name} has no key, and is simulated only if FLEET_SIMULATE names it")
-    return _simulated(name, settings.simulator_url)
+    return _simulated(name, account, settings.simulator_url)
 
 
-def _simulated(name: str, simulator_url: str | None) -> Access | Unavailable:
+def _simulated(name: str, account: str, simulator_url: str | None) -> Access | Unavailable:
     if not simulator_url:
         return Unavailable(f"{name} is to be simulated: start the simulator, or set {name}'s key")
     address = simulator_url.rstrip("/") + SIMULATED_PATHS[name]
-    return Access(SecretStr("simulated"), address, simulated=True)
+    return Access((SecretStr(f"simulated-{account}"),), address, simulated=True)
 
 
-def _real_accesses(settings: WorkerSettings) -> dict[str, Access]:
-    google_key = settings.google_api_key if _given(settings.google_api_key) else settings.gemini_api_key
-    told = {
-        "anthropic": (settings.anthropic_api_key, settings.anthropic_base_url),
-        "openai": (settings.openai_api_key, settings.openai_base_url),
-        "google": (google_key, settings.google_base_url),
-    }
-    return {
+def _real(name: str, account: str, settings: WorkerSettings) -> Access | Unavailable:
+    address = _address(name, settings)
+    variables = [_variable(name_of_key, account) for name_of_key in KEY_VARIABLES[name]]
+    told = _told_keys(settings)
+    keys = next((told[variable] for variable in variables if variable in told), ())
+    if not keys and address and account == DEFAULT_ACCOUNT:
         # An address without a key is a gateway that holds the key itself.
-        name: Access(key if key and _given(key) else SecretStr("none"), address, simulated=False)
-        for name, (key, given) in told.items()
-        for address in ((given or "").strip() or None,)
-        if _given(key) or address
+        keys = (SecretStr("none"),)
+    if not keys:
+        return Unavailable(f"{name} has no key for its account “{account}”: set {' or '.join(variables)}")
+    return Access(keys, address, simulated=False)
+
+
+def _is_real(name: str, settings: WorkerSettings) -> bool:
+    """Whether any account of the vendor has a key, or the vendor an address."""
+    told = {variable.partition(FURTHER)[0] for variable in _told_keys(settings)}
+    return bool(_address(name, settings)) or not told.isdisjoint(KEY_VARIABLES[name])
+
+
+def _variable(key_variable: str, account: str) -> str:
+    if account == DEFAULT_ACCOUNT:
+        return key_variable
+    return f"{key_variable}{FURTHER}{account.upper().replace('-', '_')}"
+
+
+def _told_keys(settings: WorkerSettings) -> dict[str, tuple[SecretStr, ...]]:
+    """The keys by the names of their variables; a blank variable is none."""
+    told = {
+        "ANTHROPIC_API_KEY": settings.anthropic_api_key,
+        "OPENAI_API_KEY": settings.openai_api_key,
+        "GOOGLE_API_KEY": settings.google_api_key,
+        "GEMINI_API_KEY": settings.gemini_api_key,
+        **dict(settings.further_keys),
     }
+    split = {variable: _split(value) for variable, value in told.items() if value is not None}
+    return {variable: keys for variable, keys in split.items() if keys}
 
 
-def _given(key: SecretStr | None) -> bool:
-    return key is not None and bool(key.get_secret_value().strip())
+def _split(value: SecretStr) -> tuple[SecretStr, ...]:
+    return tuple(SecretStr(key.strip()) for key in value.get_secret_value().split(",") if key.strip())
+
+
+def _address(name: str, settings: WorkerSettings) -> str | None:
+    addresses = {
+        "anthropic": settings.anthropic_base_url,
+        "openai": settings.openai_base_url,
+        "google": settings.google_base_url,
+    }
+    return (addresses[name] or "").strip() or None
 
 
 class Vendors:
-    """The vendors of one process; a client is built when it is first asked for."""
+    """The vendors' accounts of one process; a client is built when it is first asked for."""
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
         self._lock = threading.Lock()
-        self._built: dict[str, tuple[Vendor, bool]] = {}
+        self._built: dict[tuple[str, str], tuple[cycle[Vendor], bool]] = {}
 
-    def vendor(self, name: str) -> tuple[Vendor, bool]:
-        """The vendor, and whether it is simulated. Raises HandlerFailure (vendor_unavailable)."""
+    def vendor(self, name: str, account: str) -> tuple[Vendor, bool]:
+        """The account's client whose turn it is, and whether it is simulated. Raises HandlerFailure
+        (vendor_unavailable)."""
         with self._lock:
-            if name not in self._built:
-                access = access_to(name, self._settings)
+            if (name, account) not in self._built:
+                access = access_to(name, account, self._settings)
                 if isinstance(access, Unavailable):
                     raise HandlerFailure(Failure(code=Code.VENDOR_UNAVAILABLE, sentence=access.sentence))
-                self._built[name] = (_build(name, access), access.simulated)
-            return self._built[name]
+                self._built[name, account] = cycle(_clients(name, access)), access.simulated
+            clients, simulated = self._built[name, account]
+            return next(clients), simulated
 
 
-def _build(name: str, access: Access) -> Vendor:
-    # The SDKs are imported here because each takes about a second, which lanes without models never pay.
+def _clients(name: str, access: Access) -> list[Vendor]:
     # A simulator is never asked through a proxy.
-    key, http = access.key.get_secret_value(), http_client(through_proxies=not access.simulated)
+    http = http_client(through_proxies=not access.simulated)
+    return [_build(name, key.get_secret_value(), access.base_url, http) for key in access.keys]
+
+
+def _build(name: str, key: str, base_url: str | None, http: httpx2.Client) -> Vendor:
+    # The SDKs are imported here because each takes about a second, which lanes without models never pay.
     match name:
         case "anthropic":
             from workers.vendors.anthropic import Anthropic
 
-            return Anthropic(key, access.base_url, http)
+            return Anthropic(key, base_url, http)
         case "openai":
             from workers.vendors.openai import OpenAI
 
-            return OpenAI(key, access.base_url, http)
+            return OpenAI(key, base_url, http)
         case "google":
             from workers.vendors.google import Google
 
-            return Google(key, access.base_url, http)
+            return Google(key, base_url, http)
     raise LookupError(f"no adapter for “{name}”")
 
 

@@ -4,16 +4,22 @@ from datetime import UTC, datetime
 
 import anthropic
 import httpx2
+from anthropic.types import TextBlockParam
 from pydantic import BaseModel, ValidationError
 
 from contracts.failures import Code, Failure
+from contracts.limits import Dimension, ResponseKind, Standing, VendorSignal
 from contracts.reports import Usage
+from workers.vendors.headers import seconds_until, standings
 from workers.vendors.port import ATTEMPT_HEADER, Billing, ModelAnswer, ModelRequest, Stop, VendorFailure
-from workers.vendors.refusals import Refusal, refused
+from workers.vendors.refusals import Refusal, refused, scarcest
 from workers.vendors.transport import broken, timeout
 
 NAME = "anthropic"
 ADDRESS = "https://api.anthropic.com"
+
+CACHEABLE_CHARACTERS = 4096
+"""About 1024 tokens; the vendor caches nothing shorter, and for some models only what is longer."""
 
 STOPS = {
     "end_turn": Stop.COMPLETE,
@@ -29,11 +35,18 @@ MEANINGS = {
     "contract_spend_limit_reached": Code.SPEND_LIMIT,
     "overloaded_error": Code.OVERLOADED,
     "request_too_large": Code.TOO_LARGE,
-    "billing_error": Code.UNAUTHORISED,
+    "billing_error": Code.SPEND_LIMIT,
     "authentication_error": Code.UNAUTHORISED,
     "permission_error": Code.UNAUTHORISED,
 }
 """By ``error.details.error_code``, else by ``error.type``."""
+
+DIMENSIONS = {
+    Dimension.REQUESTS: "requests",
+    Dimension.INPUT_TOKENS: "input-tokens",
+    Dimension.OUTPUT_TOKENS: "output-tokens",
+}
+"""As headers name them. A fourth one, of all tokens, is but the sum of two of them."""
 
 
 class Anthropic:
@@ -49,7 +62,7 @@ class Anthropic:
             raw = self._client.messages.with_raw_response.create(
                 model=request.model,
                 max_tokens=request.max_output_tokens,
-                system=request.system,
+                system=[_standing_part(request.system)],
                 messages=[{"role": "user", "content": request.prompt}],
                 output_config={"format": {"type": "json_schema", "schema": dict(request.schema)}},
                 extra_headers={ATTEMPT_HEADER: request.attempt},
@@ -59,7 +72,15 @@ class Anthropic:
             raise _refused(error.response, request) from error
         except anthropic.APIConnectionError as error:
             raise broken(NAME, error) from error
-        return _answer(raw.http_response.content, raw.http_response.headers.get("request-id"))
+        return _answer(raw.http_response)
+
+
+def _standing_part(system: str) -> TextBlockParam:
+    """The part of the prompt that all attempts of a lane share. Marked, it is read from the vendor's cache
+    while it is asked for at least every five minutes."""
+    if len(system) < CACHEABLE_CHARACTERS:
+        return {"type": "text", "text": system}
+    return {"type": "text", "text": system, "cache_control": {"type": "ephemeral"}}
 
 
 class _Block(BaseModel):
@@ -74,10 +95,14 @@ class _Usage(BaseModel):
     output_tokens: int
 
     def counted(self) -> Usage:
-        cached = self.cache_read_input_tokens or 0
-        # The vendor's `input_tokens` are the uncached ones only.
-        total = self.input_tokens + (self.cache_creation_input_tokens or 0) + cached
-        return Usage(input_tokens=total, cached_input_tokens=cached, output_tokens=self.output_tokens)
+        read, written = self.cache_read_input_tokens or 0, self.cache_creation_input_tokens or 0
+        return Usage(
+            # The vendor's `input_tokens` are those that its cache has nothing to do with.
+            input_tokens=self.input_tokens + read + written,
+            cached_input_tokens=read,
+            cache_written_input_tokens=written,
+            output_tokens=self.output_tokens,
+        )
 
 
 class _Message(BaseModel):
@@ -99,18 +124,34 @@ class _ErrorBody(BaseModel):
     error: _Error = _Error()
 
 
-def _answer(body: bytes, request_id: str | None) -> ModelAnswer:
+def _answer(response: httpx2.Response) -> ModelAnswer:
+    request_id, told = response.headers.get("request-id"), _told(response, datetime.now(UTC))
     try:
-        message = _Message.model_validate_json(body)
+        message = _Message.model_validate_json(response.content)
     except ValidationError as error:
-        failure = Failure(code=Code.VENDOR_ERROR, sentence=f"{NAME} answered 200 with no message in it")
-        raise VendorFailure(failure, Billing.AMBIGUOUS, vendor_request_id=request_id, body=body) from error
+        raise VendorFailure(
+            Failure(code=Code.VENDOR_ERROR, sentence=f"{NAME} answered 200 with no message in it"),
+            Billing.AMBIGUOUS,
+            VendorSignal(kind=ResponseKind.ERROR, standings=told),
+            vendor_request_id=request_id,
+            body=response.content,
+        ) from error
     return ModelAnswer(
         text="".join(block.text for block in message.content if block.type == "text"),
         usage=message.usage.counted() if message.usage else None,
         stop=STOPS.get(message.stop_reason or "", Stop.CUT),
+        signal=VendorSignal(kind=ResponseKind.OK, standings=told),
         vendor_request_id=request_id,
-        body=body,
+        body=response.content,
+    )
+
+
+def _told(response: httpx2.Response, now: datetime) -> tuple[Standing, ...]:
+    return standings(
+        response.headers,
+        "anthropic-ratelimit-{dimension}-{part}",
+        DIMENSIONS,
+        lambda moment: seconds_until(moment, now),
     )
 
 
@@ -120,14 +161,18 @@ def _refused(response: httpx2.Response, request: ModelRequest) -> VendorFailure:
     except ValidationError:
         error = _Error()
     code = error.details.error_code if error.details else None
+    now = datetime.now(UTC)
+    told = _told(response, now)
     refusal = Refusal(
         vendor=NAME,
         status=response.status_code,
         headers=dict(response.headers),
         body=response.content,
-        wanted_tokens=request.most_tokens,
+        standings=told,
+        needs=request.needs,
         meaning=MEANINGS.get(code or "") or MEANINGS.get(error.type or ""),
+        hit=scarcest(told, request.needs),
         vendor_request_id=response.headers.get("request-id"),
         evidence={key: word for key, word in (("type", error.type), ("code", code)) if word},
     )
-    return refused(refusal, datetime.now(UTC))
+    return refused(refusal, now)

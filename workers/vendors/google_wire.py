@@ -3,11 +3,13 @@
 from datetime import UTC, datetime
 
 import httpx2
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 from pydantic.alias_generators import to_camel
 
 from contracts.failures import Code, Failure
+from contracts.limits import Dimension, ResponseKind, Standing, VendorSignal
 from contracts.reports import Usage
+from workers.vendors.headers import go_seconds, number
 from workers.vendors.port import Billing, ModelAnswer, Stop, VendorFailure
 from workers.vendors.refusals import Refusal, refused
 
@@ -24,12 +26,8 @@ STOPS = {
     "LANGUAGE": Stop.REFUSED,
 }
 
-MEANINGS = {
-    "API_KEY_INVALID": Code.UNAUTHORISED,
-    # Billing is not set up, or the region is not served: a person's matter under a status of 400.
-    "FAILED_PRECONDITION": Code.UNAUTHORISED,
-}
-"""By the reason in ``error.details``, else by ``error.status``."""
+MEANINGS = {"API_KEY_INVALID": Code.UNAUTHORISED}
+"""By the reason in ``error.details``."""
 
 
 class _View(BaseModel):
@@ -89,6 +87,26 @@ class _Answer(_View):
 
 class _Violation(_View):
     quota_id: str = ""
+    quota_value: JsonValue = None
+
+    @property
+    def per_day(self) -> bool:
+        return "PerDay" in self.quota_id
+
+    def dimension(self) -> Dimension | None:
+        """By the words of an id such as ``GenerateContentInputTokensPerModelPerMinute-FreeTier``."""
+        if "Token" in self.quota_id:
+            return Dimension.TOKENS_PER_DAY if self.per_day else Dimension.INPUT_TOKENS
+        if "Request" in self.quota_id:
+            return Dimension.REQUESTS_PER_DAY if self.per_day else Dimension.REQUESTS
+        return None
+
+    def standing(self) -> Standing | None:
+        """The limit, where it is one per minute or per day."""
+        dimension, limit = self.dimension(), number(str(self.quota_value))
+        if dimension is None or not limit or not (self.per_day or "PerMinute" in self.quota_id):
+            return None
+        return Standing(dimension=dimension, limit=limit)
 
 
 class _Detail(_View):
@@ -101,23 +119,21 @@ class _Error(_View):
     status: str | None = None
     details: list[_Detail] = []
 
-    def quotas(self) -> list[str]:
-        return [violation.quota_id for detail in self.details for violation in detail.violations]
+    def violations(self) -> list[_Violation]:
+        """The quotas that were hit, those of the day first: they last longest."""
+        found = [violation for detail in self.details for violation in detail.violations]
+        return sorted(found, key=lambda violation: not violation.per_day)
 
     def delay_seconds(self) -> float | None:
         """A duration such as ``26s`` or ``0.5s``."""
-        told = next((detail.retry_delay for detail in self.details if detail.retry_delay), None)
-        try:
-            return max(0.0, float((told or "").removesuffix("s")))
-        except ValueError:
-            return None
+        return go_seconds(next((detail.retry_delay for detail in self.details if detail.retry_delay), ""))
 
     def evidence(self) -> dict[str, str]:
         reasons = [detail.reason for detail in self.details if detail.reason]
         words = (
             ("type", self.status or ""),
             ("code", ", ".join(reasons)),
-            ("quota", ", ".join(self.quotas())),
+            ("quota", ", ".join(violation.quota_id for violation in self.violations())),
         )
         return {key: word for key, word in words if word}
 
@@ -132,11 +148,14 @@ def answer_of(body: str) -> ModelAnswer:
         answer = _Answer.model_validate_json(body)
     except ValidationError as error:
         failure = Failure(code=Code.VENDOR_ERROR, sentence=f"{NAME} answered 200 with no candidates in it")
-        raise VendorFailure(failure, Billing.AMBIGUOUS, body=body.encode()) from error
+        signal = VendorSignal(kind=ResponseKind.ERROR)
+        raise VendorFailure(failure, Billing.AMBIGUOUS, signal, body=body.encode()) from error
     return ModelAnswer(
         text=answer.candidates[0].text() if answer.candidates else "",
         usage=answer.usage_metadata.counted() if answer.usage_metadata else None,
         stop=answer.stop(),
+        # This vendor says nothing of its limits before one is hit.
+        signal=VendorSignal(kind=ResponseKind.OK),
         vendor_request_id=answer.response_id,
         body=body.encode(),
     )
@@ -153,7 +172,9 @@ def refusal_of(response: httpx2.Response) -> VendorFailure:
         status=response.status_code,
         headers=dict(response.headers),
         body=response.content,
+        standings=tuple(standing for each in error.violations() if (standing := each.standing())),
         meaning=_meaning(error, response.status_code),
+        hit=next((violation.dimension() for violation in error.violations()), None),
         retry_after_seconds=error.delay_seconds(),
         evidence=error.evidence(),
     )
@@ -161,11 +182,13 @@ def refusal_of(response: httpx2.Response) -> VendorFailure:
 
 
 def _meaning(error: _Error, status: int) -> Code | None:
-    if any("PerDay" in quota for quota in error.quotas()):
+    if any(violation.per_day for violation in error.violations()):
         # Waiting seconds does not help before midnight in California: a person decides.
-        return Code.SPEND_LIMIT
+        return Code.DAY_LIMIT
     if status == 429 and not error.details:
         # A quota that was hit is always named; without one the vendor itself is short.
         return Code.OVERLOADED
-    reasons = [detail.reason for detail in error.details if detail.reason]
-    return next((MEANINGS[word] for word in [*reasons, error.status] if word in MEANINGS), None)
+    if status == 400 and error.status == "FAILED_PRECONDITION":
+        # Billing is not set up, or the region is not served: a person's matter.
+        return Code.UNAUTHORISED
+    return next((MEANINGS[detail.reason] for detail in error.details if detail.reason in MEANINGS), None)

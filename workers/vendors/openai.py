@@ -7,9 +7,11 @@ import openai
 from pydantic import BaseModel, ValidationError
 
 from contracts.failures import Code, Failure
+from contracts.limits import Dimension, ResponseKind, Standing, VendorSignal
 from contracts.reports import Usage
+from workers.vendors.headers import go_seconds, standings
 from workers.vendors.port import ATTEMPT_HEADER, Billing, ModelAnswer, ModelRequest, Stop, VendorFailure
-from workers.vendors.refusals import Refusal, refused
+from workers.vendors.refusals import Refusal, kind_of, refused
 from workers.vendors.transport import broken, timeout
 
 NAME = "openai"
@@ -23,10 +25,15 @@ MEANINGS = {
     "organization_spend_limit_exceeded": Code.SPEND_LIMIT,
     "project_spend_limit_exceeded": Code.SPEND_LIMIT,
     "organization_usage_limit_exceeded": Code.SPEND_LIMIT,
+    "billing_hard_limit_reached": Code.SPEND_LIMIT,
+    "billing_not_active": Code.SPEND_LIMIT,
     "context_length_exceeded": Code.TOO_LARGE,
     "invalid_api_key": Code.UNAUTHORISED,
 }
 """By ``error.code``, else by ``error.type``."""
+
+DIMENSIONS = {Dimension.REQUESTS: "requests", Dimension.TOKENS: "tokens"}
+"""As headers name them, and the type of an error of its own quota."""
 
 
 class OpenAI:
@@ -60,7 +67,7 @@ class OpenAI:
             raise _refused(error.response, request) from error
         except openai.APIConnectionError as error:
             raise broken(NAME, error) from error
-        return _answer(raw.http_response.content, raw.http_response.headers.get("x-request-id"))
+        return _answer(raw.http_response)
 
 
 class _Part(BaseModel):
@@ -75,6 +82,7 @@ class _Item(BaseModel):
 
 class _Cached(BaseModel):
     cached_tokens: int = 0
+    cache_write_tokens: int = 0
 
 
 class _Usage(BaseModel):
@@ -83,9 +91,12 @@ class _Usage(BaseModel):
     output_tokens: int
 
     def counted(self) -> Usage:
-        cached = self.input_tokens_details.cached_tokens if self.input_tokens_details else 0
+        cache = self.input_tokens_details or _Cached()
         return Usage(
-            input_tokens=self.input_tokens, cached_input_tokens=cached, output_tokens=self.output_tokens
+            input_tokens=self.input_tokens,
+            cached_input_tokens=cache.cached_tokens,
+            cache_written_input_tokens=cache.cache_write_tokens,
+            output_tokens=self.output_tokens,
         )
 
 
@@ -120,30 +131,37 @@ class _ErrorBody(BaseModel):
     error: _Error = _Error()
 
 
-def _answer(body: bytes, request_id: str | None) -> ModelAnswer:
+def _answer(http: httpx2.Response) -> ModelAnswer:
     try:
-        response = _Response.model_validate_json(body)
+        response = _Response.model_validate_json(http.content)
     except ValidationError as error:
-        raise _unanswered("answered 200 with no response in it", None, request_id, body) from error
+        raise _unanswered("answered 200 with no response in it", None, http) from error
     if response.status not in {"completed", "incomplete"}:
         code = response.error.code if response.error else None
-        raise _unanswered(f"ended the response as {response.status}", code, request_id, body)
+        raise _unanswered(f"ended the response as {response.status}", code, http)
     return ModelAnswer(
         text="".join(part.text for part in response.parts() if part.type == "output_text"),
         usage=response.usage.counted() if response.usage else None,
         stop=response.stop(),
-        vendor_request_id=request_id,
-        body=body,
+        signal=VendorSignal(kind=ResponseKind.OK, standings=_told(http)),
+        vendor_request_id=http.headers.get("x-request-id"),
+        body=http.content,
     )
 
 
-def _unanswered(what: str, code: str | None, request_id: str | None, body: bytes) -> VendorFailure:
-    failure = Failure(
-        code=MEANINGS.get(code or "", Code.VENDOR_ERROR),
-        sentence=f"{NAME} {what[:200]}",
-        evidence={"code": code[:200]} if code else {},
+def _told(http: httpx2.Response) -> tuple[Standing, ...]:
+    return standings(http.headers, "x-ratelimit-{part}-{dimension}", DIMENSIONS, go_seconds)
+
+
+def _unanswered(what: str, word: str | None, http: httpx2.Response) -> VendorFailure:
+    code = MEANINGS.get(word or "", Code.VENDOR_ERROR)
+    return VendorFailure(
+        Failure(code=code, sentence=f"{NAME} {what[:200]}", evidence={"code": word[:200]} if word else {}),
+        Billing.AMBIGUOUS,
+        VendorSignal(kind=kind_of(code), standings=_told(http)),
+        vendor_request_id=http.headers.get("x-request-id"),
+        body=http.content,
     )
-    return VendorFailure(failure, Billing.AMBIGUOUS, vendor_request_id=request_id, body=body)
 
 
 def _refused(response: httpx2.Response, request: ModelRequest) -> VendorFailure:
@@ -157,8 +175,10 @@ def _refused(response: httpx2.Response, request: ModelRequest) -> VendorFailure:
         status=response.status_code,
         headers=dict(response.headers),
         body=response.content,
-        wanted_tokens=request.most_tokens,
+        standings=_told(response),
+        needs=request.needs,
         meaning=MEANINGS.get(error.code or "") or MEANINGS.get(error.type or ""),
+        hit=next((dimension for dimension, name in DIMENSIONS.items() if name == error.type), None),
         vendor_request_id=response.headers.get("x-request-id"),
         evidence={key: word for key, word in words if word},
     )

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from contracts.failures import Failure, HandlerFailure
+from contracts.limits import Dimension, VendorSignal
 from contracts.reports import Usage
 
 ATTEMPT_HEADER = "x-fleet-attempt"
@@ -49,11 +50,15 @@ class ModelRequest:
     attempt: str
 
     @property
-    def most_tokens(self) -> int:
-        """What the request may be charged at most, input and output; three characters a token, on the safe
-        side."""
-        characters = len(self.system) + len(self.prompt) + len(json.dumps(dict(self.schema)))
-        return characters // 3 + self.max_output_tokens
+    def needs(self) -> dict[Dimension, int]:
+        """What the request may use at most of each dimension; three characters a token, on the safe side."""
+        input_tokens = (len(self.system) + len(self.prompt) + len(json.dumps(dict(self.schema)))) // 3
+        return {
+            Dimension.REQUESTS: 1,
+            Dimension.INPUT_TOKENS: input_tokens,
+            Dimension.OUTPUT_TOKENS: self.max_output_tokens,
+            Dimension.TOKENS: input_tokens + self.max_output_tokens,
+        }
 
 
 @dataclass(frozen=True)
@@ -62,24 +67,29 @@ class ModelAnswer:
     usage: Usage | None
     """None where the vendor did not say; charged like an ambiguous end."""
     stop: Stop
+    signal: VendorSignal
+    """What the answer said about the account's limits."""
     vendor_request_id: str | None
     body: bytes
     """The answer as it came over the wire."""
 
 
 class VendorFailure(HandlerFailure):
-    """No answer: the typed failure, what it may have cost, and the body that said so (empty without one)."""
+    """No answer: the typed failure, what it may have cost, what it said about the account's limits, and the
+    body that said so (empty without one)."""
 
     def __init__(
         self,
         failure: Failure,
         billing: Billing,
+        signal: VendorSignal,
         *,
         vendor_request_id: str | None = None,
         body: bytes = b"",
     ) -> None:
         super().__init__(failure)
         self.billing = billing
+        self.signal = signal
         self.vendor_request_id = vendor_request_id
         self.body = body
 

@@ -3,9 +3,12 @@
 import httpx2
 
 from contracts.failures import Code, Failure
+from contracts.limits import ResponseKind, VendorSignal
 from workers.vendors.port import Billing, VendorFailure
 
 CONNECT_SECONDS = 5.0
+
+SILENT = VendorSignal(kind=ResponseKind.SILENT)
 
 _BEFORE_SENDING = (
     httpx2.ConnectError,
@@ -42,16 +45,16 @@ def broken(vendor: str, error: BaseException) -> VendorFailure:
         failure = Failure(
             code=Code.NOT_SENT, sentence=f"the request did not reach {vendor}", evidence=evidence
         )
-        return VendorFailure(failure, Billing.NOT_SENT)
+        return VendorFailure(failure, Billing.NOT_SENT, SILENT)
     if isinstance(cause, httpx2.TimeoutException):
         failure = Failure(
             code=Code.TIMEOUT, sentence=f"{vendor} did not answer within the timeout", evidence=evidence
         )
-        return VendorFailure(failure, Billing.AMBIGUOUS)
+        return VendorFailure(failure, Billing.AMBIGUOUS, SILENT)
     failure = Failure(
         code=Code.VENDOR_ERROR, sentence=f"the connection to {vendor} broke off", evidence=evidence
     )
-    return VendorFailure(failure, Billing.AMBIGUOUS)
+    return VendorFailure(failure, Billing.AMBIGUOUS, SILENT)
 
 
 def _cap_connect(request: httpx2.Request) -> None:
