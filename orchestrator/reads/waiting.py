@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from math import isinf
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -10,9 +11,10 @@ from sqlalchemy import Connection, select
 from contracts.states import SUBTASK_ENDS, AttemptState, SubtaskState
 from contracts.workflows import Workflow
 from orchestrator.ledger.clock import now
-from orchestrator.ledger.tables import approval, attempt, budget, subtask
+from orchestrator.ledger.tables import approval, attempt, subtask
 from orchestrator.reads.base import Read, moment_or_none
 from orchestrator.reads.lineage import workflow_of
+from orchestrator.reads.turns import Wait, turns
 
 
 class Waiting(Read):
@@ -37,8 +39,8 @@ class _View:
     """The open attempt by subtask."""
     approvals: dict[str, Any]
     """The waiting approval by subtask."""
-    closed: dict[str, Any]
-    """Closed budgets by key."""
+    turns: dict[str, Wait]
+    """When a budget lets them pass, by ready subtask."""
 
 
 _Answer = tuple[str, float | None]
@@ -68,14 +70,13 @@ def _view(connection: Connection, job_id: str) -> _View:
             approval.c.state == "waiting",
         )
     )
-    closed = connection.execute(select(budget).where(budget.c.closed_until > at))
     return _View(
         at=at,
         workflow=workflow_of(connection, job_id),
         subtasks=list(subtasks),
         attempts={row.subtask_id: row for row in attempts},
         approvals={row.subtask_id: row for row in approvals},
-        closed={row.key: row for row in closed},
+        turns=turns(connection, subtasks, at),
     )
 
 
@@ -100,10 +101,12 @@ def _for_needs(view: _View, row: Any) -> _Answer:
 def _for_dispatch(view: _View, row: Any) -> _Answer:
     if row.not_before is not None and row.not_before > view.at:
         return "its backoff to pass", row.not_before
+    turn = view.turns.get(row.id)
+    if turn is not None:
+        return turn.sentence, None if isinf(turn.seconds) else view.at + turn.seconds
     if row.held_by is None:
         return f"its turn in lane {row.lane}", None
-    closed = [b.closed_until for key, b in view.closed.items() if key in row.held_by]
-    return row.held_by, max(closed, default=None)
+    return row.held_by, None
 
 
 def _for_worker(view: _View, row: Any) -> _Answer:
