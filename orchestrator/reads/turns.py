@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, func, select, tuple_
 
 from contracts.states import AttemptState, SubtaskState
 from orchestrator import calibrations, purses
@@ -101,9 +101,6 @@ def _before(connection: Connection, row: Any) -> Any:
         ).where(
             subtask.c.state == SubtaskState.READY,
             subtask.c.budget == row.budget,
-            or_(
-                subtask.c.priority > row.priority,
-                (subtask.c.priority == row.priority) & (subtask.c.place < row.place),
-            ),
+            tuple_(-subtask.c.priority, subtask.c.place, subtask.c.id) < (-row.priority, row.place, row.id),
         )
     ).one()
