@@ -306,6 +306,19 @@ def test_nothing_is_sent_where_the_material_is_missing_or_of_another_shape(
     assert simulator.ledger() == []
 
 
+def test_each_account_is_asked_by_its_own_key() -> None:
+    with running_simulator(config={"accounts": {"simulated-second": "second"}}) as simulator:
+        for account in ("default", "second"):
+            task = a_task(simulator.url)
+            assert task.handoff.route is not None
+            route = task.handoff.route.model_copy(update={"account": account})
+            task.handoff = task.handoff.model_copy(update={"route": route})
+            model.run(task)
+            assert task.call is not None and task.call.account == account
+
+        assert [row["account"] for row in simulator.ledger()] == ["default", "second"]
+
+
 def test_a_vendor_that_is_away_was_not_asked_and_costs_nothing() -> None:
     task = a_task("http://127.0.0.1:9")
 
