@@ -242,6 +242,7 @@ def test_a_blank_key_is_no_key() -> None:
     assert needs_simulator(blank)
     assert how_vendors_answer(blank).startswith("all simulated")
     assert not needs_simulator(blank | {"OPENAI_API_KEY": "sk-1"})
+    assert not needs_simulator(blank | {"OPENAI_API_KEY__SECOND": "sk-1"})
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
