@@ -15,6 +15,7 @@ from orchestrator.reads.approvals import ApprovalLine, ApprovalRead
 from orchestrator.reads.base import Read
 from orchestrator.reads.budgets import BudgetRead
 from orchestrator.reads.dead_letters import DeadLetterGroup, DeadLetterLine
+from orchestrator.reads.diagnosis import DiagnosisRead
 from orchestrator.reads.escalations import EscalationRead
 from orchestrator.reads.events import EventRead
 from orchestrator.reads.explain import Explanation
@@ -196,6 +197,12 @@ class FleetClient:
 
     def tax(self, window_seconds: float | None = None) -> TaxRead:
         return self._ask(TaxRead, "GET", "/v1/tax", params=_given({"window_seconds": window_seconds}))
+
+    def diagnosis(self, window_seconds: float | None = None) -> DiagnosisRead:
+        """What the fleet was short of in a trailing window, and what mends it."""
+        return self._ask(
+            DiagnosisRead, "GET", "/v1/diagnosis", params=_given({"window_seconds": window_seconds})
+        )
 
     def upload(self, content: bytes, media_type: str = "application/octet-stream") -> ArtifactRef:
         """Hands over bytes once; the reference goes into a job's inputs."""

@@ -10,6 +10,7 @@ from orchestrator.api import (
     batches,
     catalog,
     dead_letters,
+    diagnosis,
     economy,
     escalations,
     events,
@@ -24,7 +25,18 @@ from orchestrator.api.refusals import add_handlers
 from orchestrator.api.services import Services
 from orchestrator.api.text import storable
 
-_JSON = (batches, jobs, events, explanations, dead_letters, approvals, escalations, catalog, economy)
+_JSON = (
+    batches,
+    jobs,
+    events,
+    explanations,
+    dead_letters,
+    approvals,
+    escalations,
+    catalog,
+    economy,
+    diagnosis,
+)
 _PROBLEM: dict[str, Any] = {
     "model": ProblemDocument,
     "description": "refused, with one sentence in `detail`",

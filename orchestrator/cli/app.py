@@ -8,6 +8,7 @@ from orchestrator.cli import approvals, dead, drill, lanes, roles
 from orchestrator.cli.budgets import budgets
 from orchestrator.cli.check import check
 from orchestrator.cli.demo import demo
+from orchestrator.cli.diagnose import diagnose
 from orchestrator.cli.explain import explain
 from orchestrator.cli.jobs import cancel, jobs, show
 from orchestrator.cli.submit import submit
@@ -44,7 +45,7 @@ for panel, commands in {
     EVERYTHING: (up, demo, check, roles.migrate),
     WORK: (submit, jobs, show, watch, explain, cancel),
     PEOPLE: (webhook_secret,),
-    FIGURES: (budgets, tax),
+    FIGURES: (budgets, diagnose, tax),
     ROLES: (
         roles.api,
         roles.orchestrator,

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from orchestrator.deciders.spans import span as span
+
 PIPE_WIDTH = 200
 """Columns of a table that no terminal limits."""
 
@@ -62,19 +64,6 @@ def text(value: object) -> str:
 def age(moment: datetime | None) -> str:
     """How long ago, in one unit."""
     return "" if moment is None else f"{span((datetime.now(UTC) - moment).total_seconds())} ago"
-
-
-def span(seconds: float) -> str:
-    """A length of time as people say it."""
-    if seconds < 0:
-        return f"-{span(-seconds)}"
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.0f} h" if seconds < 172_800 else f"{seconds / 86_400:.0f} d"
 
 
 def money(usd: float, simulated: bool | None = False) -> str:

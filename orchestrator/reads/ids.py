@@ -1,13 +1,16 @@
-"""Ids as people type them: whole, or the first characters as long as they are unambiguous."""
+"""Ids as people type them: whole, or the first characters as long as they are unambiguous; and as moments."""
 
 import re
 
 from sqlalchemy import Column, Connection, select
+from ulid import ULID
 
 from orchestrator.ledger.tables import job, subtask
 from orchestrator.problems import Conflict, NotFound
 
 SHORTEST_PREFIX = 6
+CLOCK_SLACK_SECONDS = 3600.0
+"""For processes whose clocks differ from the database's."""
 _LENGTH = 26
 _SHAPE = re.compile(r"[0-9A-Z]+")
 
@@ -20,6 +23,12 @@ def job_id(connection: Connection, given: str) -> str:
 def subtask_id(connection: Connection, given: str) -> str:
     """The subtask's whole id; raises NotFound, or Conflict where several begin so."""
     return _resolved(connection, subtask.c.id, "subtask", given)
+
+
+def first_id(since: float) -> str:
+    """No row of that time or later has a smaller id. Ids begin with the time, so the primary key's index narrows
+    the scan."""
+    return str(ULID.from_timestamp(max(since - CLOCK_SLACK_SECONDS, 0.0)))[:10]
 
 
 def _resolved(connection: Connection, column: Column[str], noun: str, given: str) -> str:

@@ -6,16 +6,15 @@ Everything but feature over everything, over a trailing window: jobs accepted, a
 from datetime import datetime
 
 from sqlalchemy import Connection, func, select
-from ulid import ULID
 
 from contracts.purposes import Purpose
 from orchestrator.ledger.clock import now
 from orchestrator.ledger.tables import attempt, job
 from orchestrator.reads.base import Read, moment
 from orchestrator.reads.costs import Cost, cost_columns, cost_of
+from orchestrator.reads.ids import first_id
 
 DAY_SECONDS = 86_400.0
-_CLOCK_SLACK_SECONDS = 3600.0
 
 
 class Spent(Read):
@@ -70,7 +69,7 @@ def tax(connection: Connection, window_seconds: float = DAY_SECONDS) -> TaxRead:
 def _jobs(connection: Connection, since: float) -> dict[str, int]:
     rows = connection.execute(
         select(job.c.purpose, func.count().label("total"))
-        .where(job.c.id >= _first_id(since), job.c.created_at >= since)
+        .where(job.c.id >= first_id(since), job.c.created_at >= since)
         .group_by(job.c.purpose)
     )
     return {row.purpose: row.total for row in rows}
@@ -79,17 +78,10 @@ def _jobs(connection: Connection, since: float) -> dict[str, int]:
 def _costs(connection: Connection, since: float) -> dict[str, Cost]:
     rows = connection.execute(
         select(attempt.c.purpose, *cost_columns())
-        .where(attempt.c.id >= _first_id(since), attempt.c.granted_at >= since)
+        .where(attempt.c.id >= first_id(since), attempt.c.granted_at >= since)
         .group_by(attempt.c.purpose)
     )
     return {row.purpose: cost_of(row) for row in rows}
-
-
-def _first_id(since: float) -> str:
-    """No row of that time has a smaller id. Ids begin with the time, so the primary key's index narrows the
-    scan; the slack is for processes whose clocks differ from the database's."""
-    seconds = max(since - _CLOCK_SLACK_SECONDS, 0.0)
-    return str(ULID.from_timestamp(seconds))[:10]
 
 
 def _spent(jobs: int, cost: Cost) -> Spent:
