@@ -12,19 +12,23 @@ class Bucket:
     level: float
     """What may be used now; below zero it is a debt."""
     updated: float
+    others_share: float = 0
+    """The part of the rate that somebody else takes as it comes."""
 
     @classmethod
-    def full(cls, limit_per_minute: float, burst_seconds: float, now: float) -> "Bucket":
-        return cls(limit_per_minute, burst_seconds, limit_per_minute * burst_seconds / 60, now)
+    def full(
+        cls, limit_per_minute: float, burst_seconds: float, now: float, others_share: float = 0
+    ) -> "Bucket":
+        return cls(limit_per_minute, burst_seconds, limit_per_minute * burst_seconds / 60, now, others_share)
 
     @property
     def rate(self) -> float:
-        """Units per second."""
-        return self.limit_per_minute / 60
+        """Units per second that come in for the one who is metered here."""
+        return self.limit_per_minute / 60 * (1 - self.others_share)
 
     @property
     def capacity(self) -> float:
-        return self.rate * self.burst_seconds
+        return self.limit_per_minute / 60 * self.burst_seconds
 
     def refill(self, now: float) -> None:
         self.level = min(self.capacity, self.level + self.rate * max(0.0, now - self.updated))

@@ -7,16 +7,19 @@ from dataclasses import replace
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from workers.simulator.answers.author import written
+from workers.simulator.answers.load import loaded
 from workers.simulator.answers.prompt import read_prompt
 from workers.simulator.call import Call, Rejected
 from workers.simulator.chance import Chance, Lot
-from workers.simulator.dialects.dialect import Dialect, Levels, Wire
+from workers.simulator.dialects.dialect import Dialect, Wire
 from workers.simulator.failure import Failure, FailureKind, Produced
 from workers.simulator.faults import AT_THE_DOOR, Fault, Script
 from workers.simulator.latency import seconds_for
 from workers.simulator.ledger import Entry, Ledger
-from workers.simulator.limiter import Level, Limiter
+from workers.simulator.levels import Level, Levels
+from workers.simulator.limiter import Limiter, Refusal
 from workers.simulator.settings import Settings
+from workers.simulator.telling import spelled, told
 from workers.simulator.tokens import count_prompt_tokens, count_tokens, cut_to_tokens
 from workers.simulator.transport import Reset, Silence
 from workers.simulator.visit import Visit, new_request_id
@@ -43,7 +46,7 @@ class Exchange:
         self.settings = settings
         self.ledger = ledger
         self.limiter = Limiter(settings, clock)
-        self.script = Script()
+        self.script = Script(clock)
         self.chance = Chance(settings.seed)
         self._clock = clock
 
@@ -85,13 +88,14 @@ class Exchange:
         self.chance.reset()
 
     def _visit(self, dialect: Dialect, call: Call, scripted: bool = True) -> Visit:
+        pool = self.limiter.pool(call.vendor, call.key, call.model)
         return Visit(
             dialect=dialect,
             call=call,
-            pool=self.limiter.pool(call.vendor, call.key, call.model),
+            pool=pool,
             reading=read_prompt(call.instructions, call.text),
             lot=self.chance.draw(call) if scripted else Lot(""),
-            scripted=self.script.take(call) if scripted else None,
+            scripted=self.script.take(call, pool.at_work) if scripted else None,
             input_tokens=count_prompt_tokens(call.prompt, dict(call.schema) if call.schema else None),
             started=self._clock(),
             request_id=new_request_id(),
@@ -103,9 +107,9 @@ class Exchange:
         if fault is not None:
             # At OpenAI a failed request counts against the limits too; the others let it pass.
             if visit.call.vendor == "openai":
-                self.limiter.admit(visit.pool, visit.call, visit.input_tokens)
+                self._admit(visit)
             return self._turned_away(visit, fault)
-        refusal = self.limiter.admit(visit.pool, visit.call, visit.input_tokens)
+        refusal = self._admit(visit)
         if refusal is not None:
             failure = Failure(
                 FailureKind.RATE_LIMITED,
@@ -120,6 +124,10 @@ class Exchange:
         if visit.pool.concurrency is not None and visit.pool.at_work >= visit.pool.concurrency:
             return self._failed(visit, Failure(FailureKind.OVERLOAD, visit.call.model))
         return None
+
+    def _admit(self, visit: Visit) -> Refusal | None:
+        visit.counted, refusal = self.limiter.admit(visit.pool, visit.call, visit.input_tokens)
+        return refusal
 
     def _door_fault(self, visit: Visit) -> Fault | None:
         if visit.scripted is not None:
@@ -164,7 +172,7 @@ class Exchange:
             seconds_for(self.settings.latency, produced.output_tokens, visit.lot.stream("latency"))
         )
         self.limiter.pool(visit.call.vendor, visit.call.key, visit.call.model)
-        self.limiter.produced(visit.pool, produced.output_tokens)
+        visit.counted |= self.limiter.produced(visit.pool, produced.output_tokens)
         fault = visit.scripted.kind if visit.scripted else None
         if fault in (Fault.RESET, Fault.TIMEOUT) and visit.scripted is not None:
             visit.injected.add(visit.scripted.kind)
@@ -176,7 +184,12 @@ class Exchange:
 
     def _produce(self, visit: Visit) -> Produced:
         fault = visit.scripted.kind if visit.scripted else None
-        answer = written(visit.call, visit.reading, visit.lot, self.settings.errors, fault)
+        load = self.settings.load
+        answer = (
+            loaded(visit.call, visit.reading, load, self.settings.seed)
+            if load.mean_output_tokens
+            else written(visit.call, visit.reading, visit.lot, self.settings.errors, fault)
+        )
         visit.injected |= answer.injected
         tokens = count_tokens(answer.text)
         produced = Produced(
@@ -206,6 +219,6 @@ class Exchange:
         self.ledger.record(visit.entry(status, kind, produced, dimension, seconds))
 
     def _sent(self, visit: Visit, wire: Wire, pretended: Levels | None = None) -> Response:
-        levels = {**visit.pool.levels(), **(pretended or {})}
-        headers = visit.dialect.headers(levels, visit.request_id)
-        return JSONResponse(wire.body, wire.status, headers | wire.headers)
+        levels = told(visit.pool.headers, {**visit.pool.levels(), **(pretended or {})})
+        headers = visit.dialect.headers(levels, visit.request_id) | wire.headers
+        return JSONResponse(wire.body, wire.status, spelled(visit.pool.headers, headers))

@@ -1,6 +1,7 @@
 """Scripted faults: the next calls of a kind that go wrong in a chosen way."""
 
 import re
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any
@@ -52,7 +53,14 @@ class ScriptedFault:
     """The next ``times`` calls that match everything named here."""
 
     kind: Fault
-    times: int = 1
+    times: int | None = 1
+    """None: as long as the fault lasts."""
+    from_seconds: float = 0.0
+    """When it begins, counted from its announcement."""
+    until_seconds: float | None = None
+    """When it ends, counted likewise; None: when its times are used up."""
+    at_work: int = 0
+    """How many calls must be at work already: the capacity that is left."""
     vendor: str | None = None
     model: str | None = None
     prompt: str | None = None
@@ -75,9 +83,16 @@ class ScriptedFault:
         re.compile(given.get("prompt") or "")
         return cls(**{**given, "kind": kind})
 
-    def matches(self, call: Call) -> bool:
+    def spent(self, age_seconds: float) -> bool:
+        """Whether it is over, so long after its announcement."""
+        used_up = self.times is not None and self.times <= 0
+        return used_up or (self.until_seconds is not None and age_seconds >= self.until_seconds)
+
+    def matches(self, call: Call, at_work: int, age_seconds: float) -> bool:
         return (
-            self.times > 0
+            not self.spent(age_seconds)
+            and age_seconds >= self.from_seconds
+            and at_work >= self.at_work
             and self.vendor in (None, call.vendor)
             and self.model in (None, call.model)
             and (self.prompt is None or re.search(self.prompt, call.prompt) is not None)
@@ -87,22 +102,28 @@ class ScriptedFault:
 class Script:
     """The faults still to come, first in first out."""
 
-    def __init__(self) -> None:
-        self._faults: list[ScriptedFault] = []
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._faults: list[tuple[ScriptedFault, float]] = []
+        """Each with the moment of its announcement."""
 
     def add(self, fault: ScriptedFault) -> None:
-        self._faults.append(fault)
+        self._faults.append((fault, self._clock()))
 
-    def take(self, call: Call) -> ScriptedFault | None:
-        """The first fault that matches; it has one turn less now."""
-        fault = next((each for each in self._faults if each.matches(call)), None)
-        if fault is not None:
+    def take(self, call: Call, at_work: int) -> ScriptedFault | None:
+        """The first fault that matches a call that finds so many at work; it has one turn less now."""
+        now = self._clock()
+        self._faults = [(each, since) for each, since in self._faults if not each.spent(now - since)]
+        matching = (each for each, since in self._faults if each.matches(call, at_work, now - since))
+        fault = next(matching, None)
+        if fault is not None and fault.times is not None:
             fault.times -= 1
-            self._faults = [each for each in self._faults if each.times > 0]
         return fault
 
     def rows(self) -> list[dict[str, Any]]:
-        return [asdict(fault) for fault in self._faults]
+        """The faults that are not over."""
+        now = self._clock()
+        return [asdict(fault) for fault, since in self._faults if not fault.spent(now - since)]
 
     def clear(self) -> None:
         self._faults.clear()

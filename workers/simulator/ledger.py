@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,8 @@ class Entry:
     injected_by: str | None = None
     """``seed`` or ``script``."""
     prompt_digest: str | None = None
+    counted: dict[str, float] = field(default_factory=dict)
+    """What it took from the account's limits, by dimension; a refused call may take something too."""
 
 
 class Ledger:

@@ -1,10 +1,11 @@
 """The vendors' limits: pools of buckets per (vendor, account, group), each vendor with its own rules."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from workers.simulator.bucket import Bucket
 from workers.simulator.call import Call
+from workers.simulator.levels import Level
 from workers.simulator.settings import Limits, Settings
 
 METERED = {
@@ -14,18 +15,11 @@ METERED = {
 }
 """The dimensions each vendor meters."""
 
+Counted = dict[str, float]
+"""What a call took from each dimension."""
+
 _TOUCH = 1e-6
 """Rounding must not refuse a request whose time has come."""
-
-
-@dataclass(frozen=True)
-class Level:
-    """One dimension as headers show it."""
-
-    limit: float
-    remaining: float
-    reset_seconds: float
-    """Until the bucket is full again."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +41,22 @@ class Pool:
         self.account = account
         self.group = group
         self.concurrency = limits.concurrency
+        self.headers = limits.headers
         self.at_work = 0
-        self.buckets = {
-            dimension: Bucket.full(getattr(limits, f"{dimension}_per_minute"), limits.burst_seconds, now)
-            for dimension in METERED[vendor]
-        }
+        self.buckets = _buckets(vendor, limits, limits.burst_seconds, now)
+        hidden = limits.hidden_burst_seconds
+        self._hidden = _buckets(vendor, limits, hidden, now) if hidden is not None else {}
 
-    def costs(self, call: Call, input_tokens: int) -> dict[str, float]:
+    def refill(self, now: float) -> None:
+        for _, bucket in self._all():
+            bucket.refill(now)
+
+    def take(self, amount: Counted) -> None:
+        """Also into debt."""
+        for dimension, bucket in self._all():
+            bucket.level -= amount.get(dimension, 0)
+
+    def costs(self, call: Call, input_tokens: int) -> Counted:
         """What admission takes from each bucket. Anthropic meters output as it is produced and only asks
         that none is owed; OpenAI takes the larger of the promised output and a count of characters."""
         if self.vendor == "openai":
@@ -62,11 +65,11 @@ class Pool:
             return {"requests": 1, "input_tokens": input_tokens}
         return {"requests": 1, "input_tokens": input_tokens, "output_tokens": 0}
 
-    def refusal(self, costs: dict[str, float]) -> Refusal | None:
+    def refusal(self, costs: Counted) -> Refusal | None:
         """The dimension that keeps these costs out the longest, if any does."""
         waits = []
-        for dimension, cost in costs.items():
-            bucket = self.buckets[dimension]
+        for dimension, bucket in self._all():
+            cost = costs[dimension]
             seconds = bucket.seconds_until(max(cost, 1) - _TOUCH)
             if seconds > 0:
                 used = bucket.limit_per_minute - bucket.level
@@ -80,6 +83,19 @@ class Pool:
             )
             for name, bucket in self.buckets.items()
         }
+
+    def _all(self) -> Iterator[tuple[str, Bucket]]:
+        yield from self.buckets.items()
+        yield from self._hidden.items()
+
+
+def _buckets(vendor: str, limits: Limits, burst_seconds: float, now: float) -> dict[str, Bucket]:
+    return {
+        dimension: Bucket.full(
+            getattr(limits, f"{dimension}_per_minute"), burst_seconds, now, limits.others_share
+        )
+        for dimension in METERED[vendor]
+    }
 
 
 class Limiter:
@@ -96,26 +112,26 @@ class Limiter:
         name = vendor, self._settings.account_of(key), self._settings.group_of(model)
         if name not in self._pools:
             self._pools[name] = Pool(*name, self._settings.limits_of(*name), now)
-        for bucket in self._pools[name].buckets.values():
-            bucket.refill(now)
+        self._pools[name].refill(now)
         return self._pools[name]
 
-    def admit(self, pool: Pool, call: Call, input_tokens: int) -> Refusal | None:
-        """Take the costs, or say what stands against it. At OpenAI a refused request counts as one."""
+    def admit(self, pool: Pool, call: Call, input_tokens: int) -> tuple[Counted, Refusal | None]:
+        """Take the costs, or say what stands against it; and what was counted. At OpenAI a refused request
+        counts as one, but a bucket that is used up does not get into debt by it."""
         costs = pool.costs(call, input_tokens)
         refusal = pool.refusal(costs)
         if refusal is None:
-            for dimension, cost in costs.items():
-                pool.buckets[dimension].level -= cost
-        elif pool.vendor == "openai":
-            requests = pool.buckets["requests"]
-            requests.level = max(min(0.0, requests.level), requests.level - 1)
-        return refusal
+            pool.take(costs)
+            return costs, None
+        counted = {"requests": 1.0} if pool.vendor == "openai" and pool.buckets["requests"].level >= 1 else {}
+        pool.take(counted)
+        return counted, refusal
 
-    def produced(self, pool: Pool, output_tokens: int) -> None:
+    def produced(self, pool: Pool, output_tokens: int) -> Counted:
         """Output counts where it is metered as produced, even into debt."""
-        if "output_tokens" in pool.buckets:
-            pool.buckets["output_tokens"].level -= output_tokens
+        counted = {"output_tokens": float(output_tokens)} if "output_tokens" in pool.buckets else {}
+        pool.take(counted)
+        return counted
 
     def reset(self) -> None:
         self._pools.clear()

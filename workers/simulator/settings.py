@@ -1,10 +1,12 @@
-"""What a run of the simulator can be told: accounts, groups, limits, latency, seeded errors."""
+"""What a run of the simulator can be told: accounts, groups, limits, latency, load, seeded errors."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
+
+from workers.simulator.telling import Telling
 
 
 @dataclass(frozen=True)
@@ -18,8 +20,20 @@ class Limits:
     """Input and output together; the only token dimension OpenAI has."""
     burst_seconds: float = 60
     """How much of an unused rate can be saved up. Vendors do not publish theirs."""
+    hidden_burst_seconds: float | None = None
+    """A second, shorter burst that is enforced as well and that no header tells of."""
+    others_share: float = 0
+    """What another consumer of the same account takes of each rate, 0 to 1; headers name the whole limit."""
     concurrency: int | None = None
     """How many requests may be at work at once before the vendor calls itself overloaded."""
+    headers: str = Telling.TRUE
+    """What the headers about limits say; a word of ``Telling``."""
+
+    def __post_init__(self) -> None:
+        if self.headers not in list(Telling):
+            raise ValueError(f"headers knows no {self.headers}; it knows {', '.join(Telling)}")
+        if not 0 <= self.others_share < 1:
+            raise ValueError(f"others_share is at least 0 and below 1, not {self.others_share}")
 
 
 @dataclass(frozen=True)
@@ -32,6 +46,17 @@ class Latency:
     jitter: float = 0.3
     """Standard deviation of the logarithm of the time."""
     max_seconds: float = 30
+
+
+@dataclass(frozen=True)
+class Load:
+    """Answers of a wanted length instead of plausible ones: a prompt's documents and the seed decide how long
+    its answer wants to be, log-normally spread, and the caller's cap cuts what is longer."""
+
+    mean_output_tokens: float = 0
+    """0: no load; answers are what the prompt asks for."""
+    cv: float = 1
+    """The lengths' standard deviation over their mean."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +85,7 @@ class Settings:
     """Overrides of ``Limits`` under ``default``, ``VENDOR``, ``VENDOR/GROUP`` or ``VENDOR/ACCOUNT/GROUP``;
     the more special wins field by field."""
     latency: Latency = field(default_factory=Latency)
+    load: Load = field(default_factory=Load)
     errors: Errors = field(default_factory=Errors)
 
     @classmethod
@@ -75,8 +101,9 @@ class Settings:
         return replace(
             settings,
             latency=_filled(Latency, given.get("latency", {})),
+            load=_filled(Load, given.get("load", {})),
             errors=NO_ERRORS if errors == "none" else _filled(Errors, errors),
-            limits={name: _checked(Limits, values) for name, values in settings.limits.items()},
+            limits={name: _overrides(values) for name, values in settings.limits.items()},
         )
 
     def account_of(self, key: str) -> str:
@@ -91,6 +118,12 @@ class Settings:
         for name in ("default", vendor, f"{vendor}/{group}", f"{vendor}/{account}/{group}"):
             merged |= self.limits.get(name, {})
         return Limits(**merged)
+
+
+def _overrides(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Some fields of ``Limits``, looked at before the first call asks for them."""
+    _filled(Limits, given)
+    return given
 
 
 def _checked(shape: type[Any], given: Mapping[str, Any]) -> Mapping[str, Any]:

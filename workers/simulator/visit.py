@@ -10,7 +10,7 @@ from workers.simulator.dialects.dialect import Dialect
 from workers.simulator.failure import Produced
 from workers.simulator.faults import ScriptedFault
 from workers.simulator.ledger import Entry
-from workers.simulator.limiter import Pool
+from workers.simulator.limiter import Counted, Pool
 
 
 @dataclass
@@ -29,6 +29,8 @@ class Visit:
     request_id: str
     injected: set[str] = field(default_factory=set)
     """The errors put in so far."""
+    counted: Counted = field(default_factory=dict)
+    """What was taken from the limits so far."""
 
     def entry(
         self, status: int, kind: str, produced: Produced | None, dimension: str | None, seconds: float
@@ -52,6 +54,7 @@ class Visit:
             injected=injected,
             injected_by=by if injected else None,
             prompt_digest=self.call.digest,
+            counted=self.counted,
         )
 
 

@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from workers.simulator.call import Call, Inbound, Rejected, bearer, correlation
-from workers.simulator.dialects.dialect import Levels, Wire, joined_text, whole_seconds
+from workers.simulator.dialects.dialect import Wire, joined_text, whole_seconds
 from workers.simulator.failure import Failure, FailureKind, Produced
+from workers.simulator.levels import Levels
 
 _STOPS = {"end": "end_turn", "cut": "max_tokens", "refused": "refusal"}
 _FAILURES: dict[FailureKind, tuple[int, str, str]] = {

@@ -1,14 +1,11 @@
 """What a wire protocol is: reading a request, and putting answers and failures into the vendor's words."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from workers.simulator.call import Call, Inbound
 from workers.simulator.failure import Failure, Produced
-from workers.simulator.limiter import Level
-
-Levels = Mapping[str, Level]
+from workers.simulator.levels import Levels
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 from typing import Any
 
 from workers.simulator.call import Call, Inbound, Rejected, correlation
-from workers.simulator.dialects.dialect import Levels, Wire, joined_text
+from workers.simulator.dialects.dialect import Wire, joined_text
 from workers.simulator.failure import Failure, FailureKind, Produced
+from workers.simulator.levels import Levels
 
 _FAILURES: dict[FailureKind, tuple[int, str, str]] = {
     FailureKind.RATE_LIMITED: (429, "RESOURCE_EXHAUSTED", "You exceeded your current quota."),

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from workers.simulator.call import Call, Inbound, Rejected, bearer, correlation
-from workers.simulator.dialects.dialect import Levels, Wire, joined_text, whole_seconds
+from workers.simulator.dialects.dialect import Wire, joined_text, whole_seconds
 from workers.simulator.failure import Failure, FailureKind, Produced
+from workers.simulator.levels import Levels
 
 REFUSAL = "I'm sorry, but I can't assist with that request."
 _FAILURES: dict[FailureKind, tuple[int, str | None, str, str]] = {
