@@ -1,6 +1,7 @@
 """Claims: who may work on an attempt, proven by its fence and kept by its lease."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,17 @@ from contracts.handoffs import Handoff
 from contracts.states import AttemptState, SubtaskState
 from orchestrator.ledger.clock import wall_clock
 from orchestrator.ledger.engine import Ledger
-from orchestrator.ledger.moves import MovedMeanwhile, SubtaskMove, move_subtasks
+from orchestrator.ledger.moves import SubtaskMove, move_subtasks
 from orchestrator.ledger.tables import attempt, job, subtask
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One doorbell that reached a worker, named by its token."""
+
+    attempt: str
+    worker: str
+    token: str
 
 
 @dataclass(frozen=True)
@@ -55,43 +65,77 @@ _CLAIM = (
         deadline_at=wall_clock() + attempt.c.allowed_seconds,
         queue_seconds=attempt.c.queue_seconds + wall_clock() - attempt.c.granted_at,
     )
-    .returning(attempt.c.subtask_id, attempt.c.job_id, attempt.c.fence, attempt.c.claimed_at)
 )
-_HANDOFF = select(subtask.c.handoff).where(subtask.c.id == bindparam("_id"))
+_FOUND = (
+    select(
+        attempt.c.id,
+        attempt.c.subtask_id,
+        attempt.c.job_id,
+        attempt.c.state,
+        attempt.c.fence,
+        attempt.c.claim_token,
+        attempt.c.claimed_at,
+        subtask.c.state.label("subtask_state"),
+        subtask.c.handoff,
+    )
+    .join(subtask, subtask.c.id == attempt.c.subtask_id)
+    .where(attempt.c.id.in_(bindparam("_ids", expanding=True)))
+)
 
 
-def claim(
-    ledger: Ledger, attempt_id: str, worker_id: str, token: str, lease_seconds: float
-) -> Claim | Refusal:
-    """Takes an attempt that is still to be started. `token` names this delivery of the doorbell: claiming
-    again with it after a lost answer succeeds, and a second delivery does not."""
-    try:
-        return _take(ledger, attempt_id, worker_id, token, lease_seconds)
-    except MovedMeanwhile:
-        return Refusal("its subtask was cancelled at this very moment")
-
-
-def _take(
-    ledger: Ledger, attempt_id: str, worker_id: str, token: str, lease_seconds: float
-) -> Claim | Refusal:
+def claim(ledger: Ledger, deliveries: Sequence[Delivery], lease_seconds: float) -> list[Claim | Refusal]:
+    """Takes the attempts that are still to be started; answers every delivery in its place. Raises
+    MovedMeanwhile where a subtask was cancelled at this very moment, and then nothing is taken."""
+    # In one order for everybody, so that two groups with the same attempts cannot wait for each other.
+    asked = [
+        {"_id": each.attempt, "_worker": each.worker, "_token": each.token, "_lease": lease_seconds}
+        for each in sorted(deliveries, key=lambda each: each.attempt)
+    ]
     with ledger.write() as connection:
-        taken = connection.execute(
-            _CLAIM,
-            {"_id": attempt_id, "_worker": worker_id, "_token": token, "_lease": lease_seconds},
-        ).one_or_none()
-        if taken is None:
-            return _claimed_before(connection, attempt_id, token)
-        move = SubtaskMove(
-            taken.subtask_id,
-            taken.job_id,
-            SubtaskState.DISPATCHED,
-            SubtaskState.RUNNING,
-            "claimed",
-            attempt_id=attempt_id,
-        )
-        handoff = connection.execute(_HANDOFF, {"_id": taken.subtask_id}).scalar_one()
-        move_subtasks(connection, [move], worker_id, taken.claimed_at)
-        return _claim(attempt_id, taken, token, handoff)
+        connection.execute(_CLAIM, asked)
+        ids = {each.attempt for each in deliveries}
+        found = {row.id: row for row in connection.execute(_FOUND, {"_ids": list(ids)})}
+        _start_subtasks(connection, deliveries, found)
+    return [_answer(each, found.get(each.attempt)) for each in deliveries]
+
+
+def _start_subtasks(connection: Connection, deliveries: Iterable[Delivery], found: dict[str, Any]) -> None:
+    """Moves the subtasks of what was just taken; those of an earlier claim with the same token have moved."""
+    taken: dict[str, dict[str, Any]] = defaultdict(dict)
+    for each in deliveries:
+        row: Any = found.get(each.attempt)
+        if _is_held(each, row) and row.subtask_state != SubtaskState.RUNNING:
+            taken[each.worker][row.id] = row
+    for worker_id, rows in taken.items():
+        at = max(row.claimed_at for row in rows.values())
+        move_subtasks(connection, [_move(row) for row in rows.values()], worker_id, at)
+
+
+def _move(row: Any) -> SubtaskMove:
+    return SubtaskMove(
+        row.subtask_id,
+        row.job_id,
+        SubtaskState.DISPATCHED,
+        SubtaskState.RUNNING,
+        "claimed",
+        attempt_id=row.id,
+    )
+
+
+def _answer(delivery: Delivery, row: Any) -> Claim | Refusal:
+    """The claim, whether it succeeded just now or before; or why somebody else has it or nobody."""
+    if row is None:
+        return Refusal("no such attempt")
+    if _is_held(delivery, row):
+        handoff = Handoff.model_validate(row.handoff)
+        return Claim(row.id, row.subtask_id, row.job_id, row.fence, delivery.token, handoff)
+    if row.state == AttemptState.DISPATCHED:
+        return Refusal("its start-by has passed or its subtask was cancelled")
+    return Refusal(f"the attempt is {row.state}")
+
+
+def _is_held(delivery: Delivery, row: Any) -> bool:
+    return row is not None and row.state == AttemptState.RUNNING and row.claim_token == delivery.token
 
 
 def heartbeat(ledger: Ledger, held: Iterable[Claim], lease_seconds: float) -> frozenset[str]:
@@ -131,23 +175,3 @@ def standing(claim: Claim) -> Select[str]:
         attempt.c.fence == claim.fence,
         attempt.c.state == AttemptState.RUNNING,
     )
-
-
-def _claimed_before(connection: Connection, attempt_id: str, token: str) -> Claim | Refusal:
-    """Why there was nothing to take: this very claim had succeeded before, or somebody else was first."""
-    row = connection.execute(
-        select(attempt, subtask.c.handoff)
-        .join(subtask, subtask.c.id == attempt.c.subtask_id)
-        .where(attempt.c.id == attempt_id)
-    ).one_or_none()
-    if row is None:
-        return Refusal("no such attempt")
-    if row.state == AttemptState.RUNNING and row.claim_token == token:
-        return _claim(attempt_id, row, token, row.handoff)
-    if row.state == AttemptState.DISPATCHED:
-        return Refusal("its start-by has passed or its subtask was cancelled")
-    return Refusal(f"the attempt is {row.state}")
-
-
-def _claim(attempt_id: str, row: Any, token: str, handoff: Any) -> Claim:
-    return Claim(attempt_id, row.subtask_id, row.job_id, row.fence, token, Handoff.model_validate(handoff))

@@ -12,10 +12,13 @@ from contracts.reports import Report
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.catalog_files import load_catalog
 from orchestrator.door import claims, effects, presence, reports
-from orchestrator.door.claims import Claim, Refusal
+from orchestrator.door.claims import Claim, Delivery, Refusal
+from orchestrator.door.groups import Groups
 from orchestrator.door.presence import WorkerCard
+from orchestrator.door.reports import Delivered
 from orchestrator.ledger import schema
 from orchestrator.ledger.engine import Ledger
+from orchestrator.ledger.moves import MovedMeanwhile
 from orchestrator.settings import Settings
 
 
@@ -33,12 +36,16 @@ class WorkerPaces:
 
 
 class Door:
-    """A worker process's way to the ledger and the artifact store."""
+    """A worker process's way to the ledger and the artifact store; its threads share it."""
 
     def __init__(self, ledger: Ledger, store: ArtifactStore, lease_seconds: float) -> None:
         self._ledger = ledger
         self._store = store
         self._lease_seconds = lease_seconds
+        self._claims = Groups[Delivery, Claim | Refusal](
+            lambda asked: claims.claim(ledger, asked, lease_seconds)
+        )
+        self._reports = Groups[Delivered, bool](lambda handed: reports.hand_in(ledger, handed))
 
     def announce(self, card: WorkerCard) -> None:
         """Writes the worker's row, or refreshes it after a restart."""
@@ -55,7 +62,10 @@ class Door:
     def claim(self, attempt_id: str, worker_id: str, token: str) -> Claim | Refusal:
         """Takes an attempt that is still to be started. `token` names this delivery of the doorbell: claiming
         again with it after a lost answer succeeds, and a second delivery does not."""
-        return claims.claim(self._ledger, attempt_id, worker_id, token, self._lease_seconds)
+        try:
+            return self._claims.do(Delivery(attempt_id, worker_id, token))
+        except MovedMeanwhile:
+            return Refusal("its subtask was cancelled at this very moment")
 
     def heartbeat(self, held: Iterable[Claim]) -> frozenset[str]:
         """Extends the leases of all held attempts; answers the attempts to stop."""
@@ -63,7 +73,7 @@ class Door:
 
     def report(self, claim: Claim, report: Report, worker_id: str) -> bool:
         """Hands in the report. False where the fence has moved on: it is written down and dropped."""
-        return reports.hand_in(self._ledger, claim, report, worker_id)
+        return self._reports.do(Delivered(claim, report, worker_id))
 
     def get(self, ref: ArtifactRef) -> bytes:
         """The artifact's bytes, checked against their digest; raises ArtifactMissing."""

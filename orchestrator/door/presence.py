@@ -20,6 +20,8 @@ class WorkerCard:
     handlers: tuple[str, ...]
     slots: int
     version: str
+    simulates: tuple[str, ...] = ()
+    """The vendors for which it asks the simulator; what these answered is given again only to such workers' lanes."""
 
 
 def announce(ledger: Ledger, card: WorkerCard) -> None:
@@ -29,6 +31,7 @@ def announce(ledger: Ledger, card: WorkerCard) -> None:
         "handlers": list(card.handlers),
         "slots": card.slots,
         "version": card.version,
+        "simulates": list(card.simulates),
         "stopped_at": None,
     }
     with ledger.write() as connection:

@@ -1,5 +1,9 @@
 """Reports: what a worker hands in, accepted at the fence it was claimed at and nowhere else."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
 from sqlalchemy import Connection, bindparam, select, update
 
 from contracts.reports import Report
@@ -9,7 +13,7 @@ from orchestrator.ledger import events
 from orchestrator.ledger.clock import now, wall_clock
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.events import Event, EventKind
-from orchestrator.ledger.moves import SubtaskMove, move_subtasks
+from orchestrator.ledger.moves import MovedMeanwhile, SubtaskMove, move_subtasks
 from orchestrator.ledger.tables import attempt
 from orchestrator.wake import ring
 
@@ -26,39 +30,59 @@ _REPORT = (
         report=bindparam("_report"),
         worker_seconds=bindparam("_seconds"),
     )
-    .returning(attempt.c.reported_at)
 )
 
 
-def hand_in(ledger: Ledger, claim: Claim, report: Report, worker_id: str) -> bool:
-    """Hands in the report. False where the fence has moved on: it is written down and dropped."""
+@dataclass(frozen=True)
+class Delivered:
+    """A report on its way in, under the claim it was worked at."""
+
+    claim: Claim
+    report: Report
+    worker: str
+
+
+def hand_in(ledger: Ledger, reports: Sequence[Delivered]) -> list[bool]:
+    """Hands reports in. One alone is answered False where its fence has moved on: it is written down and
+    dropped. Several raise MovedMeanwhile where that is so of any, and nothing is handed in."""
+    # In one order for everybody, so that two groups with the same attempts cannot wait for each other.
+    rows = [_row(each) for each in sorted(reports, key=lambda each: each.claim.attempt)]
     with ledger.write() as connection:
-        reported_at = connection.execute(
-            _REPORT,
-            {
-                "_id": claim.attempt,
-                "_fence": claim.fence,
-                "_report": report.model_dump(mode="json"),
-                "_seconds": report.worker_seconds,
-            },
-        ).scalar_one_or_none()
-        if reported_at is None:
-            return _stale(connection, claim, worker_id)
-        move = SubtaskMove(
-            claim.subtask,
-            claim.job,
-            SubtaskState.RUNNING,
-            SubtaskState.REPORTED,
-            report.outcome.kind,
-            attempt_id=claim.attempt,
-        )
-        move_subtasks(connection, [move], worker_id, reported_at)
+        accepted = connection.execute(_REPORT, rows).rowcount
+        if accepted != len(reports):
+            if len(reports) > 1:
+                raise MovedMeanwhile(f"of {len(reports)} reports {accepted} came in time")
+            return [_accepted_before(connection, each) for each in reports]
+        at = now(connection)
+        for worker in {each.worker for each in reports}:
+            move_subtasks(connection, [_move(each) for each in reports if each.worker == worker], worker, at)
         ring(connection)
-    return True
+    return [True] * len(reports)
 
 
-def _stale(connection: Connection, claim: Claim, worker_id: str) -> bool:
+def _row(each: Delivered) -> dict[str, Any]:
+    return {
+        "_id": each.claim.attempt,
+        "_fence": each.claim.fence,
+        "_report": each.report.model_dump(mode="json"),
+        "_seconds": each.report.worker_seconds,
+    }
+
+
+def _move(each: Delivered) -> SubtaskMove:
+    return SubtaskMove(
+        each.claim.subtask,
+        each.claim.job,
+        SubtaskState.RUNNING,
+        SubtaskState.REPORTED,
+        each.report.outcome.kind,
+        attempt_id=each.claim.attempt,
+    )
+
+
+def _accepted_before(connection: Connection, late: Delivered) -> bool:
     """Whether this very report had been accepted before and only its answer was lost."""
+    claim = late.claim
     row = connection.execute(
         select(attempt.c.state, attempt.c.fence, attempt.c.claim_token, attempt.c.report).where(
             attempt.c.id == claim.attempt
@@ -69,7 +93,7 @@ def _stale(connection: Connection, claim: Claim, worker_id: str) -> bool:
     stale = Event(
         at=now(connection),
         kind=EventKind.ATTEMPT_STALE,
-        actor=worker_id,
+        actor=late.worker,
         job_id=claim.job,
         subtask_id=claim.subtask,
         attempt_id=claim.attempt,
