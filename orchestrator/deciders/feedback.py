@@ -13,7 +13,17 @@ from pydantic import Field
 
 from contracts.base import Contract
 from contracts.limits import Dimension, ResponseKind, VendorSignal
-from orchestrator.deciders.learning import Learned, Told, Trust, UnderWay, recovered, refused, told
+from orchestrator.deciders.learning import (
+    UNTRIED,
+    Learned,
+    Told,
+    Trust,
+    UnderWay,
+    is_whole,
+    recovered,
+    refused,
+    told,
+)
 from orchestrator.deciders.overload import (
     Ceiling,
     Moved,
@@ -93,7 +103,8 @@ class Heard:
 
     account: Account
     said: tuple[str, ...] = ()
-    """Each change in a sentence. Growth by small steps is told when it is complete."""
+    """The changes in sentences. Growth by small steps is told when it is complete, and of levels that are
+    lowered again and again the first in a minute."""
     call: str = ""
     """What a person must be told, where one must be called."""
 
@@ -144,7 +155,7 @@ def _standings(account: Account, answer: Answer, gap_seconds: float, at: float) 
         results[dimension] = told(
             dimension,
             account.dimensions[dimension],
-            account.memory.trust.get(dimension, Trust()),
+            account.memory.trust.get(dimension, UNTRIED),
             standing,
             UnderWay(account.unsent.get(dimension, 0.0), account.reserved.get(dimension, 0.0)),
             gap_seconds,
@@ -152,19 +163,24 @@ def _standings(account: Account, answer: Answer, gap_seconds: float, at: float) 
         )
     learned = {dimension: result.learned for dimension, result in results.items()}
     trust = {dimension: result.trust for dimension, result in results.items()}
-    corrected = any(result.corrected for result in results.values())
+    corrections = tuple(result.correction for result in results.values() if result.correction)
     after = _remembering(
         replace(account, dimensions={**account.dimensions, **learned}),
         trust={**account.memory.trust, **trust},
-        corrected_at=at if corrected else account.memory.corrected_at,
+        corrected_at=at if corrections else account.memory.corrected_at,
     )
-    return Heard(after, tuple(sentence for result in results.values() for sentence in result.said))
+    said = tuple(sentence for result in results.values() for sentence in result.said)
+    if is_before(at - QUIET_SECONDS, account.memory.corrected_at, at):
+        return Heard(after, said)
+    return Heard(after, (*said, *corrections))
 
 
 def _went_well(account: Account, answer: Answer, gap_seconds: float, at: float) -> Heard:
     moved = succeeded(account.memory.ceiling, _traffic(account), answer.granted_at, at)
     after = _remembering(account, ceiling=moved.ceiling)
     if is_before(at - QUIET_SECONDS, account.memory.refused_at, at):
+        return Heard(after, _sentences(moved))
+    if all(map(is_whole, after.dimensions.values())):
         return Heard(after, _sentences(moved))
     dimensions = {
         dimension: recovered(dimension, learned, gap_seconds, at)
@@ -173,13 +189,9 @@ def _went_well(account: Account, answer: Answer, gap_seconds: float, at: float) 
     whole = tuple(
         f"{words(dimension)}: the declared limit and burst hold again"
         for dimension, learned in dimensions.items()
-        if _is_whole(learned) and not _is_whole(account.dimensions[dimension])
+        if is_whole(learned) and not is_whole(account.dimensions[dimension])
     )
     return Heard(replace(after, dimensions=dimensions), (*_sentences(moved), *whole))
-
-
-def _is_whole(learned: Learned) -> bool:
-    return (learned.limit, learned.burst_seconds) == (learned.declared_limit, learned.declared_burst_seconds)
 
 
 def _rate_limited(account: Account, answer: Answer, late: bool, at: float) -> Heard:
@@ -267,10 +279,13 @@ def _closed_for_a_person(account: Account, answer: Answer, seconds: float, why: 
 
 
 def _closed(account: Account, until: float, why: str, at: float) -> Heard:
-    """Closed until a moment; a later one that is already set stands."""
-    if until <= max(account.closed_until or 0.0, at):
+    """Closed until a moment; a later one that is already set stands, and the same closing is said once."""
+    already = account.closed_until or 0.0
+    if until <= max(already, at):
         return Heard(account)
     closed = replace(account, closed_until=until, closed_why=why)
+    if already > at and account.closed_why == why:
+        return Heard(closed)
     return Heard(closed, (f"closed for {until - at:,.1f} s: {why}",))
 
 
@@ -279,6 +294,8 @@ def _traffic(account: Account) -> Traffic:
 
 
 def _remembering(account: Account, **changed: Ceiling | dict[Dimension, Trust] | float | None) -> Account:
+    if all(getattr(account.memory, name) == value for name, value in changed.items()):
+        return account
     return replace(account, memory=account.memory.model_copy(update=changed))
 
 

@@ -71,6 +71,9 @@ class Trust(Contract):
     doubted_limit: float | None = None
 
 
+UNTRIED = Trust()
+
+
 @dataclass(frozen=True)
 class UnderWay:
     """Reservations of one dimension that a vendor's count of what remains does not hold yet."""
@@ -88,8 +91,8 @@ class Told:
     learned: Learned
     trust: Trust
     said: tuple[str, ...] = ()
-    corrected: bool = False
-    """Whether the level was lowered."""
+    correction: str = ""
+    """What was wrong with the level, where it was lowered."""
 
 
 def told(
@@ -115,16 +118,20 @@ def told(
     if limited.level > most + tolerance:
         return Told(
             replace(limited, level=most),
-            weighed.model_copy(update={"agreeing": 0}),
-            (*lowered, _correction(dimension, limited.level, standing.remaining, under_way.unsent)),
-            corrected=True,
+            _agreed(weighed, 0),
+            lowered,
+            _correction(dimension, limited.level, standing.remaining, under_way.unsent),
         )
     least = _least(dimension, limited, standing, under_way)
     agreeing = min(weighed.agreeing + 1, AGREEING) if least > limited.level + tolerance else 0
     if agreeing == AGREEING:
         raised = limited.level + RAISED_A_MINUTE * limited.limit * _minutes(gap_seconds)
         limited = replace(limited, level=min(raised, least))
-    return Told(limited, weighed.model_copy(update={"agreeing": agreeing}), lowered)
+    return Told(limited, _agreed(weighed, agreeing), lowered)
+
+
+def _agreed(trust: Trust, agreeing: int) -> Trust:
+    return trust if trust.agreeing == agreeing else trust.model_copy(update={"agreeing": agreeing})
 
 
 def _weighed(before: Learned, trust: Trust, standing: Standing) -> Trust:
@@ -134,7 +141,7 @@ def _weighed(before: Learned, trust: Trust, standing: Standing) -> Trust:
     odd_limit = limit is not None and not declared / ODD_LIMIT < limit < declared * ODD_LIMIT
     odd_remaining = (standing.remaining or 0.0) > ODD_REMAINING * (limit or declared)
     if not odd_limit and not odd_remaining:
-        return trust.model_copy(update={"doubts": 0, "doubted_limit": None})
+        return trust if not trust.doubts else trust.model_copy(update={"doubts": 0, "doubted_limit": None})
     again = trust.doubts > 0 and trust.doubted_limit == limit
     doubts = min(trust.doubts + 1, BELIEVED_AFTER) if again else 1
     return trust.model_copy(update={"doubts": doubts, "doubted_limit": limit})
@@ -184,18 +191,22 @@ def refused(dimension: Dimension, before: Learned, wait_seconds: float, at: floa
 
 def recovered(dimension: Dimension, before: Learned, gap_seconds: float, at: float) -> Learned:
     """A step back towards what is declared and said, for the quiet `gap_seconds` since the last answer."""
+    if is_whole(before):
+        return before
     minutes = _minutes(gap_seconds)
     climbed = before.limit + LIMIT_BACK_A_MINUTE * before.declared_limit * minutes
-    return capped(
-        dimension,
-        replace(
-            before,
-            limit=max(min(climbed, _true_limit(before, at)), before.limit),
-            burst_seconds=min(
-                before.burst_seconds * BURST_BACK_A_MINUTE**minutes, before.declared_burst_seconds
-            ),
-        ),
+    burst_seconds = before.burst_seconds * BURST_BACK_A_MINUTE**minutes
+    grown = replace(
+        before,
+        limit=max(min(climbed, _true_limit(before, at)), before.limit),
+        burst_seconds=min(burst_seconds, before.declared_burst_seconds),
     )
+    return capped(dimension, grown)
+
+
+def is_whole(learned: Learned) -> bool:
+    """Whether what was declared holds."""
+    return (learned.limit, learned.burst_seconds) == (learned.declared_limit, learned.declared_burst_seconds)
 
 
 def capped(dimension: Dimension, learned: Learned) -> Learned:

@@ -112,6 +112,15 @@ def test_a_correction_says_what_was_thought_and_what_is() -> None:
     )
 
 
+def test_a_level_that_is_lowered_again_and_again_is_told_of_once_in_a_minute() -> None:
+    first = hear(account(), answer(ResponseKind.OK, standing(REQUESTS, 1_000, 300)), AT)
+    lower = answer(ResponseKind.OK, standing(REQUESTS, 1_000, 200))
+    soon = hear(first.account, replace(lower, granted_at=AT + 1, answered_at=AT + 2), AT + 2)
+    assert (soon.account.dimensions[REQUESTS].level, soon.said) == (200, ())
+    later = hear(first.account, replace(lower, granted_at=AT + 60, answered_at=AT + 61), AT + 61)
+    assert later.said
+
+
 def test_a_level_is_raised_slowly_and_only_when_several_answers_agree() -> None:
     low = account(dimensions={REQUESTS: learned(1_000, 100)})
     answers = every_second(63, standing(REQUESTS, 1_000, 990))
@@ -293,6 +302,8 @@ def test_refusals_of_one_round_trip_count_once_and_the_longest_delay_stands() ->
     heard = heard_in_turn(account(), *refusals)
     assert heard.account.dimensions[OUTPUT].limit == 90_000 * 0.97
     assert heard.account.closed_until == AT + 31
+    echo = hear(hear(account(), refusals[0], AT).account, refusals[1], AT + 1)
+    assert echo.said == ()
 
 
 def test_a_refusal_that_others_overtook_still_closes_and_changes_nothing_else() -> None:
