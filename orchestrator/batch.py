@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, insert, update
 
 from contracts.states import SubtaskState
+from orchestrator import spending
 from orchestrator.ledger import events
 from orchestrator.ledger.events import Event
 from orchestrator.ledger.moves import JobMove, SubtaskMove, move_jobs, move_subtasks
@@ -51,6 +52,7 @@ class Batch:
         events.record(connection, *self.events)  # first of all, since a new subtask may move at once
         _insert(connection, attempt, self.attempts)
         _update(connection, attempt, self.settled)
+        self._book(connection)
         _update(connection, subtask, self.seals)
         move_subtasks(connection, self.moves, self.actor, self.at)
         _withdraw(connection, self.moves)
@@ -63,6 +65,12 @@ class Batch:
             (webhook, self.webhooks),
         ):
             _insert(connection, table, rows)
+
+    def _book(self, connection: Connection) -> None:
+        """What ended and cost money, or may have, goes into the running totals."""
+        paid = [row["id"] for row in self.settled if row.get("cost_nano_usd") or row.get("ambiguous")]
+        if paid:
+            spending.book(connection, paid, self.at)
 
 
 def _withdraw(connection: Connection, moves: Iterable[SubtaskMove]) -> None:

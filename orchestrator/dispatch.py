@@ -8,16 +8,17 @@ from sqlalchemy import Connection, func, select, update
 
 from contracts.purposes import Purpose
 from contracts.states import AttemptState, SubtaskState
-from orchestrator import calibrations, purses
+from orchestrator import calibrations, purses, repeats, spending
 from orchestrator.batch import Batch
 from orchestrator.candidates import Candidate, heads, queues
 from orchestrator.deciders import slots
-from orchestrator.deciders.charging import Reserved
+from orchestrator.deciders.charging import NOT_A_TOKEN
 from orchestrator.deciders.estimating import UNKNOWN
 from orchestrator.deciders.funding import Funded, Wish, fund
 from orchestrator.deciders.handing import purpose_of_try
 from orchestrator.deciders.pacing import Held, Purse
 from orchestrator.deciders.slots import Pool
+from orchestrator.deciders.spending import Parked, Waits, afford, taken
 from orchestrator.ledger.ids import new_id
 from orchestrator.ledger.leadership import Leadership
 from orchestrator.ledger.moves import SubtaskMove
@@ -54,7 +55,7 @@ class Dispatcher:
         self._mean_seconds[lane] = 0.9 * mean + 0.1 * seconds
 
     def run(self) -> int:
-        """Grants a batch and answers how many attempts."""
+        """Grants a batch and answers how many attempts, with those that are left to the answer of another."""
         self._affordable_in = float("inf")
         with self._leadership.decide() as (connection, at):
             waiting = queues(connection, at)
@@ -98,33 +99,47 @@ class Dispatcher:
         funds = _funds(connection, at, candidates, in_flight)
         known = calibrations.read(connection, {(c.row.model, c.row.lane) for c in candidates if c.row.model})
         before, accounts = dict(funds), _accounts(funds)
-        batch, held = Batch(at, ACTOR), []
+        caps = spending.caps_for(connection, at, [candidate.row for candidate in candidates])
+        questions = repeats.Questions(connection, at, [candidate.row for candidate in candidates])
+        batch = Batch(at, ACTOR)
+        held: list[tuple[Any, str, str | None]] = []
         for candidate in sorted(candidates, key=_order):
             row = candidate.row
-            if not slots.room(pools, row.lane):
+            if not slots.room(pools, row.lane) or questions.follows(row):
                 continue
             if row.budget is None:
-                self._attempt(candidate, None, batch)
+                self._attempt(candidate, None, 0, batch)
             else:
                 paying = [funds[key] for key in accounts[row.budget]]
                 paid = fund(_wish(row), paying, known.get((row.model, row.lane), UNKNOWN))
                 if isinstance(paid, Held):
-                    held.append((row, paid.why))
+                    held.append((row, paid.why, None))
                     self._affordable_in = min(self._affordable_in, paid.seconds)
                     continue
+                charge = spending.charge_of(row, paid.reserved, at)
+                match afford(caps, charge):
+                    case Waits(cap=cap, why=why):
+                        held.append((row, why, cap.key))
+                        continue
+                    case Parked() as parked:
+                        batch.moves.append(spending.park(row, parked, charge))
+                        self._affordable_in = 0.0  # there may be work behind it that can be paid
+                        continue
+                caps = taken(caps, charge)
                 funds[paid.purse.key] = paid.purse
-                self._attempt(candidate, paid, batch)
+                self._attempt(candidate, paid, charge.worst, batch)
             slots.take(pools, row.lane)
+            questions.lead(row)
         purses.write_levels(
             connection, {key: purse for key, purse in funds.items() if purse is not before[key]}, at
         )
         _write_held(connection, held)
         batch.write(connection)
-        return len(batch.attempts)
+        return len(batch.attempts) + questions.write(connection)
 
-    def _attempt(self, candidate: Candidate, paid: Funded | None, batch: Batch) -> None:
+    def _attempt(self, candidate: Candidate, paid: Funded | None, worst: int, batch: Batch) -> None:
         row, attempt_id = candidate.row, new_id()
-        reserved = paid.reserved if paid else Reserved(0, 0, 0)
+        reserved = paid.reserved if paid else NOT_A_TOKEN
         batch.attempts.append(
             {
                 "id": attempt_id,
@@ -139,6 +154,7 @@ class Dispatcher:
                 "reserved_input_tokens": reserved.input_tokens,
                 "reserved_output_tokens": reserved.output_tokens,
                 "promised_output_tokens": reserved.promised_tokens,
+                "reserved_nano_usd": worst,
                 "granted_at": batch.at,
                 "start_by": batch.at + self._settings.start_by_seconds,
                 "allowed_seconds": row.allowed_seconds,
@@ -154,7 +170,7 @@ class Dispatcher:
                 SubtaskState.READY,
                 SubtaskState.DISPATCHED,
                 "granted",
-                {"held_by": None},
+                {"held_by": None, "capped_by": None},
                 attempt_id,
             )
         )
@@ -212,7 +228,8 @@ def _wish(row: Any) -> Wish:
     )
 
 
-def _write_held(connection: Connection, held: list[tuple[Any, str]]) -> None:
-    for row, why in held:
-        if row.held_by != why:
-            connection.execute(update(subtask).where(subtask.c.id == row.id).values(held_by=why[:200]))
+def _write_held(connection: Connection, held: list[tuple[Any, str, str | None]]) -> None:
+    for row, why, cap in held:
+        if row.held_by != why[:200]:
+            holding = update(subtask).where(subtask.c.id == row.id)
+            connection.execute(holding.values(held_by=why[:200], capped_by=cap))

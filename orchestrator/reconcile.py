@@ -9,12 +9,13 @@ from sqlalchemy import ColumnElement, Connection, delete, exists, or_, select
 from contracts.failures import Code, Failure
 from contracts.handoffs import Tried
 from contracts.states import AttemptState, JobState, SubtaskState
+from orchestrator import spending
 from orchestrator.aside import Aside
 from orchestrator.batch import Batch
 from orchestrator.deciders.recovery import End, History, Retry, recover
 from orchestrator.ledger import ticks
 from orchestrator.ledger.leadership import Leadership
-from orchestrator.ledger.moves import SubtaskMove
+from orchestrator.ledger.moves import SubtaskMove, move_subtasks
 from orchestrator.ledger.snapshots import Snapshots
 from orchestrator.ledger.tables import attempt, doorbell, job, subtask
 from orchestrator.marking import bury, move
@@ -62,7 +63,8 @@ class Reconciler:
             returned = _return_unrun(connection, at, self._aside.among(attempt.c.job_id, only))
             lost = self._take_back(connection, at, self._aside.among(attempt.c.job_id, only))
             resumed = self._resume(connection, at, self._aside.among(job.c.id, only))
-            return returned + lost + resumed
+            released = _release(connection, at, self._aside.among(subtask.c.job_id, only))
+            return returned + lost + resumed + released
 
     def _silent(self) -> set[str]:
         """The jobs that there is anything to do for."""
@@ -70,7 +72,8 @@ class Reconciler:
             among = self._aside.among(attempt.c.job_id, None)
             rows = [*_unrun(connection, at, among), *_lost(connection, at, among)]
             resting = _resting(connection, self._aside.among(job.c.id, None))
-            return {row.job_id for row in rows} | set(resting)
+            capped = spending.releases(connection, at, self._aside.among(subtask.c.job_id, None), BATCH)
+            return {row.job_id for row in [*rows, *capped]} | set(resting)
 
     def _take_back(self, connection: Connection, at: float, among: ColumnElement[bool]) -> int:
         """Attempts whose worker fell silent, or that ran past their own deadline."""
@@ -81,7 +84,7 @@ class Reconciler:
             self._lose(connection, row, views[row.job_id], batch)
         for view in views.values():
             advance_job(view, batch)
-        books.write(connection, at)
+        books.write(connection, at, ACTOR)
         batch.write(connection)
         return len(rows)
 
@@ -102,7 +105,13 @@ class Reconciler:
             case Retry() as retry:
                 tried = Tried(attempt=row.id, code=failure.code, sentence=failure.sentence)
                 handoff = handoff_with(connection, node.id, tried)
-                sets = {"crashes": crashes, "ready_at": batch.at, "not_before": None, "handoff": handoff}
+                sets = {
+                    "crashes": crashes,
+                    "ready_at": batch.at,
+                    "not_before": None,
+                    "handoff": handoff,
+                    "repeat_key": None,  # it may be what kills its workers: nobody waits for it
+                }
                 move(view, node, SubtaskState.READY, retry.why, batch, **sets)
             case End(why=why):
                 bury(view, node, failure.code, why, batch, crashes=crashes)
@@ -160,9 +169,16 @@ def _return_unrun(connection: Connection, at: float, among: ColumnElement[bool])
     gone = [row["id"] for row in batch.settled]
     if gone:
         connection.execute(delete(doorbell).where(doorbell.c.attempt_id.in_(gone)))
-    books.write(connection, at)
+    books.write(connection, at, ACTOR)
     batch.write(connection)
     return len(gone)
+
+
+def _release(connection: Connection, at: float, among: ColumnElement[bool]) -> int:
+    """What a spending cap held and has room for again."""
+    moves = spending.releases(connection, at, among, BATCH)
+    move_subtasks(connection, moves, ACTOR, at)
+    return len(moves)
 
 
 def _lost(connection: Connection, at: float, among: ColumnElement[bool]) -> list[Any]:

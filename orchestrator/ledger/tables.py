@@ -106,10 +106,14 @@ subtask = Table(
     Column("reserve_output_tokens", BigInteger, nullable=False, server_default="0"),
     Column("most_output_tokens", BigInteger, nullable=False, server_default="0"),
     Column("repeat_key", String(71)),
+    Column("repeat_within_seconds", Double, nullable=False, server_default="0"),
+    Column("follows", Id),
     Column("answered_by", Id),
     Column("saved_nano_usd", BigInteger, nullable=False, server_default="0"),
     Column("allowed_seconds", Double, nullable=False, server_default="0"),
     Column("held_by", String(200)),
+    Column("capped_by", String(200)),
+    Column("worst_nano_usd", BigInteger, nullable=False, server_default="0"),
     Column("dependency_seconds", Double, nullable=False, server_default="0"),
     Column("gate_seconds", Double, nullable=False, server_default="0"),
     Column("human_seconds", Double, nullable=False, server_default="0"),
@@ -130,13 +134,40 @@ subtask = Table(
         postgresql_where=text("state = 'ready'"),
     ),
     Index(
+        "ix_subtask_repeat_key",
+        "repeat_key",
+        sqlite_where=text("state = 'ready' AND repeat_key IS NOT NULL"),
+        postgresql_where=text("state = 'ready' AND repeat_key IS NOT NULL"),
+    ),
+    Index(
+        "ix_subtask_follows",
+        "follows",
+        sqlite_where=text("state = 'ready' AND follows IS NOT NULL"),
+        postgresql_where=text("state = 'ready' AND follows IS NOT NULL"),
+    ),
+    Index(
+        "ix_subtask_answered_by",
+        "job_id",
+        sqlite_where=text("answered_by IS NOT NULL"),
+        postgresql_where=text("answered_by IS NOT NULL"),
+    ),
+    Index(
         "ix_subtask_open",
         "state",
         sqlite_where=text("ended_at IS NULL"),
         postgresql_where=text("ended_at IS NULL"),
     ),
+    Index(
+        "ix_subtask_capped_by",
+        "capped_by",
+        "worst_nano_usd",
+        sqlite_where=text("capped_by IS NOT NULL AND ended_at IS NULL"),
+        postgresql_where=text("capped_by IS NOT NULL AND ended_at IS NULL"),
+    ),
     comment="`tries` counts attempts that ran and were not refused by a limit. `budget` is the group of accounts "
-    "it draws on; the attempt names the account that was chosen. `place` is when it first became ready.",
+    "it draws on; the attempt names the account that was chosen. `place` is when it first became ready. "
+    "`follows` names who is asked, or was, the same question; `answered_by` whose answer it took over. "
+    "`capped_by` is the spending cap that holds it, ready or parked.",
 )
 
 attempt = Table(
@@ -242,7 +273,7 @@ budget = Table(
     Column("refilled_at", Double, nullable=False),
     Column("closed_until", Double),
     Column("closed_why", Text, nullable=False, server_default=""),
-    Column("ceiling", Json),
+    Column("memory", Json),
     Column("heard_at", Double),
     comment="What an account allows one group of models; its dimensions stand in budget_level.",
 )
@@ -297,6 +328,17 @@ spending_cap = Table(
     comment="Money that a tenant, a lane, a purpose or the fleet may spend in a period.",
 )
 
+spending = Table(
+    "spending",
+    metadata,
+    Column("scope", Word, primary_key=True),
+    Column("name", String(100), primary_key=True),
+    Column("period", String(10), primary_key=True),
+    Column("nano_usd", BigInteger, nullable=False),
+    comment="Running totals of what attempts that ended have spent, by day in UTC and in all, so that a cap needs "
+    "no history. A call of unknown end counts at its worst case.",
+)
+
 setting_change = Table(
     "setting_change",
     metadata,
@@ -314,11 +356,7 @@ answer_cache = Table(
     "answer_cache",
     metadata,
     Column("key", String(71), primary_key=True),
-    Column("tenant", Word, nullable=False),
-    Column("lane", Word, nullable=False),
     Column("subtask_id", Id, ForeignKey("subtask.id"), nullable=False),
-    Column("created_at", Double, nullable=False),
-    Column("answered_at", Double),
     comment="Who answers, or has answered, this very question; others with the same key follow it.",
 )
 
@@ -408,6 +446,7 @@ worker = Table(
     Column("lanes", Json, nullable=False),
     Column("handlers", Json, nullable=False),
     Column("slots", Integer, nullable=False),
+    Column("simulates", Json, nullable=False, server_default="[]"),
     Column("version", Word, nullable=False),
     Column("started_at", Double, nullable=False),
     Column("beat_at", Double, nullable=False),
@@ -435,6 +474,7 @@ escalation = Table(
     Column("sentence", Text, nullable=False),
     Column("job_id", Id),
     Column("opened_at", Double, nullable=False),
+    Column("told_at", Double),
     Column("acknowledged_at", Double),
     Column("acknowledged_by", String(100)),
 )

@@ -24,7 +24,7 @@ def upgrade() -> None:
         sa.Column("refilled_at", sa.Double(), nullable=False),
         sa.Column("closed_until", sa.Double(), nullable=True),
         sa.Column("closed_why", sa.Text(), server_default="", nullable=False),
-        sa.Column("ceiling", sa.JSON(), nullable=True),
+        sa.Column("memory", sa.JSON(), nullable=True),
         sa.Column("heard_at", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_budget")),
         comment="What an account allows one group of models; its dimensions stand in budget_level.",
@@ -81,6 +81,17 @@ def upgrade() -> None:
         comment="Money that a tenant, a lane, a purpose or the fleet may spend in a period.",
     )
     op.create_table(
+        "spending",
+        sa.Column("scope", WORD, nullable=False),
+        sa.Column("name", sa.String(length=100), nullable=False),
+        sa.Column("period", sa.String(length=10), nullable=False),
+        sa.Column("nano_usd", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("scope", "name", "period", name=op.f("pk_spending")),
+        comment="Running totals of what attempts that ended have spent, by day in UTC and in all, so that a cap "
+        "needs no history. A call of unknown end counts at its worst case.",
+    )
+    _book_what_was_spent()
+    op.create_table(
         "setting_change",
         sa.Column(
             "seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
@@ -97,11 +108,7 @@ def upgrade() -> None:
     op.create_table(
         "answer_cache",
         sa.Column("key", sa.String(length=71), nullable=False),
-        sa.Column("tenant", WORD, nullable=False),
-        sa.Column("lane", WORD, nullable=False),
         sa.Column("subtask_id", sa.String(length=26), nullable=False),
-        sa.Column("created_at", sa.Double(), nullable=False),
-        sa.Column("answered_at", sa.Double(), nullable=True),
         sa.ForeignKeyConstraint(["subtask_id"], ["subtask.id"], name=op.f("fk_answer_cache_subtask_id")),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_answer_cache")),
         comment="Who answers, or has answered, this very question; others with the same key follow it.",
@@ -112,14 +119,21 @@ def upgrade() -> None:
         ("subtask", sa.Column("model", sa.String(length=100))),
         ("subtask", sa.Column("most_output_tokens", sa.BigInteger(), server_default="0", nullable=False)),
         ("subtask", sa.Column("repeat_key", sa.String(length=71))),
+        ("subtask", sa.Column("repeat_within_seconds", sa.Double(), server_default="0", nullable=False)),
+        ("subtask", sa.Column("follows", sa.String(length=26))),
         ("subtask", sa.Column("answered_by", sa.String(length=26))),
         ("subtask", sa.Column("saved_nano_usd", sa.BigInteger(), server_default="0", nullable=False)),
         ("subtask", sa.Column("place", sa.Double())),
+        ("subtask", sa.Column("capped_by", KEY)),
+        ("subtask", sa.Column("worst_nano_usd", sa.BigInteger(), server_default="0", nullable=False)),
         ("attempt", sa.Column("estimated_input_tokens", sa.BigInteger(), server_default="0", nullable=False)),
         ("attempt", sa.Column("promised_output_tokens", sa.BigInteger(), server_default="0", nullable=False)),
         ("attempt", sa.Column("reserved_nano_usd", sa.BigInteger(), server_default="0", nullable=False)),
+        ("escalation", sa.Column("told_at", sa.Double())),
+        ("worker", sa.Column("simulates", sa.JSON(), server_default="[]", nullable=False)),
     ):
         op.add_column(table, column)
+    op.execute("UPDATE escalation SET told_at = opened_at")
     op.execute("UPDATE subtask SET place = ready_at WHERE ended_at IS NULL")
     op.drop_index("ix_subtask_ready", "subtask")
     op.create_index(
@@ -129,9 +143,41 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'ready'"),
         postgresql_where=sa.text("state = 'ready'"),
     )
+    for name, of, where in (
+        ("ix_subtask_repeat_key", "repeat_key", "state = 'ready' AND repeat_key IS NOT NULL"),
+        ("ix_subtask_follows", "follows", "state = 'ready' AND follows IS NOT NULL"),
+        ("ix_subtask_answered_by", "job_id", "answered_by IS NOT NULL"),
+    ):
+        op.create_index(name, "subtask", [of], sqlite_where=sa.text(where), postgresql_where=sa.text(where))
+    op.create_index(
+        "ix_subtask_capped_by",
+        "subtask",
+        ["capped_by", "worst_nano_usd"],
+        sqlite_where=sa.text("capped_by IS NOT NULL AND ended_at IS NULL"),
+        postgresql_where=sa.text("capped_by IS NOT NULL AND ended_at IS NULL"),
+    )
     if op.get_bind().dialect.name == "postgresql":  # SQLite keeps no comments
         op.create_table_comment(
             "subtask",
             "`tries` counts attempts that ran and were not refused by a limit. `budget` is the group of accounts "
-            "it draws on; the attempt names the account that was chosen. `place` is when it first became ready.",
+            "it draws on; the attempt names the account that was chosen. `place` is when it first became ready. "
+            "`follows` names who is asked, or was, the same question; `answered_by` whose answer it took over. "
+            "`capped_by` is the spending cap that holds it, ready or parked.",
+        )
+
+
+def _book_what_was_spent() -> None:
+    """In all, for each tenant, lane and purpose and for the fleet. The day on which this runs begins at zero."""
+    for scope, named in (
+        ("fleet", "''"),
+        ("tenant", "subtask.tenant"),
+        ("lane", "attempt.lane"),
+        ("purpose", "attempt.purpose"),
+    ):
+        op.execute(
+            "INSERT INTO spending (scope, name, period, nano_usd) "
+            "SELECT scope, name, 'total', SUM(cost_nano_usd) FROM ("
+            f"SELECT '{scope}' AS scope, {named} AS name, attempt.cost_nano_usd FROM attempt "
+            "JOIN subtask ON subtask.id = attempt.subtask_id WHERE attempt.cost_nano_usd > 0"
+            ") AS spent GROUP BY scope, name"
         )

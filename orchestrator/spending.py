@@ -1,0 +1,203 @@
+"""Spending: the caps as their decider sees them, and the books that they are held against.
+
+What was spent stands in running totals, kept in the transaction that ends an attempt; what is reserved is read
+from the open attempts. So the cost of a look does not grow with history.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, bindparam, case, func, select, tuple_, update
+
+from contracts.purposes import Purpose
+from contracts.states import SubtaskState
+from orchestrator.deciders.charging import Reserved
+from orchestrator.deciders.handing import purpose_of_try
+from orchestrator.deciders.spending import Cap, Charge, Parked, Period, Scope, fitting, worst_input
+from orchestrator.ledger.missing import insert_missing
+from orchestrator.ledger.moves import SubtaskMove
+from orchestrator.ledger.tables import attempt, job, spending, spending_cap, subtask
+from orchestrator.prices import worst_case
+
+DAY_SECONDS = 86400
+SPENT = case(
+    (
+        attempt.c.ambiguous & (attempt.c.reserved_nano_usd > attempt.c.cost_nano_usd),
+        attempt.c.reserved_nano_usd,
+    ),
+    else_=attempt.c.cost_nano_usd,
+)
+"""What an attempt that ended has spent: where nobody knows, its worst case."""
+HELD = subtask.c.state == SubtaskState.PARKED, subtask.c.capped_by.is_not(None), subtask.c.ended_at.is_(None)
+"""What is parked by a cap."""
+
+_ADD = (
+    update(spending)
+    .where(
+        spending.c.scope == bindparam("_scope"),
+        spending.c.name == bindparam("_name"),
+        spending.c.period == bindparam("_period"),
+    )
+    .values(nano_usd=spending.c.nano_usd + bindparam("_nano_usd"))
+)
+
+
+def next_day(at: float) -> float:
+    """When the day of `at` is over."""
+    return (at // DAY_SECONDS + 1) * DAY_SECONDS
+
+
+def book(connection: Connection, attempt_ids: Iterable[str], at: float) -> None:
+    """Adds what these attempts, which ended now, have spent to the running totals."""
+    keys = attempt.c.lane, attempt.c.purpose, subtask.c.tenant
+    rows = connection.execute(
+        select(*keys, func.sum(SPENT).label("spent"))
+        .join(subtask, subtask.c.id == attempt.c.subtask_id)
+        .where(attempt.c.id.in_(list(attempt_ids)))
+        .group_by(*keys)
+    )
+    added = Counter[tuple[str, str, str]]()
+    for row in rows:
+        names = Charge(row.tenant, row.lane, row.purpose, "", int(row.spent)).names()
+        for scope in (Scope.FLEET, Scope.TENANT, Scope.LANE, Scope.PURPOSE):
+            for period in Period:
+                added[scope, names[scope], _period(period, at)] += int(row.spent)
+    found = [
+        {"scope": scope, "name": name, "period": period, "nano_usd": spent}
+        for (scope, name, period), spent in sorted(added.items())
+        if spent
+    ]
+    if found:
+        insert_missing(connection, spending, [row | {"nano_usd": 0} for row in found])
+        connection.execute(_ADD, [{f"_{column}": value for column, value in row.items()} for row in found])
+
+
+def caps(connection: Connection, at: float, of_jobs: Mapping[str, int]) -> dict[str, Cap]:
+    """Every cap that is set, and those of the jobs given with their limits, as they stand. By key."""
+    rows = connection.execute(select(spending_cap)).all()
+    limits = [(Scope(row.scope), row.name, Period(row.period), row.limit_nano_usd) for row in rows]
+    limits += [(Scope.JOB, job_id, Period.TOTAL, limit) for job_id, limit in of_jobs.items()]
+    if not limits:
+        return {}
+    spent, reserved = _spent(connection, at, limits), _reserved(connection)
+    found = [
+        Cap(scope, name, period, limit, spent[scope, name, period], reserved[scope, name])
+        for scope, name, period, limit in limits
+    ]
+    return {cap.key: cap for cap in found}
+
+
+def caps_for(connection: Connection, at: float, rows: Iterable[Any]) -> dict[str, Cap]:
+    """The caps that candidates for dispatch may meet."""
+    of_jobs = {row.job_id: row.max_cost_nano_usd for row in rows if row.max_cost_nano_usd is not None}
+    return caps(connection, at, of_jobs)
+
+
+def charge_of(row: Any, reserved: Reserved, at: float) -> Charge:
+    """What an attempt at this candidate may cost at most. A model without a price is refused by its worker
+    before it is asked, and costs nothing."""
+    tokens = worst_input(row.reserve_input_tokens, reserved.input_tokens, row.tries, row.most_output_tokens)
+    try:
+        worst = worst_case(row.vendor, row.model, tokens, row.most_output_tokens, at)
+    except LookupError:
+        worst = 0
+    purpose = purpose_of_try(Purpose(row.purpose), row.tries + row.crashes)
+    return Charge(row.tenant, row.lane, purpose, row.job_id, worst)
+
+
+def park(row: Any, parked: Parked, charge: Charge) -> SubtaskMove:
+    """The move of a candidate that no running work can make affordable."""
+    sets = {"held_by": parked.why[:200], "capped_by": parked.cap.key, "worst_nano_usd": charge.worst}
+    return SubtaskMove(row.id, row.job_id, SubtaskState.READY, SubtaskState.PARKED, parked.why, sets)
+
+
+def releases(connection: Connection, at: float, among: ColumnElement[bool], most: int) -> list[SubtaskMove]:
+    """The moves of what a cap had parked and has room for again: it was raised or removed, its day has turned,
+    or running work has settled. The most urgent and oldest first, as many as fit together."""
+    least = select(subtask.c.capped_by, func.min(subtask.c.worst_nano_usd).label("worst")).where(*HELD, among)
+    held = {row.capped_by: row.worst for row in connection.execute(least.group_by(subtask.c.capped_by))}
+    if not held:
+        return []
+    found = caps(connection, at, _job_limits(connection, held))
+    moves: list[SubtaskMove] = []
+    for key, worst in held.items():
+        cap = found.get(key)
+        if cap is None or worst <= cap.left - cap.reserved:
+            moves += _released(connection, key, cap, among, most - len(moves))
+    return moves
+
+
+def _released(
+    connection: Connection, key: str, cap: Cap | None, among: ColumnElement[bool], most: int
+) -> list[SubtaskMove]:
+    rows = connection.execute(
+        select(subtask.c.id, subtask.c.job_id, subtask.c.worst_nano_usd)
+        .where(*HELD, subtask.c.capped_by == key, among)
+        .order_by(subtask.c.priority.desc(), subtask.c.place, subtask.c.id)
+        .limit(most)
+    ).all()
+    free = (
+        {row.id for row in rows}
+        if cap is None
+        else set(fitting(cap, [(r.id, r.worst_nano_usd) for r in rows]))
+    )
+    why = "its spending cap was removed" if cap is None else "its spending cap has room again"
+    return [
+        SubtaskMove(row.id, row.job_id, SubtaskState.PARKED, SubtaskState.READY, why, {"capped_by": None})
+        for row in rows
+        if row.id in free
+    ]
+
+
+def _job_limits(connection: Connection, keys: Iterable[str]) -> dict[str, int]:
+    ids = [key.split("/")[1] for key in keys if key.startswith(f"{Scope.JOB}/")]
+    if not ids:
+        return {}
+    query = select(job.c.id, job.c.max_cost_nano_usd).where(
+        job.c.id.in_(ids), job.c.max_cost_nano_usd.is_not(None)
+    )
+    return {row.id: row.max_cost_nano_usd for row in connection.execute(query)}
+
+
+def _spent(
+    connection: Connection, at: float, limits: list[tuple[Scope, str, Period, int]]
+) -> Counter[tuple[str, str, str]]:
+    """By scope, name and period of the cap."""
+    wanted = {(scope, name, _period(period, at)): period for scope, name, period, _ in limits}
+    found = Counter[tuple[str, str, str]]()
+    query = select(spending).where(tuple_(spending.c.scope, spending.c.name, spending.c.period).in_(wanted))
+    for row in connection.execute(query):
+        key = Scope(row.scope), row.name, row.period
+        found[row.scope, row.name, wanted[key]] = row.nano_usd
+    jobs = [name for scope, name, _, _ in limits if scope is Scope.JOB]
+    if jobs:
+        of_jobs = select(attempt.c.job_id, func.sum(SPENT).label("spent")).where(
+            attempt.c.job_id.in_(jobs), attempt.c.ended_at.is_not(None)
+        )
+        for row in connection.execute(of_jobs.group_by(attempt.c.job_id)):
+            found[Scope.JOB, row.job_id, Period.TOTAL] = int(row.spent)
+    return found
+
+
+def _reserved(connection: Connection) -> Counter[tuple[str, str]]:
+    """The worst case of every attempt under way, by scope and name."""
+    keys = attempt.c.lane, attempt.c.purpose, attempt.c.job_id, subtask.c.tenant
+    rows = connection.execute(
+        select(*keys, func.sum(attempt.c.reserved_nano_usd).label("worst"))
+        .join(subtask, subtask.c.id == attempt.c.subtask_id)
+        .where(attempt.c.ended_at.is_(None))
+        .group_by(*keys)
+    )
+    found = Counter[tuple[str, str]]()
+    for row in rows:
+        worst = int(row.worst)
+        for scope, name in Charge(row.tenant, row.lane, row.purpose, row.job_id, worst).names().items():
+            found[scope, name] += worst
+    return found
+
+
+def _period(period: Period, at: float) -> str:
+    """The period as the books name it."""
+    return "total" if period is Period.TOTAL else datetime.fromtimestamp(at, UTC).date().isoformat()
