@@ -30,7 +30,7 @@ def diagnose(
     out.print(f"[bold]the last {span(read.window_seconds)}:[/] {text(read.verdict)}")
     for number, found in enumerate(read.findings, start=1):
         out.print(f"\n{number}. {text(found.sentence)}")
-        out.print(f"   [bold]{found.fix}:[/] {text(found.advice)}")
+        out.print(f"   [bold]fix:[/] {text(found.advice)}")
     if read.findings:
         out.print()
         out.print(findings_table(read))
@@ -40,7 +40,7 @@ def diagnose(
 def findings_table(read: "DiagnosisRead") -> Table:
     """The findings by weight, with the numbers they rest on."""
     figures = ("lost", "of all lost", "waiting", "longest")
-    made = table("", "short of", "where", *figures, "fix", right=figures)
+    made = table("", "cause", "where", *figures, "fix", right=figures)
     for number, found in enumerate(read.findings, start=1):
         made.add_row(
             f"{number}.",

@@ -70,6 +70,8 @@ class Allowance:
     """By what is left of each, the scarcest first."""
     limits: dict[str, float]
     """By dimension: per minute, per day or at once, summed over the accounts."""
+    declared_calls: float = 0.0
+    """How many calls at once were declared; that fewer are let through is the answer to an overloaded vendor."""
     closed: str = ""
     """Why, where every account is closed at this moment."""
 

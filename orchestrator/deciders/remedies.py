@@ -9,6 +9,7 @@ from math import ceil
 from contracts.failures import CATEGORY_OF, Category, Code
 from contracts.lanes import Tier
 from contracts.purposes import Purpose
+from orchestrator.deciders.blaming import CALLS_AT_ONCE, CLOSED
 from orchestrator.deciders.losses import Allowance, LaneLoad, Questions, Spent, Wait
 from orchestrator.deciders.spans import span
 
@@ -19,8 +20,6 @@ CACHED_ENOUGH = 0.2
 ANSWERS_TO_JUDGE_BY = 10
 APPROVED_ALWAYS = 0.95
 """A gate that lets so much pass has shown that it holds next to nothing back."""
-CALLS_AT_ONCE = "concurrency"
-CLOSED = "closed"
 
 
 class Fix(StrEnum):
@@ -49,6 +48,9 @@ class Remedy:
     """The unit stands in the name."""
 
 
+FOR_A_HOLD = Remedy(Fix.LIFT, "`fleet explain` of one of them says what lifts it")
+
+
 def for_budget(
     allowance: Allowance,
     dimension: str,
@@ -67,6 +69,13 @@ def for_budget(
             Fix.PACE,
             f"it opens by itself; correct the limit in the catalog or find who else uses the account "
             f"({allowance.closed})",
+        )
+    if dimension == CALLS_AT_ONCE and allowance.limits.get(CALLS_AT_ONCE, 0.0) < allowance.declared_calls:
+        return Remedy(
+            Fix.PACE,
+            f"the vendor is overloaded, so {allowance.limits[CALLS_AT_ONCE]:.0f} of "
+            f"{allowance.declared_calls:.0f} calls at once are let through until it recovers: "
+            "another vendor for this lane until then",
         )
     if dimension == CALLS_AT_ONCE:
         return Remedy(Fix.HIGHER_LIMIT, "the number of calls at once is ours to choose: raise `concurrency`")

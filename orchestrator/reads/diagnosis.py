@@ -5,7 +5,8 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from contracts.catalog import Catalog
-from orchestrator.deciders.diagnosing import Finding, diagnose
+from orchestrator.deciders.diagnosing import diagnose
+from orchestrator.deciders.findings import Finding
 from orchestrator.deciders.losses import Cause
 from orchestrator.deciders.remedies import Fix
 from orchestrator.ledger.clock import now
@@ -66,11 +67,11 @@ def diagnosis(
         verdict=found.verdict,
         granted=figures.granted,
         seconds_lost=found.seconds_lost,
-        findings=tuple(map(_read, found.findings)),
+        findings=tuple(_read(each, found.seconds_lost) for each in found.findings),
     )
 
 
-def _read(found: Finding) -> FindingRead:
+def _read(found: Finding, lost: float) -> FindingRead:
     return FindingRead(
         cause=found.cause,
         where=found.where,
@@ -78,7 +79,7 @@ def _read(found: Finding) -> FindingRead:
         fix=found.remedy.fix,
         advice=found.remedy.advice,
         seconds_lost=found.seconds_lost,
-        share=found.share,
+        share=found.seconds_lost / lost if lost else 0.0,
         waiting=found.waiting,
         longest_seconds=found.longest_seconds,
         numbers=found.remedy.numbers,

@@ -58,6 +58,7 @@ def refused(*arguments: str, code: int = 1, env: Mapping[str, str] | None = None
         ("approvals",),
         ("lanes",),
         ("budgets",),
+        ("diagnose",),
         ("tax",),
         ("drill",),
     ],

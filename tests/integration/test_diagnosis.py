@@ -77,10 +77,10 @@ def asked(fleet: SmallFleet, jobs: int) -> list[str]:
 
 
 def retry_storm(fleet: SmallFleet) -> None:
-    """The vendor is overloaded, and every attempt fails."""
+    """The vendor errs, and every attempt fails."""
     fleet.submit("summary", documents=8)
     for number in range(1, 9):
-        fleet.hands.will(f"research[{number}]", *[fails(Code.OVERLOADED)] * 2)
+        fleet.hands.will(f"research[{number}]", *[fails(Code.VENDOR_ERROR)] * 2)
     for _ in range(2):
         fleet.turn()
         assert fleet.hands.work() == 8
@@ -95,13 +95,13 @@ def test_a_fleet_that_is_short_of_a_budget(fleet: SmallFleet) -> None:
 
     (finding,) = found.findings
     assert (finding.cause, finding.fix) == ("budget", "another account")
-    assert finding.where == f"{HAIKU} (output tokens)"
+    assert finding.where == f"{HAIKU}: output tokens"
     assert finding.waiting == 5
     assert finding.seconds_lost == pytest.approx(6 * TEN_MINUTES, rel=0.05)
     assert finding.longest_seconds == pytest.approx(TEN_MINUTES, rel=0.05)
     assert finding.numbers == {"limit": 60.0, "times_the_limit": 6.0}
     assert finding.share > 0.99
-    assert found.verdict == f"short of budget ({HAIKU} (output tokens))"
+    assert found.verdict == f"short of budget ({HAIKU}: output tokens)"
 
 
 def test_one_subtask_that_was_never_granted_shows(fleet: SmallFleet) -> None:
@@ -195,11 +195,17 @@ def test_a_gate_at_which_everything_passes_should_go(fleet: SmallFleet) -> None:
 def test_a_fleet_that_is_starved_by_retries(fleet: SmallFleet) -> None:
     retry_storm(fleet)
 
-    (finding,) = diagnosed(fleet).findings
+    found = diagnosed(fleet)
+    (finding,) = found.findings
 
-    assert (finding.cause, finding.where, finding.fix) == ("retries", "anthropic: overloaded", "pace")
+    assert (finding.cause, finding.where, finding.fix) == (
+        "retries",
+        "anthropic: vendor_error",
+        "mend what fails",
+    )
     assert (finding.numbers["failed"], finding.numbers["ended"]) == (16, 16)
     assert finding.numbers["wasted_share"] == 1.0
+    assert "starved by retries" in found.verdict
     assert finding.seconds_lost > 8 * 0.5, "backoff is lost time too"
 
 
@@ -253,9 +259,9 @@ def test_the_command_says_a_sentence_and_a_table(
         with FleetClient(address) as client:
             read = client.diagnosis()
 
-    assert said.splitlines()[0] == f"the last 15 min: short of budget ({HAIKU} (output tokens))"
+    assert said.splitlines()[0] == f"the last 15 min: short of budget ({HAIKU}: output tokens)"
     assert (
-        "1. 6 subtasks lost 60 min waiting for anthropic/default/haiku (output tokens); 5 still wait" in said
+        "1. 6 subtasks lost 60 min waiting for output tokens of anthropic/default/haiku; 5 still wait" in said
     )
     assert "another account" in said.splitlines()[-1]
     assert (as_json.window_seconds, as_json.findings[0].waiting) == (3600.0, 5)
