@@ -101,6 +101,18 @@ def _lane_problems(catalog: Catalog, known: Known, has_price: Callable[[str, str
             if lane.right is Right.EFFECT:
                 yield f"{where} has a model and an effect right; no model lane has an effect right"
             yield from _model_problems(catalog, lane, has_price)
+        if lane.repeatable:
+            yield from _repeating_problems(where, lane)
+
+
+def _repeating_problems(where: str, lane: Lane) -> Iterator[str]:
+    if lane.right is Right.EFFECT:
+        yield f"{where} is repeatable and has an effect right; an effect is made, never remembered"
+    elif lane.model is None:
+        # Nothing is saved, and plain code may read more than its handoff, such as the site as it stands.
+        yield f"{where} is repeatable and has no model, so there is no request to save"
+    if any(operation.output == Verdict.contract for operation in lane.operations.values()):
+        yield f"{where} is repeatable and gives a {Verdict.contract}; a judgement is made anew each time"
 
 
 def _model_problems(catalog: Catalog, lane: Lane, has_price: Callable[[str, str], bool]) -> Iterator[str]:

@@ -95,6 +95,11 @@ class Lane(Contract):
     """How long one attempt may run, however diligently it beats."""
     instructions: str = ""
     """The lane's standing instructions to its model."""
+    repeatable: bool = False
+    """Whether the same question on the same material may be answered as it was before in the same tenant.
+    What names one job must not matter to its answers: its ids, its portfolio, its step and its purpose."""
+    repeatable_for_hours: float = Field(default=24.0, gt=0)
+    """How long an answer is given again."""
 
     def enforced(self) -> tuple[str, ...]:
         """What holds for this lane whatever any prompt says, a sentence each."""
@@ -124,4 +129,9 @@ class Lane(Contract):
             )
         else:
             rules.append("it holds no vendor key and calls no model")
+        if self.repeatable:
+            rules.append(
+                "a question that was asked before in the same tenant, with the same material, is answered as it "
+                f"was then for {self.repeatable_for_hours:g} h, without a request"
+            )
         return tuple(rules)

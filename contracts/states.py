@@ -24,7 +24,8 @@ class SubtaskState(StrEnum):
     WAITING = "waiting"
     """In: planned. Out: the steps it needs have delivered, or never will."""
     READY = "ready"
-    """In: its needs are met, or a retry. Out: dispatched once `not_before` passed and its budget allows."""
+    """In: its needs are met, or a retry. Out: dispatched once `not_before` passed and its budget allows, or done
+    with the answer that the same question had before."""
     DISPATCHED = "dispatched"
     """In: an attempt was granted. Out: claimed, or back to ready when the start-by passed."""
     RUNNING = "running"
@@ -80,6 +81,7 @@ SUBTASK_MOVES: dict[tuple[SubtaskState, SubtaskState], str] = {
     (_S.READY, _S.DISPATCHED): "e granted",
     (_S.READY, _S.DEAD): "d a gate refuses it",
     (_S.READY, _S.PARKED): "c held by a switch or a person",
+    (_S.READY, _S.DONE): "u answered as the same question was before",
     (_S.DISPATCHED, _S.READY): "f start-by passed, returned unrun",
     (_S.DISPATCHED, _S.RUNNING): "g claimed",
     (_S.RUNNING, _S.REPORTED): "h reported",

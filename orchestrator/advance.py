@@ -156,6 +156,7 @@ class Advancer:
                     "not_before": batch.at + retry.delay_seconds,
                     "ready_at": batch.at,
                     "handoff": handoff_with(connection, node.id, tried),
+                    "repeat_key": None,  # a retry is no answer to the question as it was first asked
                 }
                 move(view, node, SubtaskState.READY, retry.why, batch, **sets)
             case End(ending=Ending.SKIP, why=why):

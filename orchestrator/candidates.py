@@ -82,6 +82,7 @@ _COLUMNS = (
     subtask.c.reserve_output_tokens,
     subtask.c.most_output_tokens,
     subtask.c.repeat_key,
+    subtask.c.repeat_within_seconds,
     subtask.c.allowed_seconds,
     subtask.c.not_before,
     subtask.c.ready_at,
@@ -92,9 +93,9 @@ _COLUMNS = (
 
 
 def _due(at: float) -> Any:
-    return (subtask.c.state == SubtaskState.READY) & or_(
-        subtask.c.not_before.is_(None), subtask.c.not_before <= at
-    )
+    """Ready, and neither backing off nor waiting for the answer of another."""
+    free = (subtask.c.state == SubtaskState.READY) & subtask.c.follows.is_(None)
+    return free & or_(subtask.c.not_before.is_(None), subtask.c.not_before <= at)
 
 
 def _candidate(row: Any, at: float) -> Candidate:

@@ -8,6 +8,7 @@ from contracts.states import AttemptState, JobState, SubtaskState
 from orchestrator.ledger.clock import wall_clock
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.tables import approval, attempt, job, subtask
+from orchestrator.repeats import FREED
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class Seen:
     plan: bool
     advance: bool
     answer: bool
+    recall: bool
     dispatch: bool
     open: bool
     """Whether any job is under way; without one there is little to reconcile."""
@@ -33,9 +35,11 @@ _LOOK = select(
         or_(approval.c.state != "waiting", approval.c.expires_at < wall_clock()),
     )
     .label("answer"),
+    FREED.label("recall"),
     exists()
     .where(
         subtask.c.state == SubtaskState.READY,
+        subtask.c.follows.is_(None),
         or_(subtask.c.not_before.is_(None), subtask.c.not_before <= wall_clock()),
     )
     .label("dispatch"),
@@ -53,5 +57,10 @@ class Looker:
         with self._ledger.read() as connection:
             row = connection.execute(_LOOK).one()
         return Seen(
-            plan=row.plan, advance=row.advance, answer=row.answer, dispatch=row.dispatch, open=row.open
+            plan=row.plan,
+            advance=row.advance,
+            answer=row.answer,
+            recall=row.recall,
+            dispatch=row.dispatch,
+            open=row.open,
         )

@@ -1,4 +1,4 @@
-"""The loop: plan, dispatch, advance, hear people, reconcile; serially, in short transactions.
+"""The loop: plan, dispatch, advance, hear people, recall, reconcile; serially, in short transactions.
 
 It touches the ledger only. The relay runs beside it and is woken after every dispatch.
 """
@@ -44,6 +44,7 @@ class Verbs:
     plan: Verb
     advance: Verb
     answer: Verb
+    recall: Verb
     dispatch: Granting
     reconcile: Verb
 
@@ -120,6 +121,8 @@ class Loop:
             done += self._timed("advance", self._verbs.advance)
         if seen.answer:
             done += self._timed("answer", self._verbs.answer)
+        if seen.recall:
+            done += self._timed("recall", self._verbs.recall)
         if seen.dispatch or done:
             granted = self._timed("dispatch", self._verbs.dispatch)
             if granted:

@@ -8,6 +8,7 @@ from orchestrator.deciders import fitting, packets
 from orchestrator.deciders.handing import Refused, compose
 from orchestrator.deciders.nodes import Node, current
 from orchestrator.deciders.progress import Start
+from orchestrator.deciders.repeating import key_of
 from orchestrator.ledger.events import Event, EventKind
 from orchestrator.ledger.ids import new_id
 from orchestrator.marking import bury, move
@@ -36,6 +37,8 @@ def start_node(view: JobView, start: Start, batch: Batch) -> None:
 
 def _make_ready(view: JobView, node: Node, handed: Handoff, tokens: int, batch: Batch) -> None:
     lane, route = view.catalog.lanes[handed.assignment.lane], handed.route
+    # What is sealed is revealed with its siblings of this job, and not before.
+    repeats = lane.repeatable and not view.workflow.steps[node.step].sealed_with
     move(
         view,
         node,
@@ -49,6 +52,8 @@ def _make_ready(view: JobView, node: Node, handed: Handoff, tokens: int, batch: 
         most_output_tokens=route.max_output_tokens if route else 0,
         reserve_input_tokens=tokens if route else 0,
         reserve_output_tokens=lane.model.expected_output_tokens if lane.model else 0,
+        repeat_key=key_of(handed, lane.revision) if repeats else None,
+        repeat_within_seconds=lane.repeatable_for_hours * 3600 if repeats else 0.0,
         allowed_seconds=lane.deadline_seconds,
         ready_at=batch.at,
         place=batch.at,

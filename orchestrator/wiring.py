@@ -30,6 +30,7 @@ from orchestrator.looking import Looker
 from orchestrator.loop import Loop, Verbs
 from orchestrator.plan import Planner
 from orchestrator.reads.figures.collector import LedgerFigures
+from orchestrator.recall import Recaller
 from orchestrator.reconcile import Reconciler
 from orchestrator.relay import Relay
 from orchestrator.settings import Settings
@@ -107,6 +108,7 @@ def make_loop(parts: Parts, leadership: Leadership, relay: Relay) -> Loop:
         plan=Planner(leadership, snapshots),
         advance=Advancer(leadership, snapshots, dispatcher.learn),
         answer=Answerer(leadership, snapshots),
+        recall=Recaller(leadership, snapshots, parts.settings),
         dispatch=dispatcher,
         reconcile=Reconciler(leadership, snapshots, beat_schedule.CADENCE_SECONDS),
     )

@@ -20,6 +20,7 @@ from orchestrator.door import Door, LedgerUnreachable, WorkerCard
 from workers.attempts import AttemptFailed, Attempts
 from workers.heartbeat import Heartbeat
 from workers.settings import WorkerSettings
+from workers.vendors.access import simulated_of
 
 log = logging.getLogger(__name__)
 
@@ -114,6 +115,7 @@ def _announce(app: Celery, plan: WorkerPlan, open_door: Callable[[], Door]) -> N
             tuple(sorted(handler_names())),
             plan.slots,
             importlib.metadata.version("tuesday-fleet"),
+            simulated_of({lane.model.vendor for lane in plan.lanes if lane.model}, WorkerSettings()),
         )
         announced = False
         while not stopping.is_set():

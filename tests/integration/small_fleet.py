@@ -46,6 +46,7 @@ from orchestrator.ledger.ids import new_id
 from orchestrator.ledger.leadership import Leadership
 from orchestrator.ledger.snapshots import Snapshots
 from orchestrator.plan import Planner
+from orchestrator.recall import Recaller
 from orchestrator.reconcile import Reconciler
 from orchestrator.settings import Settings
 from orchestrator.settling import reserved_by
@@ -91,6 +92,7 @@ class Hands:
 
     def __init__(self, ledger: Ledger, door: Door, duties: Duties, name: str = "hands") -> None:
         self.name = name
+        self.simulates: tuple[str, ...] = ("anthropic", "google", "openai")
         self.handoffs: list[Handoff] = []
         self._ledger = ledger
         self._door = door
@@ -98,7 +100,7 @@ class Hands:
         self._script: dict[str, list[Deed]] = defaultdict(list)
 
     def announce(self, lanes: tuple[str, ...], slots: int = 50) -> None:
-        self._door.announce(WorkerCard(self.name, lanes, (), slots, "1"))
+        self._door.announce(WorkerCard(self.name, lanes, (), slots, "1", simulates=self.simulates))
 
     def will(self, name: str, *deeds: Deed) -> None:
         """The next attempts of the subtask with this name go so; all others go well."""
@@ -243,6 +245,7 @@ class SmallFleet:
         self.plan = Planner(self.leadership, self.snapshots)
         self.advance = Advancer(self.leadership, self.snapshots, self.dispatch.learn, chance=lambda: 0.0)
         self.answer = Answerer(self.leadership, self.snapshots)
+        self.recall = Recaller(self.leadership, self.snapshots, self.settings)
         self.reconcile = Reconciler(self.leadership, self.snapshots, {}, chance=lambda: 0.0)
         self.door = Door(ledger, self.store, self.settings.lease_seconds)
         self.escalation_log = folder / "escalations.log"
@@ -277,7 +280,7 @@ class SmallFleet:
 
     def turn(self) -> int:
         """Every verb once, as the loop calls them; how much was done."""
-        verbs = (self.plan, self.advance, self.answer, self.dispatch, self.reconcile)
+        verbs = (self.plan, self.advance, self.answer, self.recall, self.dispatch, self.reconcile)
         return sum(verb.run() for verb in verbs)
 
     def run(self) -> None:

@@ -25,6 +25,7 @@ from orchestrator.ledger.snapshots import Snapshots
 from orchestrator.looking import Looker
 from orchestrator.loop import Loop, Verb, Verbs
 from orchestrator.plan import Planner
+from orchestrator.recall import Recaller
 from orchestrator.reconcile import Reconciler
 from orchestrator.wake import wake_for
 from tests.integration.ledgers import DATABASE_VARIABLE, ledger, migrated_file, migrated_schema, rows_of
@@ -136,6 +137,7 @@ class LoopOf:
             plan=self,
             advance=Advancer(self.leadership, snapshots, dispatcher.learn),
             answer=Answerer(self.leadership, snapshots),
+            recall=Recaller(self.leadership, snapshots, fleet.settings),
             dispatch=dispatcher,
             reconcile=Reconciler(self.leadership, snapshots, {}),
         )

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import cycle
 
@@ -58,6 +59,12 @@ def access_to(name: str, account: str, settings: WorkerSettings) -> Access | Una
     if real and name not in settings.simulate:
         return Unavailable(f"{name} has no key, and is simulated only if FLEET_SIMULATE names it")
     return _simulated(name, account, settings.simulator_url)
+
+
+def simulated_of(names: Iterable[str], settings: WorkerSettings) -> tuple[str, ...]:
+    """Those of the vendors for which the simulator is asked."""
+    ways = {name: access_to(name, DEFAULT_ACCOUNT, settings) for name in names}
+    return tuple(sorted(name for name, way in ways.items() if isinstance(way, Access) and way.simulated))
 
 
 def _simulated(name: str, account: str, simulator_url: str | None) -> Access | Unavailable:
