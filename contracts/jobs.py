@@ -10,6 +10,8 @@ from contracts.purposes import Purpose
 Name = Field(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9._-]*$")
 
 LONGEST_URL = 2000
+SMALLEST_CAP_USD = 0.000001
+LARGEST_CAP_USD = 1_000_000_000.0
 
 
 class JobRequest(Contract):
@@ -28,8 +30,19 @@ class JobRequest(Contract):
     priority: int = Field(default=1, ge=0, le=3)
     """0 routine, 1 normal, 2 soon, 3 urgent."""
     deadline: AwareDatetime | None = None
-    max_cost_usd: float | None = Field(default=None, gt=0)
+    max_cost_usd: float | None = None
+    """What it may spend at most; at the cap what has not started is parked."""
     callback_url: AnyHttpUrl | None = None
+
+    @field_validator("max_cost_usd")
+    @classmethod
+    def _can_be_spent(cls, usd: float | None) -> float | None:
+        if usd is not None and not SMALLEST_CAP_USD <= usd <= LARGEST_CAP_USD:
+            raise ValueError(
+                f"a job's cap lies between {SMALLEST_CAP_USD:.6f} and {LARGEST_CAP_USD:,.0f} dollars, "
+                f"and this is {usd:g}; leave it out for a job without one"
+            )
+        return usd
 
     @field_validator("callback_url")
     @classmethod
@@ -43,6 +56,5 @@ class JobRequest(Contract):
 
 NOT_HONOURED_YET: dict[str, str] = {
     "deadline": "deadlines are not enforced yet, so a job with one is refused rather than run late",
-    "max_cost_usd": "spending caps are not enforced yet, so a job with one is refused rather than overspent",
 }
 """Fields that are known but not enforced: a job that sets one is refused with this sentence."""

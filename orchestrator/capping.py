@@ -57,7 +57,7 @@ def _check(catalog: Catalog, scope: Scope, name: str, period: Period) -> None:
         case Scope.LANE:
             _known("lane", name, catalog.lanes)
         case Scope.PURPOSE:
-            _known("purpose", name, Purpose)
+            _known("purpose", name, [*Purpose])
         case Scope.JOB if period is not Period.TOTAL:
             raise Malformed("period: the cap of a job is on all it spends: total")
         case _ if not name:

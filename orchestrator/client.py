@@ -14,6 +14,7 @@ from orchestrator.problems import KEY, LONGEST_KEY, SHAPES
 from orchestrator.reads.approvals import ApprovalLine, ApprovalRead
 from orchestrator.reads.base import Read
 from orchestrator.reads.budgets import BudgetRead
+from orchestrator.reads.caps import CapRead
 from orchestrator.reads.dead_letters import DeadLetterGroup, DeadLetterLine
 from orchestrator.reads.diagnosis import DiagnosisRead
 from orchestrator.reads.escalations import EscalationRead
@@ -194,6 +195,17 @@ class FleetClient:
 
     def budgets(self) -> Page[BudgetRead]:
         return self._ask(Page[BudgetRead], "GET", "/v1/budgets")
+
+    def spending_caps(self) -> Page[CapRead]:
+        return self._ask(Page[CapRead], "GET", "/v1/budgets/caps")
+
+    def set_spending_cap(
+        self, scope: str, name: str, period: str, limit_usd: float | None, by: str, reason: str
+    ) -> Page[CapRead]:
+        """Sets a cap, or removes it where `limit_usd` is None; answers all that are set then."""
+        body = {"scope": scope, "name": name, "period": period, "limit_usd": limit_usd}
+        asked = body | {"by": by, "reason": reason}
+        return self._ask(Page[CapRead], "PUT", "/v1/budgets/caps", json=asked)
 
     def tax(self, window_seconds: float | None = None) -> TaxRead:
         return self._ask(TaxRead, "GET", "/v1/tax", params=_given({"window_seconds": window_seconds}))

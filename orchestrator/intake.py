@@ -13,6 +13,7 @@ from contracts.base import Contract
 from contracts.catalog import Catalog
 from contracts.jobs import NOT_HONOURED_YET, JobRequest
 from contracts.registry import contract
+from contracts.reports import NANO
 from contracts.states import JobState
 from contracts.workflows import Workflow
 from orchestrator.artifacts import ArtifactStore
@@ -173,6 +174,7 @@ class Intake:
                 kpi=request.kpi,
                 priority=request.priority,
                 callback_url=str(request.callback_url) if request.callback_url else None,
+                max_cost_nano_usd=_nano(request.max_cost_usd),
                 inputs=inputs,
                 idempotency_key=key,
                 body_digest=body_digest,
@@ -205,6 +207,10 @@ def _same_or_conflict(earlier: Any, body_digest: str, key: str | None) -> Accept
     if earlier.body_digest != body_digest:
         raise Conflict(f"the Idempotency-Key “{key}” was used before with another body (job {earlier.id})")
     return Accepted(earlier.id, created=False)
+
+
+def _nano(usd: float | None) -> int | None:
+    return None if usd is None else round(usd * NANO)
 
 
 def _digest(request: JobRequest) -> str:

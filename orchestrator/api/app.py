@@ -8,6 +8,7 @@ from orchestrator.api import (
     approvals,
     artifacts,
     batches,
+    caps,
     catalog,
     dead_letters,
     diagnosis,
@@ -35,6 +36,7 @@ _JSON = (
     escalations,
     catalog,
     economy,
+    caps,
     diagnosis,
 )
 _PROBLEM: dict[str, Any] = {

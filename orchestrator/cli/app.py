@@ -4,8 +4,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import approvals, dead, drill, lanes, roles
-from orchestrator.cli.budgets import budgets
+from orchestrator.cli import approvals, budgets, dead, drill, lanes, roles
 from orchestrator.cli.check import check
 from orchestrator.cli.demo import demo
 from orchestrator.cli.diagnose import diagnose
@@ -45,7 +44,7 @@ for panel, commands in {
     EVERYTHING: (up, demo, check, roles.migrate),
     WORK: (submit, jobs, show, watch, explain, cancel),
     PEOPLE: (webhook_secret,),
-    FIGURES: (budgets, diagnose, tax),
+    FIGURES: (diagnose, tax),
     ROLES: (
         roles.api,
         roles.orchestrator,
@@ -62,4 +61,5 @@ for panel, commands in {
 app.add_typer(approvals.app, name="approvals", rich_help_panel=PEOPLE)
 app.add_typer(dead.app, name="dead", rich_help_panel=PEOPLE)
 app.add_typer(drill.app, name="drill", rich_help_panel=PEOPLE)
+app.add_typer(budgets.app, name="budgets", rich_help_panel=FIGURES)
 app.add_typer(lanes.app, name="lanes", rich_help_panel=FIGURES)

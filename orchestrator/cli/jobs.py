@@ -94,6 +94,7 @@ def _head(job: "JobRead") -> RenderableType:
             ("comes from", job.origin or ""),
             ("took", span(took) if took is not None else ""),
             ("cost", f"{money(cost.usd, cost.simulated)}, {tokens}, {cost.attempts} attempts"),
+            ("may cost", f"${job.max_cost_usd:,.4f} at most" if job.max_cost_usd is not None else ""),
             ("waited", waited(job.waits)),
         ]
     )

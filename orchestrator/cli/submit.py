@@ -40,6 +40,10 @@ def submit(
     callback_url: Annotated[
         str | None, typer.Option("--callback-url", help="Where its end is reported.")
     ] = None,
+    max_cost_usd: Annotated[
+        float | None,
+        typer.Option("--max-cost-usd", help="What it may spend; at the cap what has not started is parked."),
+    ] = None,
     actor: Actor = None,
     wait: Annotated[bool, typer.Option("--wait", help="Show its progress until it ends.")] = False,
     as_json: AsJson = False,
@@ -65,6 +69,7 @@ def submit(
         "requested_by": actor_or_user(actor),
         "kpi": kpi,
         "priority": priority,
+        "max_cost_usd": max_cost_usd,
         "callback_url": callback_url,
     }
     job = client.submit({name: value for name, value in body.items() if value is not None}, key)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 from contracts.states import JobState
 from orchestrator.ledger.tables import job
 from orchestrator.reads.base import Read, moment, moment_or_none
-from orchestrator.reads.costs import Cost, costs_by_job
+from orchestrator.reads.costs import Cost, costs_by_job, usd
 from orchestrator.reads.paging import DEFAULT_LIMIT, Page, page_of, parts_of
 
 
@@ -40,6 +40,8 @@ class JobLine(Read):
     cancel_requested_by: str | None
     created_at: datetime
     ended_at: datetime | None
+    max_cost_usd: float | None
+    """What it may spend at most; None where it has no cap of its own."""
     cost: Cost
 
 
@@ -70,5 +72,6 @@ def line_values(row: Any, cost: Cost) -> dict[str, Any]:
         **{name: getattr(row, name) for name in same},
         "created_at": moment(row.created_at),
         "ended_at": moment_or_none(row.ended_at),
+        "max_cost_usd": None if row.max_cost_nano_usd is None else usd(row.max_cost_nano_usd),
         "cost": cost,
     }

@@ -10,11 +10,13 @@ from sqlalchemy import Connection, select
 
 from contracts.states import SUBTASK_ENDS, AttemptState, SubtaskState
 from contracts.workflows import Workflow
+from orchestrator.deciders.spending import Period, Scope
 from orchestrator.ledger.clock import now
 from orchestrator.ledger.tables import approval, attempt, subtask
 from orchestrator.reads.base import Read, moment_or_none
 from orchestrator.reads.lineage import workflow_of
 from orchestrator.reads.turns import Wait, turns
+from orchestrator.spending import next_day
 
 
 class Waiting(Read):
@@ -101,6 +103,8 @@ def _for_needs(view: _View, row: Any) -> _Answer:
 def _for_dispatch(view: _View, row: Any) -> _Answer:
     if row.not_before is not None and row.not_before > view.at:
         return "its backoff to pass", row.not_before
+    if row.capped_by is not None:
+        return f"work under way to cost less than it may: {row.held_by}", None
     turn = view.turns.get(row.id)
     if turn is not None:
         return turn.sentence, None if isinf(turn.seconds) else view.at + turn.seconds
@@ -138,9 +142,22 @@ def _for_decision(view: _View, row: Any) -> _Answer:
 
 def _for_release(view: _View, row: Any) -> _Answer:
     asked = view.approvals.get(row.id)
+    if row.capped_by is not None:
+        return _for_money(view, row)
     if asked is None:
         return row.why or "whoever holds it", None
     return f"a person's answer to approval {asked.id}, other than {asked.requested_by}", asked.expires_at
+
+
+def _for_money(view: _View, row: Any) -> _Answer:
+    """At its cap. A day's cap has room again with the next day; any other until somebody raises it."""
+    scope, _, name = row.capped_by.partition("/")
+    name, _, period = name.rpartition("/")
+    command = f"`fleet budgets cap {f'{scope} {name}'.strip()} --per {period}`"
+    if period == Period.DAY:
+        return f"room under its spending cap: {row.why}; the next day in UTC or {command}", next_day(view.at)
+    otherwise = ", or the job is cancelled" if scope == Scope.JOB else ""
+    return f"room under its spending cap: {row.why}; until {command} raises it{otherwise}", None
 
 
 def _in(other: Any) -> bool:
