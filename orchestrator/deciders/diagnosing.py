@@ -9,8 +9,9 @@ shortage, so they are left out. The rules, and why they are so:
   seconds over the window's); less is noise. What was never granted counts like everything else, so that one
   subtask which has waited for ten minutes shows.
 * What dispatch held back is short of what dispatch named. A wait that is over no longer says what for, so it
-  counts for the dimension that what still waits names, else for the scarcest of its accounts. What names no
-  account is a hold of another kind, such as a cap.
+  counts for the dimension that what still waits names, else for the scarcest of its accounts. What is parked
+  or names no account is a hold of another kind, such as a spending cap.
+* What waits for another's answer to the same question waits for what that one waits for, and counts once.
 * What was not held back is short of workers only where their slots are taken, or there are none. With free
   slots it stands in line behind what is held in its lane, since dispatch looks only at the head of a queue;
   and with nothing held, the orchestrator or the broker is slow or away.
@@ -80,7 +81,7 @@ def _place(wait: Wait) -> str:
         case Cause.BUDGET:
             return wait.scope or ""
         case Cause.HOLD:
-            return wait.held_by
+            return f"spending cap {wait.cap}" if wait.cap else wait.held_by
         case _:
             return wait.lane
 

@@ -42,7 +42,7 @@ def waited(cause: Cause, place: str, waits: Sequence[Wait], measured: Measured) 
             what = f"the orchestrator or the broker, in lane {place}"
             return _finding(cause, place, what, waits, remedies.for_delivery(place, load))
         case _:
-            return _finding(cause, place, f"what holds them: {place}", waits, remedies.FOR_A_HOLD)
+            return _finding(cause, place, f"what holds them: {place}", waits, remedies.for_hold(waits[0].cap))
 
 
 def _short_of_budget(scope: str, waits: Sequence[Wait], measured: Measured) -> Finding:

@@ -28,7 +28,8 @@ class Wait:
     """Subtasks of one lane that waited for one thing, and longer than pacing lets them by design."""
 
     cause: Cause
-    """As measured: budget where dispatch was refused, hold where it is parked, workers where neither is known."""
+    """As measured: budget where an account was refused, hold where it is parked or at a spending cap, workers
+    where neither is known."""
     lane: str
     purpose: Purpose
     scope: str | None
@@ -42,6 +43,8 @@ class Wait:
     """How many of them are waiting at this moment."""
     held_by: str = ""
     """What dispatch wrote down as the reason; only what still waits has one."""
+    cap: str = ""
+    """The spending cap that holds it, as ``scope/name/period``."""
 
 
 @dataclass(frozen=True)

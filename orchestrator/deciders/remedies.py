@@ -48,7 +48,11 @@ class Remedy:
     """The unit stands in the name."""
 
 
-FOR_A_HOLD = Remedy(Fix.LIFT, "`fleet explain` of one of them says what lifts it")
+def for_hold(cap: str) -> Remedy:
+    """What lifts a spending cap, or a hold that only its own words explain."""
+    if cap:
+        return Remedy(Fix.LIFT, f"raise the spending cap {cap}, or let its work wait until there is room")
+    return Remedy(Fix.LIFT, "`fleet explain` of one of them says what lifts it")
 
 
 def for_budget(

@@ -95,7 +95,7 @@ def _read(row: Any, levels: list[Any], taken: Any, at: float) -> BudgetRead:
         vendor=row.vendor,
         account=row.account,
         group=row.group,
-        dimensions=(*_paced(purse, levels, taken), _concurrency(row.concurrency, calls)),
+        dimensions=(*_paced(purse, levels, taken), _concurrency(purse.concurrency, row.concurrency, calls)),
         in_flight=calls,
         closed_until=moment(row.closed_until) if closed else None,
         closed_why=row.closed_why if closed else "",
@@ -130,7 +130,8 @@ def _reserved(charging: Charging, taken: Any) -> dict[Limited, float]:
     return {**reservation(charging, together), **calls}
 
 
-def _concurrency(most: int, calls: int) -> Dimension:
+def _concurrency(most: int, declared: int, calls: int) -> Dimension:
+    """Fewer than declared while the vendor is overloaded."""
     return Dimension(
-        dimension="concurrency", limit=most, declared=most, full=most, level=most - calls, reserved=calls
+        dimension="concurrency", limit=most, declared=declared, full=most, level=most - calls, reserved=calls
     )

@@ -78,6 +78,7 @@ def _lanes(
             busy=sum(busy.get(worker.id, 0.0) for worker in serving),
             returned=returned[lane],
             tier=card.model.tier if card and card.model else None,
+            repeatable=card is not None and card.repeatable,
         )
     return loads
 

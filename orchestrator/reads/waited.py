@@ -23,7 +23,8 @@ def granted(connection: Connection, since: float, at: float) -> list[Any]:
 
 
 def ready(connection: Connection, since: float, at: float) -> list[Any]:
-    """What is ready and was not granted yet, by lane, purpose, scope and what holds it."""
+    """What is ready and was not granted yet, by lane, purpose, scope and what holds it; not what waits for the
+    answer of another."""
     return list(connection.execute(_ready(since, at)))
 
 
@@ -55,14 +56,18 @@ def _granted(since: float, at: float) -> Any:
 def _ready(since: float, at: float) -> Any:
     due = case((subtask.c.not_before > subtask.c.ready_at, subtask.c.not_before), else_=subtask.c.ready_at)
     begun = case((due > at, literal(at)), else_=due)
-    keys = [subtask.c[name] for name in ("lane", "purpose", "budget", "held_by")]
+    keys = subtask.c.lane, subtask.c.purpose, subtask.c.budget, subtask.c.capped_by, _why(subtask.c.held_by)
     return (
         select(
             *keys,
             func.sum(within(begun - subtask.c.ready_at, begun, since)).label("backoff"),
             *_long_waits("wait", literal(at) - begun, literal(at), since),
         )
-        .where(subtask.c.state == SubtaskState.READY, subtask.c.ended_at.is_(None))
+        .where(
+            subtask.c.state == SubtaskState.READY,
+            subtask.c.ended_at.is_(None),
+            subtask.c.follows.is_(None),
+        )
         .group_by(*keys)
     )
 
@@ -71,12 +76,10 @@ def parked(connection: Connection, since: float, at: float) -> Iterator[Wait]:
     """What is parked and asks nobody. Nothing keeps the moment of parking, so it counts from the time it was
     ready."""
     asks = exists().where(approval.c.subtask_id == subtask.c.id)
-    why = func.substr(subtask.c.why, 1, LONGEST_WHY).label("held_by")
+    keys = subtask.c.lane, subtask.c.purpose, subtask.c.capped_by, _why(subtask.c.why)
     rows = connection.execute(
         select(
-            subtask.c.lane,
-            subtask.c.purpose,
-            why,
+            *keys,
             *_long_waits("wait", literal(at) - subtask.c.ready_at, literal(at), since),
         )
         .where(
@@ -86,10 +89,12 @@ def parked(connection: Connection, since: float, at: float) -> Iterator[Wait]:
             subtask.c.lane.is_not(None),
             ~asks,
         )
-        .group_by(subtask.c.lane, subtask.c.purpose, why)
+        .group_by(*keys)
     )
     return (
-        _wait(Cause.HOLD, row, "wait", None, row.wait_count, row.held_by) for row in rows if row.wait_count
+        _wait(Cause.HOLD, row, "wait", None, row.wait_count, row.held_by, row.capped_by or "")
+        for row in rows
+        if row.wait_count
     )
 
 
@@ -107,11 +112,15 @@ def waits_of_ready(rows: list[Any]) -> Iterator[Wait]:
     """The waits in what `ready` read."""
     for row in rows:
         if row.wait_count:
-            cause = Cause.BUDGET if row.held_by else Cause.WORKERS
-            yield _wait(cause, row, "wait", row.budget, row.wait_count, row.held_by or "")
+            cause = Cause.HOLD if row.capped_by else Cause.BUDGET if row.held_by else Cause.WORKERS
+            yield _wait(
+                cause, row, "wait", row.budget, row.wait_count, row.held_by or "", row.capped_by or ""
+            )
 
 
-def _wait(cause: Cause, row: Any, name: str, scope: str | None, still: int = 0, held_by: str = "") -> Wait:
+def _wait(
+    cause: Cause, row: Any, name: str, scope: str | None, still: int = 0, held_by: str = "", cap: str = ""
+) -> Wait:
     return Wait(
         cause=cause,
         lane=row.lane,
@@ -122,6 +131,14 @@ def _wait(cause: Cause, row: Any, name: str, scope: str | None, still: int = 0, 
         longest_seconds=float(getattr(row, f"{name}_longest")),
         still=still,
         held_by=held_by,
+        cap=cap,
+    )
+
+
+def _why(told: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The reason, without the amounts that a spending cap tells and that differ from row to row."""
+    return case((subtask.c.capped_by.is_not(None), ""), else_=func.substr(told, 1, LONGEST_WHY)).label(
+        "held_by"
     )
 
 

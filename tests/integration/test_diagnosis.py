@@ -83,8 +83,8 @@ def retry_storm(fleet: SmallFleet) -> None:
         fleet.hands.will(f"research[{number}]", *[fails(Code.VENDOR_ERROR)] * 2)
     for _ in range(2):
         fleet.turn()
-        assert fleet.hands.work() == 8
-        assert fleet.advance.run() == 8
+        fleet.hands.work()
+        fleet.advance.run()
         wait_for(fleet, 3.0)
 
 
@@ -203,10 +203,50 @@ def test_a_fleet_that_is_starved_by_retries(fleet: SmallFleet) -> None:
         "anthropic: vendor_error",
         "mend what fails",
     )
-    assert (finding.numbers["failed"], finding.numbers["ended"]) == (16, 16)
+    assert finding.numbers["failed"] == finding.numbers["ended"] >= 8
     assert finding.numbers["wasted_share"] == 1.0
     assert "starved by retries" in found.verdict
-    assert finding.seconds_lost > 8 * 0.5, "backoff is lost time too"
+    assert finding.seconds_lost >= 8 * 0.5, "backoff is lost time too"
+
+
+def test_an_overloaded_vendor_is_left_time_and_not_given_more_calls(fleet: SmallFleet) -> None:
+    fleet.submit("summary", documents=8)
+    for number in range(1, 9):
+        fleet.hands.will(f"research[{number}]", fails(Code.OVERLOADED))
+    fleet.turn()
+    assert fleet.hands.work() == 8
+    fleet.advance.run()
+    wait_for(fleet, TEN_MINUTES)
+    assert fleet.dispatch.run() < 8
+
+    budget, retries = diagnosed(fleet).findings
+
+    assert (budget.cause, budget.where, budget.fix) == ("budget", f"{HAIKU}: concurrency", "pace")
+    assert (retries.cause, retries.where, retries.fix) == ("retries", "anthropic: overloaded", "pace")
+
+
+def test_work_at_a_spending_cap_is_held_by_it(fleet: SmallFleet) -> None:
+    job_id = fleet.submit("summary", documents=3, max_cost_usd=0.000001)
+    fleet.turn()
+    assert set(fleet.states(job_id).values()) >= {"parked"}
+    for row in fleet.rows(tables.subtask, state="parked"):
+        age(fleet.ledger, tables.subtask, row.id, ready_at=TEN_MINUTES)
+
+    (finding,) = diagnosed(fleet).findings
+
+    assert (finding.cause, finding.waiting, finding.fix) == ("hold", 3, "lift the hold")
+    assert f"spending cap job/{job_id}" in finding.where
+
+
+def test_who_waits_for_the_answer_of_another_is_short_of_nothing(fleet: SmallFleet) -> None:
+    for _ in range(2):
+        fleet.submit("summary")
+    fleet.turn()
+    (row,) = fleet.rows(tables.subtask, state="ready")
+    assert row.follows is not None
+    wait_for(fleet, TEN_MINUTES)
+
+    assert diagnosed(fleet).findings == ()
 
 
 def test_a_healthy_fleet_is_short_of_nothing(fleet: SmallFleet) -> None:

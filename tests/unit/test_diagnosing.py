@@ -101,6 +101,13 @@ def test_what_names_no_account_is_held_by_something_else() -> None:
     assert finding.remedy.fix is Fix.LIFT
 
 
+def test_a_spending_cap_is_named_whatever_its_work_was_told() -> None:
+    told = [wait(Cause.HOLD, seconds=60.0, cap="tenant/acme/day", scope=scope) for scope in (SCOPE, None)]
+    finding = only(measured(*told))
+    assert (finding.where, finding.seconds_lost) == ("spending cap tenant/acme/day", 120.0)
+    assert "tenant/acme/day" in finding.remedy.advice
+
+
 REMEDIES = {
     "maintenance asks for most of it": (
         Fix.PACE,
