@@ -1,4 +1,4 @@
-"""The payloads of the no-op lane, with which the cost of the fleet itself is measured."""
+"""The payloads of the lanes by which the fleet itself is measured."""
 
 from typing import ClassVar
 
@@ -18,3 +18,12 @@ class Nothing(Payload):
 
     def headline(self) -> str:
         return "nothing was done"
+
+
+class Text(Payload):
+    contract: ClassVar[str] = "bench.Text@1"
+
+    text: str
+
+    def headline(self) -> str:
+        return f"{len(self.text)} characters"

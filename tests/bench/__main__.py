@@ -1,26 +1,55 @@
-"""``python -m tests.bench [flow|idle]``: prints figures, ours beside those of others."""
+"""``python -m tests.bench [flow|idle|pacing]``: prints figures, ours beside those of others.
+
+Without a word it is ``flow``, which takes a few minutes. ``pacing`` takes most of half an hour and is asked for.
+"""
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 from tests.bench import flow, idle
+from tests.bench.pacing import run as pacing
 from tests.bench.services import NotNamed
 
 
 def main() -> int:
     """Runs the measurements asked for; 1 where a service they need was not named."""
-    parser = argparse.ArgumentParser(
-        prog="make bench", description="Measures ours and theirs in the same run."
-    )
-    parser.add_argument("what", nargs="?", default="flow", choices=["flow", "idle"])
-    parser.add_argument("--jobs", type=int, default=flow.JOBS)
-    options = parser.parse_args()
+    options = _options()
     try:
-        idle.measure() if options.what == "idle" else flow.measure(options.jobs)
+        match options.what:
+            case "flow":
+                flow.measure(options.jobs)
+            case "idle":
+                idle.measure()
+            case "pacing":
+                pacing.measure(options.only, options.seeds, options.workers)
     except NotNamed as missing:
         sys.stderr.write(f"make bench: {missing}\n")
         return 1
     return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="make bench", description="Measures ours and theirs in the same run."
+    )
+    parser.add_argument("what", nargs="?", default="flow", choices=["flow", "idle", "pacing"])
+    parser.add_argument("--jobs", type=int, default=flow.JOBS, help="flow: how many")
+    parser.add_argument(
+        "--only", action="append", default=[], choices=pacing.NAMES, help="pacing: only these"
+    )
+    parser.add_argument("--seeds", type=int, default=1, help="pacing: so many, one after the other")
+    parser.add_argument(
+        "--workers", type=_counts, default=(1, 8), help="pacing: numbers of worker processes, such as 1,2,4,8"
+    )
+    return parser.parse_args()
+
+
+def _counts(words: str) -> Sequence[int]:
+    counts = tuple(int(word) for word in words.split(","))
+    if min(counts) < 1:
+        raise argparse.ArgumentTypeError("at least one worker process")
+    return counts
 
 
 if __name__ == "__main__":
