@@ -1,5 +1,6 @@
 """Vendors: what an account allows, per group of models that share a limit, and how the vendor counts."""
 
+from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, model_validator
@@ -69,7 +70,9 @@ class Group(Contract):
 
 class Vendor(Contract):
     vendor: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
-    accounts: tuple[str, ...] = Field(default=("default",), min_length=1)
+    accounts: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")], ...] = Field(
+        default=("default",), min_length=1
+    )
     """Independent accounts, each with the limits of every group; work is spread over them."""
     charging: Charging = Charging()
     groups: dict[str, Group] = Field(min_length=1)
@@ -83,6 +86,12 @@ class Vendor(Contract):
                     raise ValueError(
                         f"model {model} stands in the groups {home[model]} and {name}; it draws on one"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _each_account_once(self) -> "Vendor":
+        if len(set(self.accounts)) < len(self.accounts):
+            raise ValueError("names an account twice")
         return self
 
     @model_validator(mode="after")

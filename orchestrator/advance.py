@@ -71,7 +71,7 @@ class Advancer:
                 self._apply_report(connection, row, views[row.job_id], batch, books)
             for view in views.values():
                 advance_job(view, batch)
-            books.write(connection, at)
+            books.write(connection, at, ACTOR)
             batch.write(connection)
             artifacts.note(connection, batch.artifacts, at)
             return len(rows)
@@ -122,7 +122,6 @@ class Advancer:
             case Completed(summary=summary):
                 _accept(view, node, summary, row, batch)
             case Failed(failure=failure):
-                books.hear(row, failure, batch.at)
                 tried = _tried(row, report, failure)
                 self._recover(connection, view, node, row, tried, failure, batch)
 
@@ -216,6 +215,7 @@ def _reported(connection: Connection, only: str | None) -> list[Any]:
             attempt.c.reserved_output_tokens,
             attempt.c.promised_output_tokens,
             attempt.c.granted_at,
+            attempt.c.reported_at,
             attempt.c.report,
             subtask.c.most_output_tokens,
             subtask.c.tries,

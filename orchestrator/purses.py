@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,7 +11,9 @@ from sqlalchemy import Connection, bindparam, select, update
 from contracts.catalog import Catalog
 from contracts.limits import Dimension
 from contracts.vendors import Charging, Limits, Vendor
-from orchestrator.deciders.pacing import Bucket, Purse, full, refilled
+from orchestrator.deciders.feedback import Memory
+from orchestrator.deciders.overload import most_in_flight
+from orchestrator.deciders.pacing import DAILY, Bucket, Purse, full, per_second, refilled
 from orchestrator.ledger.missing import insert_missing
 from orchestrator.ledger.tables import budget, budget_level
 
@@ -27,7 +29,7 @@ def scope_of(vendor: str, group: str) -> str:
 
 
 def seed(connection: Connection, catalog: Catalog, at: float) -> None:
-    """Writes a full budget for every account and group of the catalog that has none yet. Orchestrators that
+    """Writes a budget for every account and group of the catalog that has none yet. Orchestrators that
     start together all try; whoever is first stands."""
     wanted = [
         (vendor, account, name, group.limits)
@@ -71,8 +73,15 @@ def _level(key: str, dimension: Dimension, limit: float, burst_seconds: float) -
         "limit": limit,
         "declared_burst_seconds": burst_seconds,
         "burst_seconds": burst_seconds,
-        "level": full(dimension, Bucket(limit, burst_seconds, 0.0)),
+        "level": _first_level(dimension, Bucket(limit, burst_seconds, 0.0)),
     }
+
+
+def _first_level(dimension: Dimension, bucket: Bucket) -> float:
+    """A day is there whole. Of what refills only a second's worth: nobody knows yet what others have used, or
+    how little the vendor really lets an account save up."""
+    most = full(dimension, bucket)
+    return most if dimension in DAILY else min(max(per_second(dimension, bucket), 1.0), most)
 
 
 def read_purses(connection: Connection, at: float, in_flight: Mapping[str, int]) -> dict[str, Purse]:
@@ -99,7 +108,7 @@ def purse_of(row: Any, buckets: Mapping[Dimension, Bucket], in_flight: int, at: 
         scope=scope_of(row.vendor, row.group),
         charging=charging,
         buckets=buckets,
-        concurrency=row.concurrency,
+        concurrency=most_in_flight(memory_of(row).ceiling, row.concurrency),
         in_flight=in_flight,
         closed_seconds=max((row.closed_until or 0) - at, 0.0),
         closed_why=row.closed_why,
@@ -107,9 +116,21 @@ def purse_of(row: Any, buckets: Mapping[Dimension, Bucket], in_flight: int, at: 
     return refilled(purse, at - row.refilled_at, _another_day(row.refilled_at, at, charging.day_begins_in))
 
 
+def memory_of(row: Any) -> Memory:
+    """What a budget's row remembers of its vendor's answers."""
+    return Memory.model_validate(row.memory) if row.memory else Memory()
+
+
 def _another_day(before: float, at: float, zone: str) -> bool:
     there = ZoneInfo(zone)
     return datetime.fromtimestamp(at, there).date() > datetime.fromtimestamp(before, there).date()
+
+
+def day_left_seconds(at: float, zone: str) -> float:
+    """How long it is until the next midnight of a time zone."""
+    there = datetime.fromtimestamp(at, ZoneInfo(zone))
+    midnight = datetime.combine(there.date() + timedelta(days=1), time(), there.tzinfo)
+    return midnight.timestamp() - at
 
 
 _WRITE_LEVEL = (
@@ -131,12 +152,3 @@ def write_levels(connection: Connection, changed: Mapping[str, Purse], at: float
     ]
     connection.execute(_WRITE_LEVEL, levels)
     connection.execute(_WRITE_REFILLED, [{"_key": key, "_at": at} for key in changed])
-
-
-def close(connection: Connection, key: str, until: float, why: str) -> None:
-    """Closes a budget until a moment; a later moment already set stands."""
-    connection.execute(
-        update(budget)
-        .where(budget.c.key == key, (budget.c.closed_until.is_(None)) | (budget.c.closed_until < until))
-        .values(closed_until=until, closed_why=why)
-    )

@@ -7,13 +7,14 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from contracts.failures import Code, Failure
+from contracts.failures import Code
 from contracts.reports import Call, Completed, Failed, Report
 from contracts.states import AttemptState
 from orchestrator import calibrations, purses
 from orchestrator.deciders.charging import Reserved, reservation, used
 from orchestrator.deciders.estimating import learned
 from orchestrator.deciders.pacing import Purse, settled
+from orchestrator.hearing import Spoken, listen
 from orchestrator.prices import estimate
 
 
@@ -41,7 +42,7 @@ class Books:
     def __init__(self) -> None:
         self._entries: dict[str, list[Entry]] = defaultdict(list)
         self._samples: dict[tuple[str, str], list[Sample]] = defaultdict(list)
-        self._closed: dict[str, tuple[float, str]] = {}
+        self._spoken: dict[str, list[Spoken]] = defaultdict(list)
 
     def settle(self, row: Any, report: Report) -> None:
         """Gives the attempt's reservation back, charges what was used, and learns from it."""
@@ -49,6 +50,9 @@ class Books:
             return
         self._entries[row.budget].append(Entry(reserved_by(row), report.call))
         call = report.call
+        if call and call.signal:
+            spoken = Spoken(call.signal, row.granted_at, row.reported_at, reserved_by(row))
+            self._spoken[row.budget].append(spoken)
         if call and call.usage and call.usage.output_tokens:
             cut = isinstance(report.outcome, Failed) and report.outcome.failure.code is Code.CUT
             sample = Sample(
@@ -61,16 +65,12 @@ class Books:
         if row.budget:
             self._entries[row.budget].append(Entry(reserved_by(row), None))
 
-    def hear(self, row: Any, failure: Failure, at: float) -> None:
-        """Closes the budget for as long as its vendor asked, where the vendor says the limit is reached."""
-        if row.budget and failure.code is Code.RATE_LIMITED and failure.retry_after_seconds:
-            self._closed[row.budget] = (at + failure.retry_after_seconds, failure.sentence)
-
-    def write(self, connection: Connection, at: float) -> None:
+    def write(self, connection: Connection, at: float, actor: str) -> None:
+        """Keeps all of it, and what the vendors' answers taught."""
         if self._entries:
-            purses.write_levels(connection, self._corrected(purses.read_purses(connection, at, {})), at)
-        for key, (until, why) in self._closed.items():
-            purses.close(connection, key, until, why)
+            changed = self._corrected(purses.read_purses(connection, at, {}))
+            heard = listen(connection, changed, self._spoken, at, actor)
+            purses.write_levels(connection, changed | heard, at)
         if self._samples:
             self._learn(connection)
 

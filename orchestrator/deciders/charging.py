@@ -19,6 +19,16 @@ class Reserved:
     promised_tokens: int
     """The most output the request allowed."""
 
+    def __add__(self, other: "Reserved") -> "Reserved":
+        return Reserved(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.promised_tokens + other.promised_tokens,
+        )
+
+
+NOT_A_TOKEN = Reserved(0, 0, 0)
+
 
 def reservation(charging: Charging, reserved: Reserved) -> Amount:
     """What is taken when the attempt is granted: the mean that is expected, and a promise where it counts."""

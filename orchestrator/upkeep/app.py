@@ -52,12 +52,12 @@ def make_app(
     app.task(ring, name=lane, throws=(DutyFailed,))
     app.task(tick, name=tick_task)
     keep_quiet_while_away()
-    _keep(node, lane, door, ticker)
+    _keep(node, lane, door, duties, ticker)
     return app
 
 
-def _keep(node: str, lane: str, door: Door, ticker: Ticker) -> None:
-    """Announces the worker, and looks at the clock even where no message comes."""
+def _keep(node: str, lane: str, door: Door, duties: Duties, ticker: Ticker) -> None:
+    """Announces the worker, tells whom the fleet calls, and looks at the clock even where no message comes."""
     stopping = threading.Event()
     version = importlib.metadata.version("tuesday-fleet")
     card = WorkerCard(f"{node}/{os.getpid()}", (lane,), tuple(sorted(handler_names())), SLOTS, version)
@@ -71,6 +71,7 @@ def _keep(node: str, lane: str, door: Door, ticker: Ticker) -> None:
                 else:
                     door.announce(card)
                     announced = True
+                duties.tell()
                 ticker.run()
             except LedgerUnreachable as error:
                 log.warning("%s; trying again", error)

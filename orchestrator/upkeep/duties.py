@@ -12,6 +12,7 @@ from contracts.failures import Code, Failure
 from contracts.maintenance import Findings
 from contracts.registry import HANDLERS_GROUP, UnknownName, handler_names
 from contracts.reports import Completed, Failed, Report, Summary
+from orchestrator import escalations
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.door import Door, Refusal, patience
 from orchestrator.intake import Intake
@@ -52,6 +53,10 @@ class Duties:
         if isinstance(outcome, Failed):
             raise DutyFailed(outcome.failure.sentence[:300])
         return outcome.summary.text
+
+    def tell(self) -> int:
+        """Writes a line in the log route for everybody who was called and not told yet; answers how many."""
+        return escalations.tell(self.ledger, self.escalation_log)
 
     def _outcome(self, duty: Duty) -> Completed | Failed:
         try:

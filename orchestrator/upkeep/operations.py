@@ -1,13 +1,12 @@
 """What the upkeep lane can do. Each operation reads the ledger, writes its finding, and opens what it calls for."""
 
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, exists, func, insert, literal, select
+from sqlalchemy import Column, ColumnElement, Connection, exists, func, literal, select
 
 from contracts.artifacts import ArtifactRef
 from contracts.base import Fact
@@ -17,13 +16,13 @@ from contracts.maintenance import Findings
 from contracts.purposes import Purpose
 from contracts.states import SubtaskState
 from contracts.verdicts import Decision, Verdict
+from orchestrator import escalations
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.intake import Intake
 from orchestrator.ledger import events
 from orchestrator.ledger.clock import now
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.events import Event, EventKind
-from orchestrator.ledger.ids import new_id
 from orchestrator.ledger.tables import budget, escalation, event, job, subtask, worker
 
 log = logging.getLogger(__name__)
@@ -81,8 +80,7 @@ def stalled(duty: Duty) -> Findings:
         events.record(connection, *told)
         sentence = f"{len(waiting)} subtask(s) wait too long, {len(drills)} drill(s) are unanswered"
         opened = _call(connection, duty, sentence, drill=False) if told else None
-    if opened:
-        _log(duty, opened, sentence, drill=False)
+    escalations.tell(duty.ledger, duty.escalation_log)
     return Findings(sentence=sentence, subjects=tuple(subjects), opened=(opened,) if opened else ())
 
 
@@ -142,28 +140,13 @@ def escalate(duty: Duty, sentence: str, drill: bool) -> str:
     """Calls a person: a row in the ledger, and a line in the log route that carries its id."""
     with duty.ledger.write() as connection:
         escalation_id = _call(connection, duty, sentence, drill)
-    _log(duty, escalation_id, sentence, drill)
+    escalations.tell(duty.ledger, duty.escalation_log)
     return escalation_id
 
 
 def _call(connection: Connection, duty: Duty, sentence: str, drill: bool) -> str:
-    """The row and the event of an escalation, in the transaction of what it is about."""
-    escalation_id, job_id, at = new_id(), duty.handoff.assignment.job, now(connection)
-    connection.execute(
-        insert(escalation).values(
-            id=escalation_id, route="log", drill=drill, sentence=sentence, job_id=job_id, opened_at=at
-        )
-    )
-    events.record(connection, Event(at, EventKind.ESCALATED, ACTOR, job_id, sentence=sentence))
-    return escalation_id
-
-
-def _log(duty: Duty, escalation_id: str, sentence: str, drill: bool) -> None:
-    """The line in the log route, once the row is there to be acknowledged."""
     job_id = duty.handoff.assignment.job
-    line = json.dumps({"escalation": escalation_id, "drill": drill, "sentence": sentence, "job": job_id})
-    with duty.escalation_log.open("a", encoding="utf-8") as route:
-        route.write(line + "\n")
+    return escalations.call(connection, now(connection), ACTOR, sentence, job_id, drill)
 
 
 def _subjects(handoff: Handoff) -> list[str]:

@@ -23,7 +23,7 @@ from contracts.catalog import Catalog
 from contracts.failures import Code, Failure
 from contracts.handoffs import Handoff, ModelRoute
 from contracts.jobs import JobRequest
-from contracts.limits import Dimension
+from contracts.limits import Dimension, ResponseKind, VendorSignal
 from contracts.reports import Call, Completed, Failed, Report, Summary, Usage
 from contracts.states import JOB_ENDS, JOB_MOVES, SUBTASK_ENDS, SUBTASK_MOVES, JobState, SubtaskState
 from contracts.verdicts import Decision, Finding, Severity, Verdict
@@ -94,6 +94,8 @@ class Hands:
         self.name = name
         self.simulates: tuple[str, ...] = ("anthropic", "google", "openai")
         self.handoffs: list[Handoff] = []
+        self.cost_nano_usd = 1000
+        """What each call costs that is reported with its usage."""
         self._ledger = ledger
         self._door = door
         self._duties = duties
@@ -186,9 +188,10 @@ class Hands:
             simulated=True,
             usage=deed.usage if deed.sent else None,
             sent=deed.sent,
-            cost_nano_usd=1000 if deed.sent and deed.usage else 0,
+            cost_nano_usd=self.cost_nano_usd if deed.sent and deed.usage else 0,
             seconds=0.01,
             answer=answer if deed.sent else None,
+            signal=_signal(deed),
         )
 
     def payload(self, handoff: Handoff) -> Payload:
@@ -213,6 +216,22 @@ class Hands:
         )
 
 
+def _signal(deed: Deed) -> VendorSignal:
+    """What the vendor's answer says of its account."""
+    if deed.failure is None:
+        return VendorSignal(kind=ResponseKind.OK)
+    kind = _KINDS.get(deed.failure.code, ResponseKind.SILENT)
+    return VendorSignal(kind=kind, retry_after_seconds=deed.failure.retry_after_seconds)
+
+
+_KINDS = {
+    Code.RATE_LIMITED: ResponseKind.RATE_LIMITED,
+    Code.DAY_LIMIT: ResponseKind.DAY_LIMITED,
+    Code.OVERLOADED: ResponseKind.OVERLOADED,
+    Code.SPEND_LIMIT: ResponseKind.SPEND_LIMITED,
+    Code.UNAUTHORISED: ResponseKind.UNAUTHORISED,
+    Code.CUT: ResponseKind.OK,
+}
 _CLAIM = {"claim": "Something stands.", "quote": "something", "confidence": 0.9}
 _PLACE = {"slug": "a-page", "path": "docs/a-page.html", "page_digest": digest_of(b"page")}
 _GOOD: dict[str, Callable[[Hands, Handoff], Payload]] = {
@@ -255,7 +274,11 @@ class SmallFleet:
         """Whether the levels can be replayed; False where a test sets them by hand."""
         self.leadership.seek()
         with ledger.write() as connection:
-            purses.seed(connection, catalog, now(connection))
+            at = now(connection)
+            purses.seed(connection, catalog, at)
+            seeded = purses.read_purses(connection, at, {})
+            rested = {key: refilled(purse, 60.0, another_day=False) for key, purse in seeded.items()}
+            purses.write_levels(connection, rested, at)
         self.hands.announce(tuple(catalog.lanes))
 
     def submit(self, workflow: str = "summary", documents: int = 1, **fields: Any) -> str:

@@ -100,7 +100,7 @@ def test_an_empty_budget_holds_until_it_is_refilled(fleet: SmallFleet) -> None:
 
 
 def test_a_request_larger_than_its_bucket_waits_for_a_full_one_and_goes_into_debt(fleet: SmallFleet) -> None:
-    fleet.set_level(HAIKU, "input_tokens", level=49.0, limit=100.0)
+    fleet.set_level(HAIKU, "input_tokens", level=0.0, limit=100.0)
     fleet.submit("summary")
     fleet.plan.run()
 

@@ -1,0 +1,53 @@
+"""Escalations: a person is called by a row in the ledger, and told by a line in the log route.
+
+The row stands in the transaction of what it is about. The line is written afterwards, by whoever looks next,
+and may be written twice after a crash in between: it carries the escalation's id.
+"""
+
+import json
+from pathlib import Path
+
+from sqlalchemy import Connection, insert, select, update
+
+from orchestrator.ledger import events
+from orchestrator.ledger.clock import wall_clock
+from orchestrator.ledger.engine import Ledger
+from orchestrator.ledger.events import Event, EventKind
+from orchestrator.ledger.ids import new_id
+from orchestrator.ledger.tables import escalation
+
+
+def call(
+    connection: Connection,
+    at: float,
+    actor: str,
+    sentence: str,
+    job_id: str | None = None,
+    drill: bool = False,
+) -> str:
+    """Calls a person, and answers the escalation's id."""
+    escalation_id = new_id()
+    connection.execute(
+        insert(escalation).values(
+            id=escalation_id, route="log", drill=drill, sentence=sentence, job_id=job_id, opened_at=at
+        )
+    )
+    events.record(connection, Event(at, EventKind.ESCALATED, actor, job_id, sentence=sentence))
+    return escalation_id
+
+
+def tell(ledger: Ledger, route: Path) -> int:
+    """Writes a line for every escalation that nobody was told of yet; answers how many."""
+    with ledger.read() as connection:
+        query = select(escalation).where(escalation.c.told_at.is_(None)).order_by(escalation.c.opened_at)
+        untold = connection.execute(query).all()
+    if not untold:
+        return 0
+    with route.open("a", encoding="utf-8") as lines:
+        for row in untold:
+            line = {"escalation": row.id, "drill": row.drill, "sentence": row.sentence, "job": row.job_id}
+            lines.write(json.dumps(line) + "\n")
+    with ledger.write() as connection:
+        told = escalation.c.id.in_([row.id for row in untold])
+        connection.execute(update(escalation).where(told).values(told_at=wall_clock()))
+    return len(untold)

@@ -1,0 +1,128 @@
+"""What vendors' answers teach, kept in the ledger: limits, closings, ceilings, and people who are called."""
+
+import json
+from typing import Any
+
+import pytest
+
+from contracts.failures import Code
+from contracts.limits import Dimension, ResponseKind, Standing, VendorSignal
+from contracts.reports import Report, Usage
+from orchestrator import escalations
+from orchestrator.ledger import tables
+from tests.integration.ledgers import ledger, migrated_file, migrated_schema
+from tests.integration.small_fleet import SmallFleet, age, bench_catalog, delivers, fails, fleet
+
+__all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
+
+HAIKU = "anthropic/default/haiku"
+
+
+@pytest.fixture(autouse=True)
+def levels_are_corrected(fleet: SmallFleet) -> None:
+    """By answers, so that they do not follow from the attempts alone."""
+    fleet.assert_budgets = False
+
+
+def answered(fleet: SmallFleet, *standings: Standing) -> None:
+    """A research attempt that goes well, whose answer carries these headers."""
+    others = len(fleet.rows(tables.job))  # another tenant's question is answered anew
+    claim = fleet.claimed("summary", tenant=f"tenant-{others}")
+    report = fleet.hands.report(claim, delivers(fleet.hands.payload(claim.handoff)))
+    assert report.call
+    signal = VendorSignal(kind=ResponseKind.OK, standings=standings)
+    told = Report.model_validate(
+        report.model_dump() | {"call": report.call.model_copy(update={"signal": signal}).model_dump()}
+    )
+    assert fleet.door.report(claim, told, fleet.hands.name)
+    fleet.run()
+
+
+def level(fleet: SmallFleet, dimension: str) -> Any:
+    return fleet.row(tables.budget_level, key=HAIKU, dimension=dimension)
+
+
+def test_less_than_was_thought_to_be_left_is_taken_at_once(fleet: SmallFleet) -> None:
+    said = Standing(dimension=Dimension.OUTPUT_TOKENS, limit=90_000, remaining=5_000)
+    answered(fleet, said)
+    output = level(fleet, "output_tokens")
+    assert output.level <= 5_000
+    assert (output.seen_limit, output.seen_remaining, output.limit) == (90_000, 5_000, 90_000)
+    (event,) = fleet.rows(tables.event, kind="budget_learned")
+    assert event.sentence.startswith(f"{HAIKU}: output tokens: ")
+
+
+def test_a_lower_limit_is_taken_at_once_and_a_higher_one_never_above_what_was_declared(
+    fleet: SmallFleet,
+) -> None:
+    answered(fleet, Standing(dimension=Dimension.REQUESTS, limit=600, remaining=599))
+    assert level(fleet, "requests").limit == pytest.approx(600, rel=0.01)
+    answered(fleet, Standing(dimension=Dimension.REQUESTS, limit=4000, remaining=3999))
+    assert level(fleet, "requests").limit <= level(fleet, "requests").declared_limit == 1000
+
+
+def test_a_dimension_that_the_account_is_not_paced_by_is_passed_over(fleet: SmallFleet) -> None:
+    answered(fleet, Standing(dimension=Dimension.TOKENS, limit=1, remaining=0))
+    assert {row.dimension for row in fleet.rows(tables.budget_level, key=HAIKU)} == {
+        "requests",
+        "input_tokens",
+        "output_tokens",
+    }
+
+
+def test_an_overload_lowers_what_may_be_under_way_and_closes_nothing(fleet: SmallFleet) -> None:
+    job_id = fleet.submit("summary", documents=10)
+    fleet.hands.will("research[1]", fails(Code.OVERLOADED, usage=Usage()))
+    fleet.plan.run()
+    assert fleet.dispatch.run() == 10
+    fleet.hands.do(fleet.hands.doorbells()[0].attempt_id)
+    fleet.advance.run()
+
+    assert fleet.budget(HAIKU).closed_until is None
+    age(fleet.ledger, tables.subtask, fleet.subtask(job_id, "research[1]").id, not_before=60.0)
+    assert fleet.dispatch.run() == 0, "seven of the ten that were under way are allowed, and nine still are"
+    assert "concurrent calls are taken" in fleet.subtask(job_id, "research[1]").held_by
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        (Code.SPEND_LIMIT, "money or credit has run out"),
+        (Code.UNAUTHORISED, "the vendor does not accept the key"),
+        (Code.DAY_LIMIT, "the quota of the day is used up"),
+    ],
+)
+def test_what_a_person_must_decide_closes_the_account_calls_once_and_is_never_retried(
+    fleet: SmallFleet, code: Code, why: str
+) -> None:
+    job_id = fleet.submit("summary", documents=3)
+    for name in ("research[1]", "research[2]"):
+        fleet.hands.will(name, fails(code, usage=Usage()))
+    fleet.run()
+
+    budget = fleet.budget(HAIKU)
+    assert budget.closed_until > budget.refilled_at and budget.closed_why == why
+    assert {row.code for row in fleet.rows(tables.dead_letter, job_id=job_id)} == {code}
+    (called,) = fleet.rows(tables.escalation)
+    assert called.sentence.startswith(f"{HAIKU}: {why}") and not called.drill
+
+    other = fleet.submit("summary")
+    fleet.turn()
+    assert fleet.subtask(other, "research[1]").held_by == f"{HAIKU} is closed: {why}"
+
+
+def test_whoever_is_called_is_told_once_in_the_log_route(fleet: SmallFleet) -> None:
+    fleet.hands.will("research[1]", fails(Code.UNAUTHORISED, usage=Usage()))
+    fleet.submit("summary")
+    fleet.run()
+    (called,) = fleet.rows(tables.escalation)
+
+    assert escalations.tell(fleet.ledger, fleet.escalation_log) == 1
+    assert escalations.tell(fleet.ledger, fleet.escalation_log) == 0
+    (line,) = fleet.escalation_log.read_text().splitlines()
+    assert json.loads(line) == {
+        "escalation": called.id,
+        "drill": False,
+        "sentence": called.sentence,
+        "job": None,
+    }
