@@ -213,6 +213,14 @@ def test_inside_a_floor_the_order_is_strictly_by_priority_whoever_asks() -> None
     assert came[:9] == names(soon + routine[1:])
 
 
+def test_urgent_work_that_was_away_comes_before_a_class_that_had_nothing_yet() -> None:
+    fairness = Fairness(Shares())
+    urgent, work = many(2, flow("a"), priority=URGENT), many(9, flow("b"))
+    assert names(granted(fairness.order(urgent[:1] + work, 1.0)))[0] == urgent[0].subtask
+    offers = urgent[1:] + many(5, flow("c", MAINTENANCE)) + many(5, flow("d"))
+    assert names(granted(fairness.order(offers, 2.0)))[0] == urgent[1].subtask
+
+
 def test_pools_take_turns_by_count_whatever_their_work_costs() -> None:
     dear, cheap = many(10, flow("a"), 9000), many(10, flow("b", lane="tool"), 1, pool="lane.tool")
     fairness = Fairness(Shares())
