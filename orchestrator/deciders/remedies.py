@@ -109,11 +109,11 @@ def _more(allowance: Allowance, dimension: str, waits: Sequence[Wait], spent: Se
     """What was paid for took the whole limit, so what still waits takes as much again for each of its own."""
     paid, still = sum(each.attempts for each in spent), sum(wait.still for wait in waits)
     numbers = {"limit": allowance.limits.get(dimension, 0.0)}
-    told = f" of {numbers['limit']:,.0f}" if numbers["limit"] else ""
-    advice = f"open another account or ask for a higher limit than the {dimension}{told}"
+    per = "" if "per day" in dimension else " a minute"
+    advice = f"open another account or ask for more than {numbers['limit']:,.0f} {dimension}{per}"
     if paid and still:
         times = numbers["times_the_limit"] = (paid + still) / paid
-        advice += f": it paid for {paid} while {still} were left over, which takes {times:.1f} times it"
+        advice += f": they paid for {paid} attempts while {still} were left over, which takes {times:.1f} times as much"
     return Remedy(Fix.ANOTHER_ACCOUNT, advice, numbers)
 
 
