@@ -113,7 +113,7 @@ def _more(allowance: Allowance, dimension: str, waits: Sequence[Wait], spent: Se
     advice = f"open another account or ask for more than {numbers['limit']:,.0f} {dimension}{per}"
     if paid and still:
         times = numbers["times_the_limit"] = (paid + still) / paid
-        advice += f": they paid for {paid} attempts while {still} were left over, which takes {times:.1f} times as much"
+        advice += f": they paid for {paid} attempts and left {still} over, so it takes {times:.1f} times it"
     return Remedy(Fix.ANOTHER_ACCOUNT, advice, numbers)
 
 
