@@ -215,7 +215,7 @@ def test_inside_a_floor_the_order_is_strictly_by_priority_whoever_asks() -> None
 
 def test_urgent_work_that_was_away_comes_before_a_class_that_had_nothing_yet() -> None:
     fairness = Fairness(Shares())
-    urgent, work = many(2, flow("a"), priority=URGENT), many(9, flow("b"))
+    urgent, work = many(2, flow("a", Purpose.REWORK), priority=URGENT), many(9, flow("b"))
     assert names(granted(fairness.order(urgent[:1] + work, 1.0)))[0] == urgent[0].subtask
     offers = urgent[1:] + many(5, flow("c", MAINTENANCE)) + many(5, flow("d"))
     assert names(granted(fairness.order(offers, 2.0)))[0] == urgent[1].subtask
