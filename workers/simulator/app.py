@@ -12,6 +12,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from workers.simulator.admin import admin_routes
+from workers.simulator.batch_routes import batch_routes, gemini_submission
+from workers.simulator.batches import Batches
 from workers.simulator.call import Inbound, Rejected
 from workers.simulator.dialects import ANTHROPIC, GEMINI, OPENAI, OPENAI_CHAT
 from workers.simulator.dialects.dialect import Dialect
@@ -27,11 +29,13 @@ Handler = Callable[[Request, str | None], Awaitable[Response]]
 def simulator_app(settings: Settings, ledger_path: Path | None = None) -> Starlette:
     """The whole simulator as one application."""
     exchange = Exchange(settings, Ledger(ledger_path), time.monotonic)
-    gemini = _gemini(exchange)
+    batches = Batches(exchange, time.monotonic)
+    gemini = _gemini(exchange, batches)
     return Starlette(
         routes=[
             Route("/healthz", _health),
             *admin_routes(exchange),
+            *batch_routes(exchange, batches),
             _post("/anthropic/v1/messages", _plain(_conversation(exchange, ANTHROPIC))),
             _post("/anthropic/v1/messages/count_tokens", _plain(_count(exchange, ANTHROPIC))),
             _post("/openai/v1/responses", _plain(_conversation(exchange, OPENAI))),
@@ -80,11 +84,12 @@ def _plain(handler: Handler) -> Endpoint:
     return endpoint
 
 
-def _gemini(exchange: Exchange) -> Endpoint:
+def _gemini(exchange: Exchange, batches: Batches) -> Endpoint:
     """Gemini writes model and method into one path segment: ``gemini-x:generateContent``."""
     methods = {
         "generateContent": _conversation(exchange, GEMINI),
         "countTokens": _count(exchange, GEMINI),
+        "batchGenerateContent": gemini_submission(exchange, batches),
     }
 
     async def endpoint(request: Request) -> Response:

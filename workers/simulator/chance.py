@@ -28,10 +28,14 @@ class Chance:
         self._seen: Counter[str] = Counter()
 
     def draw(self, call: Call) -> Lot:
+        lot = self.look(call)
+        self._seen[call.digest] += 1
+        return lot
+
+    def look(self, call: Call) -> Lot:
+        """The lot that the next `draw` of this prompt will be, left where it is."""
         digest = call.digest
-        turn = self._seen[digest]
-        self._seen[digest] += 1
-        return Lot(f"{self._seed}/{call.vendor}/{digest}/{turn}")
+        return Lot(f"{self._seed}/{call.vendor}/{digest}/{self._seen[digest]}")
 
     def reset(self) -> None:
         self._seen.clear()

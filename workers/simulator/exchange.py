@@ -25,7 +25,7 @@ from workers.simulator.transport import Reset, Silence
 from workers.simulator.visit import Visit, new_request_id
 
 _BAD_GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
-_DOOR_FAILURES = {
+DOOR_FAILURES = {
     Fault.OVERLOAD: FailureKind.OVERLOAD,
     Fault.RATE_LIMITED: FailureKind.RATE_LIMITED,
     Fault.RATE_LIMITED_WITH_REMAINING: FailureKind.RATE_LIMITED_WITH_REMAINING,
@@ -33,6 +33,8 @@ _DOOR_FAILURES = {
     Fault.SPEND_LIMIT: FailureKind.SPEND_LIMIT,
     Fault.UNAUTHORISED: FailureKind.UNAUTHORISED,
 }
+KINDS = {"end": "ok", "cut": "cut", "refused": "refused"}
+"""The ledger's words for how an answer stopped."""
 _LEDGER_KINDS = {
     FailureKind.RATE_LIMITED_WITH_REMAINING: "429",
     FailureKind.NO_KEY: "unauthorised",
@@ -67,6 +69,14 @@ class Exchange:
         visit = self._visit(dialect, call, scripted=False)
         self._record(visit, 200, "count")
         return self._sent(visit, dialect.counted(visit.input_tokens))
+
+    def write(self, dialect: Dialect, call: Call, batch: str) -> Wire:
+        """The answer to a request of a batch, recorded as such; no limit of live calls meters it."""
+        visit = self._visit(dialect, call)
+        visit.batch = batch
+        produced = self._produce(visit)
+        self._record(visit, 200, KINDS[produced.stop], produced)
+        return dialect.answer(produced)
 
     def reject(self, dialect: Dialect, rejected: Rejected) -> Response:
         """The vendor's answer to a request it cannot read."""
@@ -144,7 +154,7 @@ class Exchange:
         dimension = next(name for name in reversed(visit.pool.buckets))
         limit = visit.pool.buckets[dimension].limit_per_minute
         failure = Failure(
-            _DOOR_FAILURES[fault],
+            DOOR_FAILURES[fault],
             visit.call.model,
             dimension=dimension,
             retry_after_seconds=visit.scripted.retry_after if visit.scripted else 1.0,
@@ -178,8 +188,7 @@ class Exchange:
             visit.injected.add(visit.scripted.kind)
             self._record(visit, 0, visit.scripted.kind, produced)
             return Reset() if fault is Fault.RESET else Silence(visit.scripted.seconds)
-        kind = {"end": "ok", "cut": "cut", "refused": "refused"}[produced.stop]
-        self._record(visit, 200, kind, produced)
+        self._record(visit, 200, KINDS[produced.stop], produced)
         return self._sent(visit, visit.dialect.answer(produced))
 
     def _produce(self, visit: Visit) -> Produced:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ class Entry:
     prompt_digest: str | None = None
     counted: dict[str, float] = field(default_factory=dict)
     """What it took from the account's limits, by dimension; a refused call may take something too."""
+    batch: str | None = None
+    """The batch that it was a request of; it took nothing from the limits of live calls."""
 
 
 class Ledger:
@@ -52,7 +54,7 @@ class Ledger:
 
     def record(self, entry: Entry) -> None:
         self._seq += 1
-        row = {"seq": self._seq, "time": self._now().isoformat(), **asdict(entry)}
+        row = {"seq": self._seq, "time": self._now().isoformat(), **vars(entry)}
         self._rows.append(row)
         if self._file:
             self._file.write(json.dumps(row) + "\n")

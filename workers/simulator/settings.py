@@ -69,6 +69,27 @@ class Errors:
     overload: float = 0.03
 
 
+@dataclass(frozen=True)
+class Batches:
+    """How batches go. Their requests take nothing from the limits of live calls."""
+
+    seconds: float = 600
+    """How long a batch takes at its vendor."""
+    speed_up: float = 100
+    """So many of the vendor's seconds pass in one of ours."""
+    expires_seconds: float = 86_400
+    """At its vendor, too; what takes longer expires as a whole."""
+    queued_requests: int = 100_000
+    """How many an account may have waiting at once."""
+    expired: float = 0
+    """How often a request of a batch expires, 0 to 1."""
+    errored: float = 0
+
+    def __post_init__(self) -> None:
+        if self.speed_up <= 0:
+            raise ValueError(f"speed_up is above 0, not {self.speed_up}")
+
+
 NO_ERRORS = Errors(bad_quote=0, short_description=0, cut=0, overload=0)
 
 
@@ -87,6 +108,7 @@ class Settings:
     latency: Latency = field(default_factory=Latency)
     load: Load = field(default_factory=Load)
     errors: Errors = field(default_factory=Errors)
+    batches: Batches = field(default_factory=Batches)
 
     @classmethod
     def read(cls, path: Path) -> "Settings":
@@ -102,6 +124,7 @@ class Settings:
             settings,
             latency=_filled(Latency, given.get("latency", {})),
             load=_filled(Load, given.get("load", {})),
+            batches=_filled(Batches, given.get("batches", {})),
             errors=NO_ERRORS if errors == "none" else _filled(Errors, errors),
             limits={name: _overrides(values) for name, values in settings.limits.items()},
         )

@@ -31,6 +31,8 @@ class Visit:
     """The errors put in so far."""
     counted: Counted = field(default_factory=dict)
     """What was taken from the limits so far."""
+    batch: str | None = None
+    """The batch that it is a request of."""
 
     def entry(
         self, status: int, kind: str, produced: Produced | None, dimension: str | None, seconds: float
@@ -55,6 +57,7 @@ class Visit:
             injected_by=by if injected else None,
             prompt_digest=self.call.digest,
             counted=self.counted,
+            batch=self.batch,
         )
 
 
