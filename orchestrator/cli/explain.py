@@ -6,7 +6,7 @@ import typer
 
 from orchestrator.cli.link import fleet
 from orchestrator.cli.options import AsJson
-from orchestrator.cli.screen import card, console, money, show_json, table, text
+from orchestrator.cli.screen import card, console, money, saved, show_json, table, text
 
 
 def explain(
@@ -33,6 +33,7 @@ def explain(
                 ("for", f"{why.tenant}/{why.portfolio}" + (f", KPI {why.kpi}" if why.kpi else "")),
                 ("comes from", why.origin or why.tick or ""),
                 ("cost", f"{money(told.cost.usd, told.cost.simulated)} over {told.cost.attempts} attempts"),
+                ("saved", saved(told.cost)),
             ]
         )
     )

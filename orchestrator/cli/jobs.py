@@ -7,7 +7,19 @@ from rich.console import RenderableType
 
 from orchestrator.cli.link import fleet
 from orchestrator.cli.options import Actor, AsJson, Cursor, JobId, Limit, actor_or_user
-from orchestrator.cli.screen import age, card, console, money, more, show_json, span, state, table, text
+from orchestrator.cli.screen import (
+    age,
+    card,
+    console,
+    money,
+    more,
+    saved,
+    show_json,
+    span,
+    state,
+    table,
+    text,
+)
 
 if TYPE_CHECKING:
     from orchestrator.reads.outcomes import JobRead
@@ -95,6 +107,7 @@ def _head(job: "JobRead") -> RenderableType:
             ("took", span(took) if took is not None else ""),
             ("cost", f"{money(cost.usd, cost.simulated)}, {tokens}, {cost.attempts} attempts"),
             ("may cost", f"${job.max_cost_usd:,.4f} at most" if job.max_cost_usd is not None else ""),
+            ("saved", saved(cost)),
             ("waited", waited(job.waits)),
         ]
     )

@@ -3,13 +3,16 @@
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from orchestrator.deciders.spans import span as span
+
+if TYPE_CHECKING:
+    from orchestrator.reads.costs import Cost
 
 PIPE_WIDTH = 200
 """Columns of a table that no terminal limits."""
@@ -68,6 +71,13 @@ def age(moment: datetime | None) -> str:
 
 def money(usd: float, simulated: bool | None = False) -> str:
     return f"${usd:.4f}" + (" (simulated)" if simulated else "")
+
+
+def saved(cost: "Cost") -> str:
+    """What earlier answers saved, or nothing."""
+    if not cost.saved_tokens:
+        return ""
+    return f"{money(cost.saved_usd, cost.simulated)} and {cost.saved_tokens} tokens, by answers of before"
 
 
 def more(next_cursor: str | None, command: str) -> str:

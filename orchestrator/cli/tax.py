@@ -7,7 +7,7 @@ from rich.table import Table
 
 from orchestrator.cli.link import fleet
 from orchestrator.cli.options import AsJson
-from orchestrator.cli.screen import console, show_json, span, table
+from orchestrator.cli.screen import console, money, show_json, span, table
 
 if TYPE_CHECKING:
     from orchestrator.reads.tax import TaxRead
@@ -27,7 +27,13 @@ def tax(
     if as_json:
         return show_json(read)
     console().print(f"the last {span(read.window_seconds)}" + (", money simulated" if read.simulated else ""))
-    return console().print(tax_table(read))
+    console().print(tax_table(read))
+    for lane, saved in read.saved.items():
+        console().print(
+            f"saved in lane {lane}: {money(saved.usd, saved.simulated)} and {saved.tokens:,} tokens, by "
+            f"{saved.answers} answers of before"
+        )
+    return None
 
 
 def tax_table(read: "TaxRead") -> Table:

@@ -168,4 +168,5 @@ def _most_telling(waits: tuple[Waiting, ...]) -> str:
 def _took(cost: Cost) -> str:
     pretended = " (simulated)" if cost.simulated else ""
     worked = f"{cost.worker_seconds:.1f} s of workers"
-    return f"it took {cost.attempts} attempt(s), {worked} and {cost.usd:.4f} USD{pretended}"
+    saved = f", with {cost.saved_usd:.4f} USD saved by an earlier answer" if cost.saved_tokens else ""
+    return f"it took {cost.attempts} attempt(s), {worked} and {cost.usd:.4f} USD{pretended}{saved}"

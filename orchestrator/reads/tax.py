@@ -9,9 +9,9 @@ from sqlalchemy import Connection, func, select
 
 from contracts.purposes import Purpose
 from orchestrator.ledger.clock import now
-from orchestrator.ledger.tables import attempt, job
+from orchestrator.ledger.tables import attempt, job, subtask
 from orchestrator.reads.base import Read, moment
-from orchestrator.reads.costs import Cost, cost_columns, cost_of
+from orchestrator.reads.costs import Cost, Saved, cost_columns, cost_of, saved_by
 from orchestrator.reads.ids import first_id
 
 DAY_SECONDS = 86_400.0
@@ -46,6 +46,8 @@ class TaxRead(Read):
     purposes: dict[Purpose, Spent]
     tax: Shares
     """Everything but feature over everything."""
+    saved: dict[str, Saved]
+    """What answers given again saved, by lane; no part of the tax."""
     simulated: bool
     """Whether any call in the window was simulated, so that its money is pretended."""
 
@@ -55,6 +57,7 @@ def tax(connection: Connection, window_seconds: float = DAY_SECONDS) -> TaxRead:
     until = now(connection)
     since = max(until - window_seconds, 0.0)
     jobs, costs = _jobs(connection, since), _costs(connection, since)
+    saved = saved_by(connection, subtask.c.lane, subtask.c.ended_at >= since)
     purposes = {purpose: _spent(jobs.get(purpose, 0), costs.get(purpose, Cost())) for purpose in Purpose}
     return TaxRead(
         since=moment(since),
@@ -62,7 +65,9 @@ def tax(connection: Connection, window_seconds: float = DAY_SECONDS) -> TaxRead:
         window_seconds=window_seconds,
         purposes=purposes,
         tax=Shares(**{unit: _share(purposes, unit) for unit in Shares.model_fields}),
-        simulated=any(cost.simulated for cost in costs.values()),
+        saved=saved,
+        simulated=any(cost.simulated for cost in costs.values())
+        or any(spared.simulated for spared in saved.values()),
     )
 
 

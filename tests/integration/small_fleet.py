@@ -282,10 +282,10 @@ class SmallFleet:
         self.hands.announce(tuple(catalog.lanes))
 
     def submit(self, workflow: str = "summary", documents: int = 1, **fields: Any) -> str:
-        """A job from upstream; of `fan` with so many items."""
+        """A job from upstream; of `fan` with so many items. Unless one is given, its question is asked once only."""
         names = [f"document-{number}" for number in range(1, documents + 1)]
         inputs: dict[str, Any] = {
-            "question": "What stands in the documents?",
+            "question": f"What stands in the documents? ({new_id()})",
             "documents": [{"name": name, "text": f"something of {name}"} for name in names],
         }
         if workflow == "fan":

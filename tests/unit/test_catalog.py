@@ -204,3 +204,19 @@ def test_every_handler_and_contract_of_the_entry_points_can_be_loaded() -> None:
         point.load() for group in ("fleet.contracts", "fleet.handlers") for point in entry_points(group=group)
     ]
     assert len(loaded) == len(contract_names()) + len(handler_names())
+
+
+def test_an_effect_a_judgement_and_plain_code_are_never_repeated(tmp_path: Path) -> None:
+    for lane in ("publish", "review", "compute"):
+        overlay(tmp_path, "lanes", lane, repeatable=True)
+    said = problems(tmp_path)
+    assert "lane publish is repeatable and has an effect right" in said
+    assert "lane review is repeatable and gives a review.Verdict@1; a judgement is made anew" in said
+    assert "lane compute is repeatable and has no model" in said
+
+
+def test_a_repeatable_lane_says_for_how_long(tmp_path: Path) -> None:
+    lanes = load_catalog(overlay(tmp_path, "lanes", "draft", repeatable=True, repeatable_for_hours=2)).lanes
+    told = {name: [rule for rule in lane.enforced() if "asked before" in rule] for name, lane in lanes.items()}
+    assert told["draft"][0].endswith("is answered as it was then for 2 h, without a request")
+    assert told["research"] and not told["review"]

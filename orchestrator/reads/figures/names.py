@@ -11,6 +11,7 @@ class Figure(StrEnum):
     ATTEMPTS = "fleet_attempts"
     TOKENS = "fleet_tokens"
     COST_USD = "fleet_cost_usd"
+    SAVED_USD = "fleet_saved_usd"
     WORKER_SECONDS = "fleet_worker_seconds"
     WAIT_SECONDS = "fleet_wait_seconds"
     AUTONOMY_TAX_RATIO = "fleet_autonomy_tax_ratio"

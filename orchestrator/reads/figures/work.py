@@ -6,11 +6,11 @@ from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, case, func, select, true
 
 from contracts.states import JOB_ENDS, AttemptState, JobState
 from orchestrator.ledger.tables import attempt, gate_event, job, subtask
-from orchestrator.reads.costs import usd
+from orchestrator.reads.costs import saved_by, usd
 from orchestrator.reads.figures.names import NOBODY, Figure
 
 
@@ -20,6 +20,7 @@ def ended_work(connection: Connection) -> Iterator[Metric]:
     yield _subtasks(connection)
     yield _gates(connection)
     yield _cost_per_success(connection)
+    yield _saved(connection)
 
 
 def attempts(connection: Connection) -> Iterator[Metric]:
@@ -124,6 +125,15 @@ def _cost_per_success(connection: Connection) -> Metric:
     for row in rows:
         if row.done:
             family.add_metric([row.workflow], usd(row.nano) / row.done)
+    return family
+
+
+def _saved(connection: Connection) -> Metric:
+    family = CounterMetricFamily(
+        Figure.SAVED_USD, "What answers given again would have cost.", labels=["lane"]
+    )
+    for lane, saved in saved_by(connection, subtask.c.lane, true()).items():
+        family.add_metric([lane], saved.usd)
     return family
 
 
