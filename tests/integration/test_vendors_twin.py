@@ -34,6 +34,8 @@ class Twin:
     """Replies the same way to every request, until it is told otherwise."""
 
     reply: bytes = b""
+    later: list[bytes] = field(default_factory=list)
+    """What it replies once it has replied so."""
     silent_seconds: float = 0
     reset: bool = False
     seen: list[Seen] = field(default_factory=list)
@@ -46,6 +48,13 @@ class Twin:
         head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         self.reply = f"HTTP/1.1 {status} Scripted\r\n{head}\r\n".encode() + raw
 
+    def answers_in_turn(self, *bodies: Any) -> None:
+        """One body after the other, each with status 200."""
+        for body in bodies:
+            self.answers(200, body)
+            self.later.append(self.reply)
+        self.reply = self.later.pop(0)
+
     def handle(self, connection: socket.socket) -> None:
         with connection:
             stream = connection.makefile("rb")
@@ -56,8 +65,10 @@ class Twin:
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     stream.close()
                     return
-                connection.sendall(self.reply)
-                if b"connection: close" in self.reply:
+                reply = self.reply
+                self.reply = self.later.pop(0) if self.later else reply
+                connection.sendall(reply)
+                if b"connection: close" in reply:
                     stream.close()
                     return
 

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from contracts.failures import Code, Failure, HandlerFailure
 from workers.settings import FURTHER, WorkerSettings
-from workers.vendors.port import Vendor
+from workers.vendors.port import BatchVendor, Vendor
 from workers.vendors.transport import http_client
 
 SIMULATED_PATHS = {"anthropic": "/anthropic", "openai": "/openai/v1", "google": "/gemini"}
@@ -132,6 +132,7 @@ class Vendors:
         self._settings = settings
         self._lock = threading.Lock()
         self._built: dict[tuple[str, str], tuple[cycle[Vendor], bool]] = {}
+        self._batches: dict[tuple[str, str], tuple[BatchVendor, bool]] = {}
 
     def vendor(self, name: str, account: str) -> tuple[Vendor, bool]:
         """The account's client whose turn it is, and whether it is simulated. Raises HandlerFailure
@@ -144,6 +145,20 @@ class Vendors:
                 self._built[name, account] = cycle(_clients(name, access)), access.simulated
             clients, simulated = self._built[name, account]
             return next(clients), simulated
+
+    def batches(self, name: str, account: str) -> tuple[BatchVendor, bool]:
+        """A client for the account's batches, which any of its keys may look at, and whether it is simulated.
+        Raises HandlerFailure (vendor_unavailable)."""
+        with self._lock:
+            if (name, account) not in self._batches:
+                access = access_to(name, account, self._settings)
+                if isinstance(access, Unavailable):
+                    raise HandlerFailure(Failure(code=Code.VENDOR_UNAVAILABLE, sentence=access.sentence))
+                http = http_client(through_proxies=not access.simulated)
+                key = access.keys[0].get_secret_value()
+                client = _build_batches(name, key, access.base_url, http)
+                self._batches[name, account] = client, access.simulated
+            return self._batches[name, account]
 
 
 def _clients(name: str, access: Access) -> list[Vendor]:
@@ -167,6 +182,23 @@ def _build(name: str, key: str, base_url: str | None, http: httpx2.Client) -> Ve
             from workers.vendors.google import Google
 
             return Google(key, base_url, http)
+    raise LookupError(f"no adapter for “{name}”")
+
+
+def _build_batches(name: str, key: str, base_url: str | None, http: httpx2.Client) -> BatchVendor:
+    match name:
+        case "anthropic":
+            from workers.vendors.anthropic_batch import AnthropicBatches
+
+            return AnthropicBatches(key, base_url, http)
+        case "openai":
+            from workers.vendors.openai_batch import OpenAIBatches
+
+            return OpenAIBatches(key, base_url, http)
+        case "google":
+            from workers.vendors.google_batch import GoogleBatches
+
+            return GoogleBatches(key, base_url, http)
     raise LookupError(f"no adapter for “{name}”")
 
 

@@ -1,10 +1,12 @@
 """Anthropic, by its Messages API."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import anthropic
 import httpx2
 from anthropic.types import TextBlockParam
+from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
 from pydantic import BaseModel, ValidationError
 
 from contracts.failures import Code, Failure
@@ -60,19 +62,28 @@ class Anthropic:
     def ask(self, request: ModelRequest) -> ModelAnswer:
         try:
             raw = self._client.messages.with_raw_response.create(
-                model=request.model,
-                max_tokens=request.max_output_tokens,
-                system=[_standing_part(request.system)],
-                messages=[{"role": "user", "content": request.prompt}],
-                output_config={"format": {"type": "json_schema", "schema": dict(request.schema)}},
+                **params_of(request),
                 extra_headers={ATTEMPT_HEADER: request.attempt},
                 timeout=timeout(request.timeout_seconds),
             )
         except anthropic.APIStatusError as error:
-            raise _refused(error.response, request) from error
+            raise refusal_of(error.response, request.needs) from error
         except anthropic.APIConnectionError as error:
             raise broken(NAME, error) from error
-        return _answer(raw.http_response)
+        response = raw.http_response
+        signal = VendorSignal(kind=ResponseKind.OK, standings=_told(response, datetime.now(UTC)))
+        return answer_of(response.content, signal, response.headers.get("request-id"))
+
+
+def params_of(request: ModelRequest) -> MessageCreateParamsNonStreaming:
+    """The body of a request, the same live and in a batch."""
+    return {
+        "model": request.model,
+        "max_tokens": request.max_output_tokens,
+        "system": [_standing_part(request.system)],
+        "messages": [{"role": "user", "content": request.prompt}],
+        "output_config": {"format": {"type": "json_schema", "schema": dict(request.schema)}},
+    }
 
 
 def _standing_part(system: str) -> TextBlockParam:
@@ -124,25 +135,25 @@ class _ErrorBody(BaseModel):
     error: _Error = _Error()
 
 
-def _answer(response: httpx2.Response) -> ModelAnswer:
-    request_id, told = response.headers.get("request-id"), _told(response, datetime.now(UTC))
+def answer_of(body: bytes, signal: VendorSignal, request_id: str | None) -> ModelAnswer:
+    """The answer in a body that came with status 200; raises VendorFailure where there is none."""
     try:
-        message = _Message.model_validate_json(response.content)
+        message = _Message.model_validate_json(body)
     except ValidationError as error:
         raise VendorFailure(
             Failure(code=Code.VENDOR_ERROR, sentence=f"{NAME} answered 200 with no message in it"),
             Billing.AMBIGUOUS,
-            VendorSignal(kind=ResponseKind.ERROR, standings=told),
+            signal.model_copy(update={"kind": ResponseKind.ERROR}),
             vendor_request_id=request_id,
-            body=response.content,
+            body=body,
         ) from error
     return ModelAnswer(
         text="".join(block.text for block in message.content if block.type == "text"),
         usage=message.usage.counted() if message.usage else None,
         stop=STOPS.get(message.stop_reason or "", Stop.CUT),
-        signal=VendorSignal(kind=ResponseKind.OK, standings=told),
+        signal=signal,
         vendor_request_id=request_id,
-        body=response.content,
+        body=body,
     )
 
 
@@ -155,7 +166,8 @@ def _told(response: httpx2.Response, now: datetime) -> tuple[Standing, ...]:
     )
 
 
-def _refused(response: httpx2.Response, request: ModelRequest) -> VendorFailure:
+def refusal_of(response: httpx2.Response, needs: Mapping[Dimension, int]) -> VendorFailure:
+    """The failure that an error status stands for, to a request that needs so much."""
     try:
         error = _ErrorBody.model_validate_json(response.content).error
     except ValidationError:
@@ -169,9 +181,9 @@ def _refused(response: httpx2.Response, request: ModelRequest) -> VendorFailure:
         headers=dict(response.headers),
         body=response.content,
         standings=told,
-        needs=request.needs,
+        needs=needs,
         meaning=MEANINGS.get(code or "") or MEANINGS.get(error.type or ""),
-        hit=scarcest(told, request.needs),
+        hit=scarcest(told, needs),
         vendor_request_id=response.headers.get("request-id"),
         evidence={key: word for key, word in (("type", error.type), ("code", code)) if word},
     )

@@ -1,9 +1,11 @@
 """OpenAI, by its Responses API."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import httpx2
 import openai
+from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming
 from pydantic import BaseModel, ValidationError
 
 from contracts.failures import Code, Failure
@@ -47,27 +49,36 @@ class OpenAI:
     def ask(self, request: ModelRequest) -> ModelAnswer:
         try:
             raw = self._client.responses.with_raw_response.create(
-                model=request.model,
-                instructions=request.system,
-                input=request.prompt,
-                max_output_tokens=request.max_output_tokens,
-                text={
-                    "format": {
-                        "type": "json_schema",
-                        "name": request.schema_name,
-                        "schema": dict(request.schema),
-                        "strict": True,
-                    }
-                },
-                store=False,
+                **params_of(request),
                 extra_headers={ATTEMPT_HEADER: request.attempt},
                 timeout=timeout(request.timeout_seconds),
             )
         except openai.APIStatusError as error:
-            raise _refused(error.response, request) from error
+            raise refusal_of(error.response, request.needs) from error
         except openai.APIConnectionError as error:
             raise broken(NAME, error) from error
-        return _answer(raw.http_response)
+        http = raw.http_response
+        signal = VendorSignal(kind=ResponseKind.OK, standings=_told(http))
+        return answer_of(http.content, signal, http.headers.get("x-request-id"))
+
+
+def params_of(request: ModelRequest) -> ResponseCreateParamsNonStreaming:
+    """The body of a request, the same live and in a batch."""
+    return {
+        "model": request.model,
+        "instructions": request.system,
+        "input": request.prompt,
+        "max_output_tokens": request.max_output_tokens,
+        "text": {
+            "format": {
+                "type": "json_schema",
+                "name": request.schema_name,
+                "schema": dict(request.schema),
+                "strict": True,
+            }
+        },
+        "store": False,
+    }
 
 
 class _Part(BaseModel):
@@ -131,21 +142,22 @@ class _ErrorBody(BaseModel):
     error: _Error = _Error()
 
 
-def _answer(http: httpx2.Response) -> ModelAnswer:
+def answer_of(body: bytes, signal: VendorSignal, request_id: str | None) -> ModelAnswer:
+    """The answer in a body that came with status 200; raises VendorFailure where there is none."""
     try:
-        response = _Response.model_validate_json(http.content)
+        response = _Response.model_validate_json(body)
     except ValidationError as error:
-        raise _unanswered("answered 200 with no response in it", None, http) from error
+        raise _unanswered("answered 200 with no response in it", None, body, signal, request_id) from error
     if response.status not in {"completed", "incomplete"}:
-        code = response.error.code if response.error else None
-        raise _unanswered(f"ended the response as {response.status}", code, http)
+        word = response.error.code if response.error else None
+        raise _unanswered(f"ended the response as {response.status}", word, body, signal, request_id)
     return ModelAnswer(
         text="".join(part.text for part in response.parts() if part.type == "output_text"),
         usage=response.usage.counted() if response.usage else None,
         stop=response.stop(),
-        signal=VendorSignal(kind=ResponseKind.OK, standings=_told(http)),
-        vendor_request_id=http.headers.get("x-request-id"),
-        body=http.content,
+        signal=signal,
+        vendor_request_id=request_id,
+        body=body,
     )
 
 
@@ -153,18 +165,21 @@ def _told(http: httpx2.Response) -> tuple[Standing, ...]:
     return standings(http.headers, "x-ratelimit-{part}-{dimension}", DIMENSIONS, go_seconds)
 
 
-def _unanswered(what: str, word: str | None, http: httpx2.Response) -> VendorFailure:
+def _unanswered(
+    what: str, word: str | None, body: bytes, signal: VendorSignal, request_id: str | None
+) -> VendorFailure:
     code = MEANINGS.get(word or "", Code.VENDOR_ERROR)
     return VendorFailure(
         Failure(code=code, sentence=f"{NAME} {what[:200]}", evidence={"code": word[:200]} if word else {}),
         Billing.AMBIGUOUS,
-        VendorSignal(kind=kind_of(code), standings=_told(http)),
-        vendor_request_id=http.headers.get("x-request-id"),
-        body=http.content,
+        signal.model_copy(update={"kind": kind_of(code)}),
+        vendor_request_id=request_id,
+        body=body,
     )
 
 
-def _refused(response: httpx2.Response, request: ModelRequest) -> VendorFailure:
+def refusal_of(response: httpx2.Response, needs: Mapping[Dimension, int]) -> VendorFailure:
+    """The failure that an error status stands for, to a request that needs so much."""
     try:
         error = _ErrorBody.model_validate_json(response.content).error
     except ValidationError:
@@ -176,7 +191,7 @@ def _refused(response: httpx2.Response, request: ModelRequest) -> VendorFailure:
         headers=dict(response.headers),
         body=response.content,
         standings=_told(response),
-        needs=request.needs,
+        needs=needs,
         meaning=MEANINGS.get(error.code or "") or MEANINGS.get(error.type or ""),
         hit=next((dimension for dimension, name in DIMENSIONS.items() if name == error.type), None),
         vendor_request_id=response.headers.get("x-request-id"),

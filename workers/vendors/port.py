@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -99,4 +100,37 @@ class Vendor(Protocol):
 
     def ask(self, request: ModelRequest) -> ModelAnswer:
         """Sends exactly one HTTP request. Raises VendorFailure."""
+        ...
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A batch that its vendor took in."""
+
+    id: str
+    """The vendor's own."""
+    expires_at: datetime | None
+    """When the vendor gives up what it has not answered; None where it does not say."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What came of a batch, by the attempts of its requests."""
+
+    results: Mapping[str, ModelAnswer | VendorFailure]
+    rest: VendorFailure
+    """What became of those that are not named."""
+
+
+class BatchVendor(Protocol):
+    """A vendor's batches: requests handed in together and answered within a day, for less. Safe to use from
+    several threads."""
+
+    def submit(self, requests: list[ModelRequest], attempt: str) -> Submission:
+        """Hands the requests in, one model's, each named by its own attempt; `attempt` is the one that does it.
+        Sends one HTTP request that counts. Raises VendorFailure."""
+        ...
+
+    def look(self, batch: str) -> Ended | None:
+        """What came of a batch, or None while it is under way. Costs nothing. Raises VendorFailure."""
         ...
