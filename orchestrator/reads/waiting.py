@@ -103,7 +103,7 @@ def _for_needs(view: _View, row: Any) -> _Answer:
 def _for_dispatch(view: _View, row: Any) -> _Answer:
     if row.not_before is not None and row.not_before > view.at:
         return "its backoff to pass", row.not_before
-    if row.capped_by is not None:
+    if row.capped_by is not None and row.follows is None:
         return f"work under way to cost less than it may: {row.held_by}", None
     turn = view.turns.get(row.id)
     if turn is not None:

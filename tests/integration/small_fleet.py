@@ -262,10 +262,14 @@ class SmallFleet:
         self.snapshots = Snapshots()
         self.dispatch = Dispatcher(self.leadership, self.settings)
         self.plan = Planner(self.leadership, self.snapshots)
-        self.advance = Advancer(self.leadership, self.snapshots, self.dispatch.learn, chance=lambda: 0.0)
+        self.advance = Advancer(
+            self.leadership, self.snapshots, self.dispatch.learn, self.dispatch.correct, chance=lambda: 0.0
+        )
         self.answer = Answerer(self.leadership, self.snapshots)
         self.recall = Recaller(self.leadership, self.snapshots, self.settings)
-        self.reconcile = Reconciler(self.leadership, self.snapshots, {}, chance=lambda: 0.0)
+        self.reconcile = Reconciler(
+            self.leadership, self.snapshots, {}, self.dispatch.correct, chance=lambda: 0.0
+        )
         self.door = Door(ledger, self.store, self.settings.lease_seconds)
         self.escalation_log = folder / "escalations.log"
         duties = Duties(self.door, ledger, self.intake, self.store, self.escalation_log, "duties")
