@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.bench.pacing.witness import Span, back_after, jain, quantile, refused_per_thousand, seen, use
+from tests.bench.pacing.witness import (
+    Span,
+    back_after,
+    jain,
+    quantile,
+    refused_per_thousand,
+    seen,
+    unparted,
+    use,
+)
 
 
 def row(second: float, kind: str = "ok", tokens: int = 100, by: str | None = None) -> dict[str, Any]:
@@ -72,3 +81,12 @@ def test_a_quantile_is_one_of_the_values() -> None:
     assert quantile([3, 1, 2], 0.5) == 2
     assert quantile([3, 1, 2], 0.99) == 3
     assert math.isnan(quantile([], 0.5))
+
+
+def test_moments_are_parted_by_a_call_that_began_and_was_answered_between_them() -> None:
+    calls = seen([row(3), row(9)])  # from second 2 to 3, and from 8 to 9
+
+    assert unparted([BEGIN + 1, BEGIN + 4, BEGIN + 10], calls) == 0
+    assert unparted([BEGIN + 2.5, BEGIN + 4], calls) == 1
+    assert unparted([BEGIN + 4, BEGIN + 5, BEGIN + 6], calls) == 2
+    assert unparted([], calls) == 0

@@ -6,12 +6,17 @@ from tests.bench.pacing.scenario import Scenario
 from tests.bench.pacing.steady import BURST_SECONDS, OURS, dry, failures
 from tests.bench.pacing.timeline import first_call, sleep_until, witnessed
 from tests.bench.pacing.vendor import vendor
-from tests.bench.pacing.witness import Span, back_after
+from tests.bench.pacing.witness import Span, back_after, unparted
 from tests.bench.services import Services
 
 LASTS_SECONDS = 60
 WIDTH_SECONDS = 5
 """Recovered is who uses 95 % of the limit over so many seconds."""
+
+LOWERED = (
+    "SELECT at FROM event WHERE kind = 'budget_learned' AND sentence LIKE '%the vendor is overloaded with%'"
+)
+"""Decreases are the fleet's own doing, so its ledger tells them; the witness tells what lay between them."""
 
 
 def run(services: Services, scenario: Scenario, seed: int, workers: int) -> Run:
@@ -25,6 +30,7 @@ def run(services: Services, scenario: Scenario, seed: int, workers: int) -> Run:
         calls = witnessed(simulator)
         refused = [call for call in calls if call.kind == "overload"]
         back = back_after(calls, over, scenario.binding, scenario.limit, 0.95, WIDTH_SECONDS)
+        lowered = [row.at for row in ours.rows(LOWERED)]
         row = strategy(
             OURS, scenario, calls, Span(over, begin + scenario.seconds), failures(ours, Span(0, over * 2))
         )
@@ -32,7 +38,8 @@ def run(services: Services, scenario: Scenario, seed: int, workers: int) -> Run:
             at_most("seconds until 95 % are used again", float("inf") if back is None else back, 30),
             Figure("calls refused as overloaded in the minute", str(len(refused))),
             at_most("subtasks that died", row.failures, 0, ".0f"),
-            Figure("decreases per round trip", "skipped: the ledger keeps no ceiling yet", "at most 1"),
+            Figure("decreases of the ceiling", str(len(lowered))),
+            at_most("of them within a round trip after another", unparted(lowered, calls), 0, ".0f"),
             *dry(ours),
         ]
     return Run(scenario, workers, seed, figures, row)

@@ -70,7 +70,7 @@ class Scenario:
     latency_seconds: float = 1.5
     slots: int = 64
     """Attempts at the same time, over all worker processes."""
-    settle_seconds: float = 45
+    settle_seconds: float = 30
     """From the first call until the measurement begins: bursts are used up, estimates are learned."""
     seconds: float = 60
     """What is measured."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 BILLED = frozenset({"ok", "cut", "refused", "reset", "timeout"})
@@ -109,3 +110,13 @@ def back_after(
             return begin + width - over
         begin += 1
     return None
+
+
+def unparted(moments: Iterable[float], calls: Iterable[Seen]) -> int:
+    """How many of these moments follow another one within a round trip: no call began after the one and was
+    answered before the other."""
+    known = list(calls)
+    return sum(
+        not any(first < call.began and call.ended < second for call in known)
+        for first, second in pairwise(sorted(moments))
+    )
