@@ -35,7 +35,7 @@ class SubtaskState(StrEnum):
     REPORTED = "reported"
     """In: the worker's report was accepted. Out: the orchestrator's decision; a sealed verdict waits here."""
     PARKED = "parked"
-    """In: a person, a gate or a switch holds it. Out: the answer, or the switch is lifted."""
+    """In: a person is asked, a spending cap holds it, or its handling raised. Out: the answer, or room again."""
     DONE = "done"
     DEAD = "dead"
     """In: a failure that nothing declared can repair. Kept whole as a dead letter."""
@@ -80,7 +80,7 @@ SUBTASK_MOVES: dict[tuple[SubtaskState, SubtaskState], str] = {
     (_S.WAITING, _S.DEAD): "d a gate refuses it",
     (_S.READY, _S.DISPATCHED): "e granted",
     (_S.READY, _S.DEAD): "d a gate refuses it",
-    (_S.READY, _S.PARKED): "c held by a switch or a person",
+    (_S.READY, _S.PARKED): "c a spending cap leaves no room",
     (_S.READY, _S.DONE): "u answered as the same question was before",
     (_S.DISPATCHED, _S.READY): "f start-by passed, returned unrun",
     (_S.DISPATCHED, _S.RUNNING): "g claimed",
