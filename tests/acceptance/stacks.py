@@ -138,14 +138,14 @@ class RunningFleet:
         return "" if checked.returncode == 0 else checked.stdout + checked.stderr
 
 
-def job_of(workflow: str, documents: int = 3, **values: Any) -> dict[str, Any]:
+def job_of(workflow: str, documents: int = 3, question: str = QUESTION, **values: Any) -> dict[str, Any]:
     """The body of a job over what installed distributions say of themselves."""
     given = [{"name": each.name, "text": each.text} for each in descriptions(documents)]
     body = {
         "tenant": "acme",
         "portfolio": "stack",
         "workflow": workflow,
-        "inputs": {"question": QUESTION, "documents": given},
+        "inputs": {"question": question, "documents": given},
         "purpose": "feature",
         "reason": "readers ask what the fleet stands on",
         "requested_by": REQUESTER,

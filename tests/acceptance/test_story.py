@@ -15,6 +15,7 @@ from contracts.artifacts import digest_of
 from contracts.states import SUBTASK_ENDS, JobState, SubtaskState
 from contracts.verdicts import Decision
 from orchestrator.client import FleetError
+from orchestrator.demo.documents import QUESTION
 from orchestrator.ledger.events import EventKind
 from orchestrator.reads.approvals import ApprovalRead
 from orchestrator.reads.events import EventRead
@@ -193,7 +194,8 @@ def test_a_summary_runs_over_the_same_lanes_without_ceremony(fleet: RunningFleet
 
 
 def test_a_running_job_can_be_cancelled(fleet: RunningFleet) -> None:
-    job_id = fleet.client.submit(job_of("brief", 2)).id
+    question = f"{QUESTION} This time it is cancelled."  # else earlier answers would be given again
+    job_id = fleet.client.submit(job_of("brief", 2, question)).id
     for event in fleet.client.watch(job_id):
         if event.new == SubtaskState.RUNNING and event.subtask:
             fleet.client.cancel(job_id, OVERSEER)

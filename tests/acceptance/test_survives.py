@@ -19,7 +19,9 @@ from contracts.doorbell import queue_of
 from contracts.states import JobState, SubtaskState
 from orchestrator.checking import check
 from orchestrator.client import FleetClient, FleetError
+from orchestrator.demo.documents import QUESTION
 from orchestrator.ledger.events import EventKind
+from orchestrator.ledger.ids import new_id
 from orchestrator.reads.outcomes import JobRead
 from orchestrator.settings import Settings
 from orchestrator.up.statedir import broker_of
@@ -54,8 +56,10 @@ class Harmed:
     vendors: SimulatorAddress
 
     def submit(self, documents: int = 2) -> str:
-        """A brief: it cannot end before a person answers, so that a fault in between strikes an open job."""
-        return self.fleet.client.submit(job_of("brief", documents)).id
+        """A brief: it cannot end before a person answers, so that a fault in between strikes an open job. Its
+        question was not asked before, so that no earlier answer spares it a request."""
+        question = f"{QUESTION} ({new_id()})"
+        return self.fleet.client.submit(job_of("brief", documents, question)).id
 
     def pid_of(self, role: str) -> int:
         return eventually(f"a running {role}", lambda: self.fleet.pid_of(role))

@@ -217,6 +217,8 @@ def test_an_effect_a_judgement_and_plain_code_are_never_repeated(tmp_path: Path)
 
 def test_a_repeatable_lane_says_for_how_long(tmp_path: Path) -> None:
     lanes = load_catalog(overlay(tmp_path, "lanes", "draft", repeatable=True, repeatable_for_hours=2)).lanes
-    told = {name: [rule for rule in lane.enforced() if "asked before" in rule] for name, lane in lanes.items()}
+    told = {
+        name: [rule for rule in lane.enforced() if "asked before" in rule] for name, lane in lanes.items()
+    }
     assert told["draft"][0].endswith("is answered as it was then for 2 h, without a request")
     assert told["research"] and not told["review"]
