@@ -25,7 +25,7 @@ from orchestrator.ledger.snapshots import Snapshots
 from orchestrator.ledger.tables import attempt, subtask
 from orchestrator.marking import bury, move
 from orchestrator.progressing import advance_job
-from orchestrator.settling import Books, charged, references, settled_columns
+from orchestrator.settling import Books, charged, references, settled_columns, tokens_of
 from orchestrator.views import JobView, delivered, handoff_with, load
 
 log = logging.getLogger(__name__)
@@ -42,12 +42,15 @@ class Advancer:
         leadership: Leadership,
         snapshots: Snapshots,
         learn: Callable[[str, float], None],
+        correct: Callable[[str, float], None],
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """`learn` is told the lane and the seconds of every attempt; `chance` spreads retries."""
+        """`learn` is told the lane and the seconds of every attempt, `correct` its subtask and the tokens that it
+        used; `chance` spreads retries."""
         self._leadership = leadership
         self._snapshots = snapshots
         self._learn = learn
+        self._correct = correct
         self._chance = chance
 
     def run(self) -> int:
@@ -113,6 +116,7 @@ class Advancer:
         batch.settled.append(settled_columns(row, report, batch.at))
         batch.artifacts += references(report)
         self._learn(row.lane, report.worker_seconds)
+        self._correct(row.subtask_id, tokens_of(row, report.call))
         node = view.node(row.subtask_id)
         if view.row.cancel_requested_by:
             move(view, node, SubtaskState.CANCELLED, f"cancelled by {view.row.cancel_requested_by}", batch)

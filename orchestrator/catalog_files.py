@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from contracts.catalog import Catalog, CatalogError, Known, validate
 from contracts.registry import contract_names, handler_names
 from orchestrator.deciders.looks import LOOKS
-from orchestrator.prices import has_price
+from orchestrator.prices import has_price, is_cheaper_by_batch
 
 SECTIONS = {"lanes": "lane", "workflows": "workflow", "vendors": "vendor", "ticks": "tick"}
 """The folders of a catalog, and the key under which an entry of each names itself."""
@@ -33,7 +33,7 @@ def load_catalog(overlay: Path | None = None) -> Catalog:
                 sections[section][name] = entry
     catalog = _shaped(sections, problems)
     known = Known(contracts=contract_names(), handlers=handler_names(), looks=frozenset(LOOKS))
-    return validate(catalog, known, has_price)
+    return validate(catalog, known, has_price, is_cheaper_by_batch)
 
 
 def _entries(folder: Traversable, key: str, problems: list[str]) -> Iterator[tuple[str, Any]]:

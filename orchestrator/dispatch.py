@@ -1,28 +1,24 @@
-"""Dispatch: ready subtasks are granted attempts, as far as slots and budgets reach."""
+"""Dispatch: ready subtasks are granted attempts in fair order, as far as slots and budgets reach."""
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, func, select
 
-from contracts.purposes import Purpose
-from contracts.states import AttemptState, SubtaskState
-from orchestrator import calibrations, purses, repeats, spending
+from contracts.states import AttemptState
+from orchestrator import calibrations, purses, shares, spending
 from orchestrator.batch import Batch
 from orchestrator.candidates import Candidate, heads, queues
 from orchestrator.deciders import slots
-from orchestrator.deciders.charging import NOT_A_TOKEN
-from orchestrator.deciders.estimating import UNKNOWN
-from orchestrator.deciders.funding import Funded, Wish, fund
-from orchestrator.deciders.handing import purpose_of_try
-from orchestrator.deciders.pacing import Held, Purse
+from orchestrator.deciders.fairness import Fairness
+from orchestrator.deciders.pacing import Purse
+from orchestrator.deciders.shares import Shares
 from orchestrator.deciders.slots import Pool
-from orchestrator.deciders.spending import Parked, Waits, afford, taken
-from orchestrator.ledger.ids import new_id
+from orchestrator.granting import Granted, NoBudget, NoSlot, PassedOver, Round, Stopped
 from orchestrator.ledger.leadership import Leadership
-from orchestrator.ledger.moves import SubtaskMove
-from orchestrator.ledger.tables import attempt, subtask, worker
+from orchestrator.ledger.tables import attempt, worker
+from orchestrator.repeats import Questions
 from orchestrator.settings import Settings
 
 ACTOR = "orchestrator.dispatch"
@@ -41,6 +37,8 @@ class Dispatcher:
         self._leadership = leadership
         self._settings = settings
         self._mean_seconds: dict[str, float] = {}
+        self._fairness, self._epoch = Fairness(Shares()), leadership.epoch
+        self._refused: dict[str, float] = {}
         self._affordable_in = float("inf")
 
     @property
@@ -54,6 +52,10 @@ class Dispatcher:
         mean = self._mean_seconds.get(lane, FIRST_MEAN_SECONDS)
         self._mean_seconds[lane] = 0.9 * mean + 0.1 * seconds
 
+    def correct(self, subtask_id: str, used_tokens: float) -> None:
+        """Tells what a granted attempt really used, for the turn of its tenant: 0 where it never ran."""
+        self._fairness.correct(subtask_id, used_tokens)
+
     def run(self) -> int:
         """Grants a batch and answers how many attempts, with those that are left to the answer of another."""
         self._affordable_in = float("inf")
@@ -66,7 +68,55 @@ class Dispatcher:
             candidates = heads(connection, at, waiting, pools, BATCH)
             if not candidates:
                 return 0
-            return self._grant(connection, at, candidates, pools, in_flight)
+            self._remember(shares.read(connection))
+            granting = self._round(connection, at, candidates, pools, in_flight)
+            self._walk(granting, candidates)
+            return granting.write(connection)
+
+    def _remember(self, current: Shares) -> None:
+        """Who led in between has granted what is not remembered here, so that all begin evenly again."""
+        if self._epoch != self._leadership.epoch:
+            self._fairness, self._epoch = Fairness(current), self._leadership.epoch
+        self._fairness.shares = current
+
+    def _round(
+        self,
+        connection: Connection,
+        at: float,
+        candidates: list[Candidate],
+        pools: list[Pool],
+        in_flight: list[Any],
+    ) -> Round:
+        rows = [candidate.row for candidate in candidates]
+        return Round(
+            batch=Batch(at, ACTOR),
+            pools=pools,
+            funds=_funds(connection, at, rows, in_flight),
+            known=calibrations.read(connection, {(row.model, row.lane) for row in rows if row.model}),
+            caps=spending.caps_for(connection, at, rows),
+            questions=Questions(connection, at, rows),
+            start_by_seconds=self._settings.start_by_seconds,
+            refused=self._refused,
+        )
+
+    def _walk(self, granting: Round, candidates: list[Candidate]) -> None:
+        """Offers the candidates in fair order, until there is nothing left to give or nobody left to take."""
+        by_id = {candidate.row.id: candidate for candidate in candidates}
+        order = self._fairness.order((granting.offer_of(each) for each in candidates), granting.batch.at)
+        for offer in order:
+            match granting.grant(by_id[offer.subtask]):
+                case Granted():
+                    order.charge()
+                case NoSlot():
+                    order.drop_lane(offer.flow.lane)
+                case NoBudget(seconds=seconds):
+                    order.drop_pool(offer.pool)
+                    self._refused[offer.pool] = granting.batch.at
+                    self._affordable_in = min(self._affordable_in, seconds)
+                case Stopped():
+                    self._affordable_in = 0.0
+                case PassedOver():
+                    pass
 
     def _pools(self, connection: Connection, at: float, in_flight: list[Any]) -> list[Pool]:
         silent = at - 4 * self._settings.heartbeat_seconds
@@ -88,101 +138,6 @@ class Dispatcher:
     def _ahead_seconds(self) -> float:
         return self._settings.queue_ahead_seconds
 
-    def _grant(
-        self,
-        connection: Connection,
-        at: float,
-        candidates: list[Candidate],
-        pools: list[Pool],
-        in_flight: list[Any],
-    ) -> int:
-        funds = _funds(connection, at, candidates, in_flight)
-        known = calibrations.read(connection, {(c.row.model, c.row.lane) for c in candidates if c.row.model})
-        before, accounts = dict(funds), _accounts(funds)
-        caps = spending.caps_for(connection, at, [candidate.row for candidate in candidates])
-        questions = repeats.Questions(connection, at, [candidate.row for candidate in candidates])
-        batch = Batch(at, ACTOR)
-        held: list[tuple[Any, str, str | None]] = []
-        for candidate in sorted(candidates, key=_order):
-            row = candidate.row
-            if not slots.room(pools, row.lane) or questions.follows(row):
-                continue
-            if row.budget is None:
-                self._attempt(candidate, None, 0, batch)
-            else:
-                paying = [funds[key] for key in accounts[row.budget]]
-                paid = fund(_wish(row), paying, known.get((row.model, row.lane), UNKNOWN))
-                if isinstance(paid, Held):
-                    held.append((row, paid.why, None))
-                    self._affordable_in = min(self._affordable_in, paid.seconds)
-                    continue
-                charge = spending.charge_of(row, paid.reserved, at)
-                match afford(caps, charge):
-                    case Waits(cap=cap, why=why):
-                        held.append((row, why, cap.key))
-                        continue
-                    case Parked() as parked:
-                        batch.moves.append(spending.park(row, parked, charge))
-                        self._affordable_in = 0.0  # there may be work behind it that can be paid
-                        continue
-                caps = taken(caps, charge)
-                funds[paid.purse.key] = paid.purse
-                self._attempt(candidate, paid, charge.worst, batch)
-            slots.take(pools, row.lane)
-            questions.lead(row)
-        purses.write_levels(
-            connection, {key: purse for key, purse in funds.items() if purse is not before[key]}, at
-        )
-        _write_held(connection, held)
-        batch.write(connection)
-        return len(batch.attempts) + questions.write(connection)
-
-    def _attempt(self, candidate: Candidate, paid: Funded | None, worst: int, batch: Batch) -> None:
-        row, attempt_id = candidate.row, new_id()
-        reserved = paid.reserved if paid else NOT_A_TOKEN
-        batch.attempts.append(
-            {
-                "id": attempt_id,
-                "subtask_id": row.id,
-                "job_id": row.job_id,
-                "lane": row.lane,
-                "purpose": purpose_of_try(Purpose(row.purpose), row.tries + row.crashes),
-                "number": row.tries + row.crashes + 1,
-                "state": AttemptState.DISPATCHED,
-                "budget": paid.purse.key if paid else None,
-                "estimated_input_tokens": row.reserve_input_tokens,
-                "reserved_input_tokens": reserved.input_tokens,
-                "reserved_output_tokens": reserved.output_tokens,
-                "promised_output_tokens": reserved.promised_tokens,
-                "reserved_nano_usd": worst,
-                "granted_at": batch.at,
-                "start_by": batch.at + self._settings.start_by_seconds,
-                "allowed_seconds": row.allowed_seconds,
-                "backoff_seconds": candidate.backoff_seconds,
-                "budget_seconds": candidate.waited_seconds if row.held_by else 0.0,
-                "queue_seconds": 0.0 if row.held_by else candidate.waited_seconds,
-            }
-        )
-        batch.moves.append(
-            SubtaskMove(
-                row.id,
-                row.job_id,
-                SubtaskState.READY,
-                SubtaskState.DISPATCHED,
-                "granted",
-                {"held_by": None, "capped_by": None},
-                attempt_id,
-            )
-        )
-        batch.doorbells.append(
-            {
-                "attempt_id": attempt_id,
-                "lane": row.lane,
-                "label": f"{row.job_id}, {row.name}, {attempt_id}",
-                "created_at": batch.at,
-            }
-        )
-
 
 def _in_flight(connection: Connection) -> list[Any]:
     query = (
@@ -193,43 +148,12 @@ def _in_flight(connection: Connection) -> list[Any]:
     return list(connection.execute(query))
 
 
-def _order(candidate: Candidate) -> tuple[int, float, str]:
-    return -candidate.row.priority, candidate.row.place, candidate.row.id
-
-
-def _funds(
-    connection: Connection, at: float, candidates: list[Candidate], in_flight: list[Any]
-) -> dict[str, Purse]:
+def _funds(connection: Connection, at: float, rows: Iterable[Any], in_flight: list[Any]) -> dict[str, Purse]:
     """All budgets as they stand now; none where nobody asks for any."""
-    if not any(candidate.row.budget for candidate in candidates):
+    if not any(row.budget for row in rows):
         return {}
     by_budget = Counter[str]()
     for row in in_flight:
         if row.budget:
             by_budget[row.budget] += row.count
     return purses.read_purses(connection, at, by_budget)
-
-
-def _accounts(funds: Mapping[str, Purse]) -> Mapping[str, list[str]]:
-    """The budgets that may pay for work, by what the work draws on."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for key, purse in funds.items():
-        found[purse.scope].append(key)
-    return found
-
-
-def _wish(row: Any) -> Wish:
-    return Wish(
-        scope=row.budget,
-        raw_input_tokens=row.reserve_input_tokens,
-        declared_output_tokens=row.reserve_output_tokens,
-        most_output_tokens=row.most_output_tokens,
-        whole_promise=row.tries + row.repairs > 0,
-    )
-
-
-def _write_held(connection: Connection, held: list[tuple[Any, str, str | None]]) -> None:
-    for row, why, cap in held:
-        if row.held_by != why[:200]:
-            holding = update(subtask).where(subtask.c.id == row.id)
-            connection.execute(holding.values(held_by=why[:200], capped_by=cap))

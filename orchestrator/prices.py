@@ -11,6 +11,8 @@ from genai_prices.types import ModelPrice, TieredPrices
 
 from contracts.reports import NANO
 
+BY_BATCH = {"processing": "batch"}
+"""The words of the price tables for a request of a batch."""
 HOURS = 25
 """Of a day and one more: a call that is granted at the end of a day may be priced by the next one."""
 NANO_PER_MILLION = NANO // 1_000_000
@@ -39,10 +41,27 @@ def has_price(vendor: str, model: str) -> bool:
     return True
 
 
-def estimate(vendor: str, model: str, input_tokens: int, output_tokens: int) -> int:
+def estimate(vendor: str, model: str, input_tokens: int, output_tokens: int, by_batch: bool = False) -> int:
     """Nano-dollars for so many tokens: the price of a call of which only the reservation is known."""
     usage = Usage(input_tokens=input_tokens, output_tokens=output_tokens)
-    return int(calc_price(usage, model, provider_id=vendor).total_price * NANO)
+    context = BY_BATCH if by_batch else None
+    return int(calc_price(usage, model, provider_id=vendor, price_context=context).total_price * NANO)
+
+
+def is_cheaper_by_batch(vendor: str, model: str) -> bool:
+    """Whether the price tables know a lower price by batch: without one they answer with the live price."""
+    return has_price(vendor, model) and batch_share(vendor, model) < 1
+
+
+@lru_cache(maxsize=256)
+def batch_share(vendor: str, model: str) -> float:
+    """The price of a request by batch, as a part of the live price, for whichever of input and output saves
+    less. Raises LookupError for a model without a price."""
+    million = 1_000_000
+    return max(
+        estimate(vendor, model, *tokens, by_batch=True) / estimate(vendor, model, *tokens)
+        for tokens in ((million, 0), (0, million))
+    )
 
 
 def worst_case(vendor: str, model: str, input_tokens: int, output_tokens: int, at: float) -> int:

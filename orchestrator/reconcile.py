@@ -45,11 +45,13 @@ class Reconciler:
         leadership: Leadership,
         snapshots: Snapshots,
         cadences: dict[str, float],
+        correct: Callable[[str, float], None],
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._leadership = leadership
         self._snapshots = snapshots
         self._cadences = cadences
+        self._correct = correct
         self._chance = chance
         self._aside = Aside(leadership, ACTOR)
 
@@ -60,7 +62,7 @@ class Reconciler:
     def _reconcile(self, only: str | None) -> int:
         with self._leadership.decide() as (connection, at):
             ticks.note_due(connection, self._cadences, at)
-            returned = _return_unrun(connection, at, self._aside.among(attempt.c.job_id, only))
+            returned = self._return_unrun(connection, at, self._aside.among(attempt.c.job_id, only))
             lost = self._take_back(connection, at, self._aside.among(attempt.c.job_id, only))
             resumed = self._resume(connection, at, self._aside.among(job.c.id, only))
             released = _release(connection, at, self._aside.among(subtask.c.job_id, only))
@@ -74,6 +76,34 @@ class Reconciler:
             resting = _resting(connection, self._aside.among(job.c.id, None))
             capped = spending.releases(connection, at, self._aside.among(subtask.c.job_id, None), BATCH)
             return {row.job_id for row in [*rows, *capped]} | set(resting)
+
+    def _return_unrun(self, connection: Connection, at: float, among: ColumnElement[bool]) -> int:
+        """They go back: refunded, and not counted as a try."""
+        batch, books = Batch(at, ACTOR), Books()
+        for row in _unrun(connection, at, among):
+            books.refund(row)
+            self._correct(row.subtask_id, 0)
+            batch.settled.append({"id": row.id, "state": AttemptState.RETURNED, "ended_at": at})
+            if row.subtask_state != SubtaskState.DISPATCHED:
+                continue
+            why = "nobody claimed it by its start-by"
+            batch.moves.append(
+                SubtaskMove(
+                    row.subtask_id,
+                    row.job_id,
+                    SubtaskState.DISPATCHED,
+                    SubtaskState.READY,
+                    why,
+                    {"ready_at": at},
+                    row.id,
+                )
+            )
+        gone = [row["id"] for row in batch.settled]
+        if gone:
+            connection.execute(delete(doorbell).where(doorbell.c.attempt_id.in_(gone)))
+        books.write(connection, at, ACTOR)
+        batch.write(connection)
+        return len(gone)
 
     def _take_back(self, connection: Connection, at: float, among: ColumnElement[bool]) -> int:
         """Attempts whose worker fell silent, or that ran past their own deadline."""
@@ -91,6 +121,7 @@ class Reconciler:
     def _lose(self, connection: Connection, row: Any, view: JobView, batch: Batch) -> None:
         failure = Failure(code=Code.CRASHED, sentence=_silence(row, batch.at))
         batch.settled.append(_lost_columns(row, batch.at))
+        self._correct(row.subtask_id, row.reserved_input_tokens + row.reserved_output_tokens)
         node = view.node(row.subtask_id)
         if view.row.cancel_requested_by:
             move(view, node, SubtaskState.CANCELLED, f"cancelled by {view.row.cancel_requested_by}", batch)
@@ -144,34 +175,6 @@ def _unrun(connection: Connection, at: float, among: ColumnElement[bool]) -> lis
         .limit(BATCH)
     )
     return list(connection.execute(query))
-
-
-def _return_unrun(connection: Connection, at: float, among: ColumnElement[bool]) -> int:
-    """They go back: refunded, and not counted as a try."""
-    batch, books = Batch(at, ACTOR), Books()
-    for row in _unrun(connection, at, among):
-        books.refund(row)
-        batch.settled.append({"id": row.id, "state": AttemptState.RETURNED, "ended_at": at})
-        if row.subtask_state != SubtaskState.DISPATCHED:
-            continue
-        why = "nobody claimed it by its start-by"
-        batch.moves.append(
-            SubtaskMove(
-                row.subtask_id,
-                row.job_id,
-                SubtaskState.DISPATCHED,
-                SubtaskState.READY,
-                why,
-                {"ready_at": at},
-                row.id,
-            )
-        )
-    gone = [row["id"] for row in batch.settled]
-    if gone:
-        connection.execute(delete(doorbell).where(doorbell.c.attempt_id.in_(gone)))
-    books.write(connection, at, ACTOR)
-    batch.write(connection)
-    return len(gone)
 
 
 def _release(connection: Connection, at: float, among: ColumnElement[bool]) -> int:

@@ -79,15 +79,17 @@ class Relay:
 
     def _ring_all(self, rows: Sequence[Any]) -> None:
         with self._app.producer_pool.acquire(block=True, timeout=5) as producer:
+            # Bound once for all: kombu would copy and bind the queue for every message.
+            queues = {lane: self._queue(lane)(producer.channel) for lane in {row.lane for row in rows}}
             for row in rows:
-                self._ring(producer, row)
+                self._ring(producer, queues[row.lane], row)
 
-    def _ring(self, producer: Any, row: Any) -> None:
+    def _ring(self, producer: Any, queue: Queue, row: Any) -> None:
         self._app.send_task(
             row.lane,
             args=(row.attempt_id,),
             argsrepr=f"({row.label})",
-            queue=self._queue(row.lane),
+            queue=queue,
             producer=producer,
             retry=False,
         )

@@ -96,6 +96,15 @@ class Books:
         calibrations.keep(connection, known)
 
 
+def tokens_of(row: Any, call: Call | None) -> int:
+    """Tokens that an attempt used, input and output; what it reserved where nobody knows."""
+    if call is None or not call.sent:
+        return 0
+    if call.usage is None:
+        return int(row.reserved_input_tokens + row.reserved_output_tokens)
+    return call.usage.input_tokens + call.usage.output_tokens
+
+
 def reserved_by(row: Any) -> Reserved:
     """What an attempt's row holds of its budget."""
     return Reserved(row.reserved_input_tokens, row.reserved_output_tokens, row.promised_output_tokens)

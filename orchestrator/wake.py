@@ -21,11 +21,13 @@ LONGEST_POLL_SECONDS = 0.5
 POLL_SHARE_OF_REST = 0.08
 """After a second without a change it looks every 80 ms, after six every half second."""
 
+_NOTIFY = text(f"NOTIFY {CHANNEL}")
+
 
 def ring(connection: Connection) -> None:
     """Tells the loop, at commit, that there is something to look at."""
     if connection.dialect.name == "postgresql":
-        connection.execute(text(f"NOTIFY {CHANNEL}"))
+        connection.execute(_NOTIFY)
 
 
 class Wake(Protocol):

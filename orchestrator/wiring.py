@@ -106,11 +106,11 @@ def make_loop(parts: Parts, leadership: Leadership, relay: Relay) -> Loop:
     dispatcher = Dispatcher(leadership, parts.settings)
     verbs = Verbs(
         plan=Planner(leadership, snapshots),
-        advance=Advancer(leadership, snapshots, dispatcher.learn),
+        advance=Advancer(leadership, snapshots, dispatcher.learn, dispatcher.correct),
         answer=Answerer(leadership, snapshots),
         recall=Recaller(leadership, snapshots, parts.settings),
         dispatch=dispatcher,
-        reconcile=Reconciler(leadership, snapshots, beat_schedule.CADENCE_SECONDS),
+        reconcile=Reconciler(leadership, snapshots, beat_schedule.CADENCE_SECONDS, dispatcher.correct),
     )
     look = Looker(parts.ledger).look
     return Loop(leadership, verbs, look, wake_for(parts.ledger), relay.wake)

@@ -1,10 +1,9 @@
 """Events: what happened, in the transaction that made it happen."""
 
-import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import JSON, Connection, Text, bindparam, cast, column, func, insert, select
+from sqlalchemy import Connection, insert
 
 from orchestrator.ledger.tables import event
 
@@ -48,21 +47,10 @@ class Event:
     sentence: str = ""
 
 
-_COLUMNS = [field.name for field in fields(Event)]
 _INSERT = insert(event)
-_ROWS = func.json_to_recordset(cast(bindparam("rows", type_=Text), JSON)).table_valued(
-    *(column(name, event.c[name].type) for name in _COLUMNS)
-)
-_INSERT_JSON = _INSERT.from_select(_COLUMNS, select(*_ROWS.render_derived(with_types=True).c))
 
 
 def record(connection: Connection, *events: Event) -> None:
     """Writes the events in the order given."""
-    rows = [vars(entry) for entry in events]
-    if not rows:
-        return
-    if connection.dialect.name == "postgresql":
-        # As one value: a parameter for each column of each event costs the sender three times as much.
-        connection.execute(_INSERT_JSON, {"rows": json.dumps(rows)})
-    else:
-        connection.execute(_INSERT, rows)
+    if events:
+        connection.execute(_INSERT, [vars(entry) for entry in events])

@@ -109,6 +109,7 @@ subtask = Table(
     Column("repeat_within_seconds", Double, nullable=False, server_default="0"),
     Column("follows", Id),
     Column("answered_by", Id),
+    Column("batch_scope", String(200)),
     Column("saved_nano_usd", BigInteger, nullable=False, server_default="0"),
     Column("allowed_seconds", Double, nullable=False, server_default="0"),
     Column("held_by", String(200)),
@@ -146,6 +147,12 @@ subtask = Table(
         postgresql_where=text("state = 'ready' AND follows IS NOT NULL"),
     ),
     Index(
+        "ix_subtask_batch_scope",
+        "batch_scope",
+        sqlite_where=text("state = 'ready' AND batch_scope IS NOT NULL"),
+        postgresql_where=text("state = 'ready' AND batch_scope IS NOT NULL"),
+    ),
+    Index(
         "ix_subtask_answered_by",
         "job_id",
         sqlite_where=text("answered_by IS NOT NULL"),
@@ -167,7 +174,29 @@ subtask = Table(
     comment="`tries` counts attempts that ran and were not refused by a limit. `budget` is the group of accounts "
     "it draws on; the attempt names the account that was chosen. `place` is when it first became ready. "
     "`follows` names who is asked, or was, the same question; `answered_by` whose answer it took over. "
-    "`capped_by` is the spending cap that holds it, ready or parked.",
+    "`capped_by` is the spending cap that holds it, ready or parked. `batch_scope` names the vendor and the model "
+    "by whose batches it may go, until it was gathered into one.",
+)
+
+vendor_batch = Table(
+    "vendor_batch",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("job_id", Id, ForeignKey("job.id"), nullable=False, unique=True),
+    Column("vendor", Word, nullable=False),
+    Column("account", Word, nullable=False),
+    Column("model", String(100), nullable=False),
+    Column("requests", Integer, nullable=False),
+    Column("state", Word, nullable=False),
+    Column("why", Text, nullable=False, server_default=""),
+    Column("name", String(200)),
+    Column("gathered_at", Double, nullable=False),
+    Column("begun_at", Double),
+    Column("expires_at", Double),
+    Column("ended_at", Double),
+    Index("ix_vendor_batch_vendor_model", "vendor", "model", "gathered_at"),
+    comment="Requests that wait together for a vendor's answers. `job_id` is the job that carries them, `name` what "
+    "the vendor calls it, `begun_at` the intent before it is handed in.",
 )
 
 attempt = Table(
@@ -184,6 +213,7 @@ attempt = Table(
     Column("worker", String(200)),
     Column("claim_token", Id),
     Column("budget", String(200)),
+    Column("vendor_batch_id", Id, ForeignKey("vendor_batch.id")),
     Column("estimated_input_tokens", BigInteger, nullable=False, server_default="0"),
     Column("reserved_input_tokens", BigInteger, nullable=False, server_default="0"),
     Column("reserved_output_tokens", BigInteger, nullable=False, server_default="0"),
@@ -215,6 +245,12 @@ attempt = Table(
     Column("code", Word),
     Index("ix_attempt_subtask_id", "subtask_id"),
     Index("ix_attempt_job_id", "job_id"),
+    Index(
+        "ix_attempt_vendor_batch_id",
+        "vendor_batch_id",
+        sqlite_where=text("vendor_batch_id IS NOT NULL"),
+        postgresql_where=text("vendor_batch_id IS NOT NULL"),
+    ),
     Index(
         "ix_attempt_open",
         "state",

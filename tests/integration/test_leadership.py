@@ -135,11 +135,11 @@ class LoopOf:
         self.plan: Verb = Planner(self.leadership, snapshots)
         verbs = Verbs(
             plan=self,
-            advance=Advancer(self.leadership, snapshots, dispatcher.learn),
+            advance=Advancer(self.leadership, snapshots, dispatcher.learn, dispatcher.correct),
             answer=Answerer(self.leadership, snapshots),
             recall=Recaller(self.leadership, snapshots, fleet.settings),
             dispatch=dispatcher,
-            reconcile=Reconciler(self.leadership, snapshots, {}),
+            reconcile=Reconciler(self.leadership, snapshots, {}, dispatcher.correct),
         )
         self.rung = threading.Event()
         self.paused = threading.Event()

@@ -113,6 +113,28 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", name=op.f("pk_answer_cache")),
         comment="Who answers, or has answered, this very question; others with the same key follow it.",
     )
+    op.create_table(
+        "vendor_batch",
+        sa.Column("id", sa.String(length=26), nullable=False),
+        sa.Column("job_id", sa.String(length=26), nullable=False),
+        sa.Column("vendor", WORD, nullable=False),
+        sa.Column("account", WORD, nullable=False),
+        sa.Column("model", sa.String(length=100), nullable=False),
+        sa.Column("requests", sa.Integer(), nullable=False),
+        sa.Column("state", WORD, nullable=False),
+        sa.Column("why", sa.Text(), server_default="", nullable=False),
+        sa.Column("name", KEY, nullable=True),
+        sa.Column("gathered_at", sa.Double(), nullable=False),
+        sa.Column("begun_at", sa.Double(), nullable=True),
+        sa.Column("expires_at", sa.Double(), nullable=True),
+        sa.Column("ended_at", sa.Double(), nullable=True),
+        sa.ForeignKeyConstraint(["job_id"], ["job.id"], name=op.f("fk_vendor_batch_job_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_vendor_batch")),
+        sa.UniqueConstraint("job_id", name=op.f("uq_vendor_batch_job_id")),
+        comment="Requests that wait together for a vendor's answers. `job_id` is the job that carries them, `name` "
+        "what the vendor calls it, `begun_at` the intent before it is handed in.",
+    )
+    op.create_index("ix_vendor_batch_vendor_model", "vendor_batch", ["vendor", "model", "gathered_at"])
     for table, column in (
         ("job", sa.Column("max_cost_nano_usd", sa.BigInteger())),
         ("job", sa.Column("deadline", sa.Double())),
@@ -123,6 +145,7 @@ def upgrade() -> None:
         ("subtask", sa.Column("follows", sa.String(length=26))),
         ("subtask", sa.Column("answered_by", sa.String(length=26))),
         ("subtask", sa.Column("saved_nano_usd", sa.BigInteger(), server_default="0", nullable=False)),
+        ("subtask", sa.Column("batch_scope", KEY)),
         ("subtask", sa.Column("place", sa.Double())),
         ("subtask", sa.Column("capped_by", KEY)),
         ("subtask", sa.Column("worst_nano_usd", sa.BigInteger(), server_default="0", nullable=False)),
@@ -147,6 +170,7 @@ def upgrade() -> None:
         ("ix_subtask_repeat_key", "repeat_key", "state = 'ready' AND repeat_key IS NOT NULL"),
         ("ix_subtask_follows", "follows", "state = 'ready' AND follows IS NOT NULL"),
         ("ix_subtask_answered_by", "job_id", "answered_by IS NOT NULL"),
+        ("ix_subtask_batch_scope", "batch_scope", "state = 'ready' AND batch_scope IS NOT NULL"),
     ):
         op.create_index(name, "subtask", [of], sqlite_where=sa.text(where), postgresql_where=sa.text(where))
     op.create_index(
@@ -156,13 +180,26 @@ def upgrade() -> None:
         sqlite_where=sa.text("capped_by IS NOT NULL AND ended_at IS NULL"),
         postgresql_where=sa.text("capped_by IS NOT NULL AND ended_at IS NULL"),
     )
+    with op.batch_alter_table("attempt") as attempts:
+        attempts.add_column(sa.Column("vendor_batch_id", sa.String(length=26)))
+        attempts.create_foreign_key(
+            op.f("fk_attempt_vendor_batch_id"), "vendor_batch", ["vendor_batch_id"], ["id"]
+        )
+    op.create_index(
+        "ix_attempt_vendor_batch_id",
+        "attempt",
+        ["vendor_batch_id"],
+        sqlite_where=sa.text("vendor_batch_id IS NOT NULL"),
+        postgresql_where=sa.text("vendor_batch_id IS NOT NULL"),
+    )
     if op.get_bind().dialect.name == "postgresql":  # SQLite keeps no comments
         op.create_table_comment(
             "subtask",
             "`tries` counts attempts that ran and were not refused by a limit. `budget` is the group of accounts "
             "it draws on; the attempt names the account that was chosen. `place` is when it first became ready. "
             "`follows` names who is asked, or was, the same question; `answered_by` whose answer it took over. "
-            "`capped_by` is the spending cap that holds it, ready or parked.",
+            "`capped_by` is the spending cap that holds it, ready or parked. `batch_scope` names the vendor and the "
+            "model by whose batches it may go, until it was gathered into one.",
         )
 
 
