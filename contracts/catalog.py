@@ -16,6 +16,7 @@ from contracts.base import Contract
 from contracts.lanes import Lane, Operation, Right
 from contracts.registry import contract
 from contracts.ticks import Tick
+from contracts.vendor_batches import Inputs
 from contracts.vendors import Group, Vendor
 from contracts.verdicts import Verdict
 from contracts.workflows import Effect, Step, Workflow
@@ -74,10 +75,16 @@ class Known(Contract):
     looks: frozenset[str] = frozenset()
 
 
-def validate(catalog: Catalog, known: Known, has_price: Callable[[str, str], bool]) -> Catalog:
-    """The catalog itself, or CatalogError with every problem found."""
+def validate(
+    catalog: Catalog,
+    known: Known,
+    has_price: Callable[[str, str], bool],
+    is_cheaper_by_batch: Callable[[str, str], bool],
+) -> Catalog:
+    """The catalog itself, or CatalogError with every problem found. The last two are asked of a vendor's model."""
     problems = [
         *_lane_problems(catalog, known, has_price),
+        *_batch_problems(catalog, is_cheaper_by_batch),
         *_workflow_problems(catalog, known),
         *_tick_problems(catalog, known),
     ]
@@ -103,6 +110,41 @@ def _lane_problems(catalog: Catalog, known: Known, has_price: Callable[[str, str
             yield from _model_problems(catalog, lane, has_price)
         if lane.repeatable:
             yield from _repeating_problems(where, lane)
+
+
+def _batch_problems(catalog: Catalog, is_cheaper_by_batch: Callable[[str, str], bool]) -> Iterator[str]:
+    """What stands against work by batch: a price table without batches answers with the price of live calls."""
+    for vendor in catalog.vendors.values():
+        if vendor.batch:
+            yield from _carrier_problems(catalog, vendor.vendor, vendor.batch.workflow)
+    for lane in catalog.lanes.values():
+        model = lane.model
+        if lane.right is Right.CARRY and model:
+            yield f"lane {lane.lane} carries batches and has a model; it asks nothing for itself"
+        if model is None or not model.batch or model.vendor not in catalog.vendors:
+            continue
+        if catalog.vendors[model.vendor].batch is None:
+            yield f"lane {lane.lane} may go by batch, and vendor {model.vendor} does not say how (batch)"
+        if not is_cheaper_by_batch(model.vendor, model.name):
+            yield (
+                f"lane {lane.lane} may go by batch, and no price of {model.name} of {model.vendor} by batch is "
+                "known that is below its live price"
+            )
+
+
+def _carrier_problems(catalog: Catalog, vendor: str, name: str) -> Iterator[str]:
+    where = f"vendor {vendor}"
+    if name not in catalog.workflows:
+        yield from _unknown(where, "workflow for its batches", name, catalog.workflows)
+        return
+    workflow = catalog.workflows[name]
+    lanes = {step.lane for step in workflow.steps.values()}
+    carry = all(name in catalog.lanes and catalog.lanes[name].right is Right.CARRY for name in lanes if name)
+    if not (workflow.internal and workflow.inputs == Inputs.contract and carry and None not in lanes):
+        yield (
+            f"{where} has its batches carried by workflow {name}, which must be internal, have the inputs "
+            f"{Inputs.contract} and run on lanes with the right to carry only"
+        )
 
 
 def _repeating_problems(where: str, lane: Lane) -> Iterator[str]:

@@ -33,6 +33,7 @@ class Code(StrEnum):
     NOT_SENT = "not_sent"
     VENDOR_ERROR = "vendor_error"
     INTERRUPTED = "interrupted"
+    UNFINISHED = "unfinished"
     CUT = "cut"
     NOT_JSON = "not_json"
     BREAKS_CONTRACT = "breaks_contract"
@@ -63,6 +64,7 @@ CATEGORY_OF: dict[Code, Category] = {
     Code.NOT_SENT: Category.TRANSIENT,
     Code.VENDOR_ERROR: Category.TRANSIENT,
     Code.INTERRUPTED: Category.TRANSIENT,
+    Code.UNFINISHED: Category.TRANSIENT,
     Code.CUT: Category.OUTPUT,
     Code.NOT_JSON: Category.OUTPUT,
     Code.BREAKS_CONTRACT: Category.OUTPUT,

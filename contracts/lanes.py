@@ -31,6 +31,8 @@ class Right(StrEnum):
 
     READ_ONLY = "read_only"
     EFFECT = "effect"
+    CARRY = "carry"
+    """It carries batches of other lanes' requests to their vendors, and asks nothing for itself."""
 
 
 class Operation(Contract):
@@ -52,6 +54,8 @@ class Model(Contract):
     expected_output_tokens: int = Field(ge=1)
     """What an answer usually takes; reserved at dispatch, corrected at the report."""
     timeout_seconds: float = Field(gt=0, le=600)
+    batch: bool = False
+    """Whether maintenance may go by its vendor's batches, which take up to a day and cost half."""
 
 
 class Attempts(Contract):
@@ -112,7 +116,7 @@ class Lane(Contract):
             f"an attempt that runs longer than {self.deadline_seconds:g} s is taken away from its worker",
             "it reports and never decides what happens next",
         ]
-        if self.right is Right.READ_ONLY:
+        if self.right is not Right.EFFECT:
             rules.append("it holds no effect right: a handoff of this lane never carries an effect grant")
         else:
             rules.append(
@@ -126,6 +130,16 @@ class Lane(Contract):
             rules.append(
                 f"at most {self.model.max_output_tokens} output tokens an attempt, reserved from the budget "
                 f"{self.model.vendor}/{self.model.group} before the call"
+            )
+            if self.model.batch:
+                rules.append(
+                    f"maintenance may go by a batch of {self.model.vendor}, once; what comes back without an "
+                    "answer is asked live"
+                )
+        elif self.right is Right.CARRY:
+            rules.append(
+                "it hands other lanes' requests to their vendors, each under its own attempt, and a batch at "
+                "most once; it asks no model for itself"
             )
         else:
             rules.append("it holds no vendor key and calls no model")

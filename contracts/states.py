@@ -31,7 +31,7 @@ class SubtaskState(StrEnum):
     RUNNING = "running"
     """In: a worker claimed the attempt. Out: reported, or the lease ran out."""
     SUBMITTED = "submitted"
-    """In: handed to a vendor's batch. Out: the batch's result is reported."""
+    """In: handed to a vendor's batch. Out: the batch's result is reported, or its time ran out."""
     REPORTED = "reported"
     """In: the worker's report was accepted. Out: the orchestrator's decision; a sealed verdict waits here."""
     PARKED = "parked"
@@ -88,7 +88,9 @@ SUBTASK_MOVES: dict[tuple[SubtaskState, SubtaskState], str] = {
     (_S.RUNNING, _S.SUBMITTED): "i handed to a vendor's batch",
     (_S.SUBMITTED, _S.REPORTED): "h reported",
     (_S.RUNNING, _S.READY): "j lease ran out",
+    (_S.SUBMITTED, _S.READY): "j lease ran out",
     (_S.RUNNING, _S.DEAD): "k crashed too often",
+    (_S.SUBMITTED, _S.DEAD): "k crashed too often",
     (_S.REPORTED, _S.DONE): "l accepted",
     (_S.REPORTED, _S.READY): "m retried",
     (_S.REPORTED, _S.DEAD): "n cannot be repaired",

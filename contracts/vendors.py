@@ -68,6 +68,21 @@ class Group(Contract):
     limits: Limits
 
 
+class Batching(Contract):
+    """How work that can wait goes to a vendor's batches, for half the price and from a pool of its own."""
+
+    workflow: str
+    """The workflow that hands a batch in and collects what came of it."""
+    fewest: int = Field(default=2, ge=1)
+    """Fewer go live, unless one has waited for long."""
+    patience_seconds: float = Field(default=60.0, gt=0)
+    """What has waited so long for a live call goes by batch, even alone."""
+    requests: int = Field(default=1000, ge=1)
+    """At most so many wait in an account's batches for one model; what exceeds them goes live."""
+    input_tokens: int | None = Field(default=None, ge=1)
+    """The same of their input, where the vendor limits that."""
+
+
 class Vendor(Contract):
     vendor: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
     accounts: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")], ...] = Field(
@@ -76,6 +91,8 @@ class Vendor(Contract):
     """Independent accounts, each with the limits of every group; work is spread over them."""
     charging: Charging = Charging()
     groups: dict[str, Group] = Field(min_length=1)
+    batch: Batching | None = None
+    """None where nothing goes by batch."""
 
     @model_validator(mode="after")
     def _one_group_for_a_model(self) -> "Vendor":

@@ -165,7 +165,7 @@ def test_inputs_that_cannot_be_loaded_are_a_sentence(tmp_path: Path, monkeypatch
     )
     haunted = catalog.model_copy(update={"workflows": {"brief": brief}, "ticks": {}})
     with pytest.raises(CatalogError, match="which cannot be loaded: No module named 'ghost_of_a_module'"):
-        validate(haunted, known, lambda vendor, model: True)
+        validate(haunted, known, lambda vendor, model: True, lambda vendor, model: True)
 
 
 @pytest.mark.parametrize("target", ["site:{tenant}/{user}", "site:{}", "site:{job.id}", "site:{job!r}"])
