@@ -23,6 +23,11 @@ def key_of(vendor: str, account: str, group: str) -> str:
     return f"{vendor}/{account}/{group}"
 
 
+def account_of(key: str) -> str:
+    """The account in a budget's key."""
+    return key.split("/", 2)[1]
+
+
 def scope_of(vendor: str, group: str) -> str:
     """What work draws on before an account was chosen for it."""
     return f"{vendor}/{group}"

@@ -13,6 +13,7 @@ from orchestrator.ledger.clock import wall_clock
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.moves import SubtaskMove, move_subtasks
 from orchestrator.ledger.tables import attempt, job, subtask
+from orchestrator.purses import account_of
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Claim:
     fence: int
     token: str
     handoff: Handoff
+    submitted: bool = False
+    """Whether its subtask waits for a vendor's batch, instead of running."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,8 @@ _FOUND = (
         attempt.c.fence,
         attempt.c.claim_token,
         attempt.c.claimed_at,
+        attempt.c.budget,
+        attempt.c.promised_output_tokens,
         subtask.c.state.label("subtask_state"),
         subtask.c.handoff,
     )
@@ -127,11 +132,19 @@ def _answer(delivery: Delivery, row: Any) -> Claim | Refusal:
     if row is None:
         return Refusal("no such attempt")
     if _is_held(delivery, row):
-        handoff = Handoff.model_validate(row.handoff)
-        return Claim(row.id, row.subtask_id, row.job_id, row.fence, delivery.token, handoff)
+        return Claim(row.id, row.subtask_id, row.job_id, row.fence, delivery.token, _handoff(row))
     if row.state == AttemptState.DISPATCHED:
         return Refusal("its start-by has passed or its subtask was cancelled")
     return Refusal(f"the attempt is {row.state}")
+
+
+def _handoff(row: Any) -> Handoff:
+    """The handoff, with the account that pays for this attempt and the output it was promised."""
+    handoff = Handoff.model_validate(row.handoff)
+    if handoff.route is None or row.budget is None:
+        return handoff
+    chosen = {"account": account_of(row.budget), "max_output_tokens": row.promised_output_tokens}
+    return handoff.model_copy(update={"route": handoff.route.model_copy(update=chosen)})
 
 
 def _is_held(delivery: Delivery, row: Any) -> bool:

@@ -1,10 +1,17 @@
 """Dispatch: slots, budgets and order decide what is granted."""
 
-import pytest
+from collections import Counter
+from pathlib import Path
 
+import pytest
+from sqlalchemy import insert
+
+from contracts.catalog import Catalog
 from contracts.failures import Code
 from contracts.reports import Usage
+from orchestrator.door import Claim
 from orchestrator.ledger import tables
+from orchestrator.ledger.engine import Ledger
 from tests.integration.ledgers import ledger, migrated_file, migrated_schema
 from tests.integration.small_fleet import SmallFleet, age, bench_catalog, delivers, fails, fleet
 
@@ -184,3 +191,52 @@ def test_one_closed_budget_holds_nobody_else(fleet: SmallFleet) -> None:
 
     assert fleet.dispatch.run() == 1
     assert fleet.hands.doorbells()[0].lane == "noop"
+
+
+def test_work_is_spread_over_accounts_and_each_worker_is_told_which_one_pays(
+    ledger: Ledger, tmp_path: Path, bench_catalog: Catalog
+) -> None:
+    two = bench_catalog.vendors["anthropic"].model_copy(update={"accounts": ("default", "second")})
+    vendors = bench_catalog.vendors | {"anthropic": two}
+    fleet = SmallFleet(ledger, tmp_path, bench_catalog.model_copy(update={"vendors": vendors}))
+    fleet.submit("summary", documents=8)
+    fleet.plan.run()
+    assert fleet.dispatch.run() == 8
+    claims = [fleet.hands.claim(bell.attempt_id) for bell in fleet.hands.doorbells()]
+    told = Counter(claim.handoff.route.account for claim in claims if isinstance(claim, Claim))
+    assert told == {"default": 4, "second": 4}
+    paid = Counter(row.budget for row in fleet.rows(tables.attempt))
+    assert paid == {"anthropic/default/haiku": 4, "anthropic/second/haiku": 4}
+
+    fleet.set_budget(HAIKU, closed_until=9e9, closed_why="it is over its limit")
+    fleet.submit("summary", tenant="other")
+    fleet.plan.run()
+    assert fleet.dispatch.run() == 1, "the other account is open"
+
+
+def test_where_a_promise_counts_it_is_as_tight_as_its_lane_has_shown_to_need(fleet: SmallFleet) -> None:
+    """OpenAI counts the promised output at admission; the drafter's reviewer there learns from its answers."""
+    model = fleet.catalog.lanes["review"].model
+    assert model is not None and model.vendor == "openai"
+    known = {
+        "model": model.name,
+        "lane": "review",
+        "samples": 50,
+        "input_factor": 1.0,
+        "output_mean": 60.0,
+        "recent_outputs": [60] * 50,
+    }
+    with fleet.ledger.write() as connection:
+        connection.execute(insert(tables.calibration).values(**known))
+    fleet.hands.will("review", fails(Code.CUT))
+    job_id = fleet.submit("brief")
+    fleet.run()
+
+    tight, whole = fleet.attempts(job_id, "review")
+    assert tight.promised_output_tokens < 100
+    assert whole.promised_output_tokens == model.max_output_tokens, "it was cut, so it gets all the room once"
+    assert [h.route.max_output_tokens for h in fleet.handed("review") if h.route] == [
+        tight.promised_output_tokens,
+        model.max_output_tokens,
+    ]
+    assert fleet.subtask(job_id, "review").repairs == 0
