@@ -16,7 +16,7 @@ class Queue:
     ready: int = 0
     """Could be dispatched now, as far as it depends on itself."""
     backing_off: int = 0
-    """Ready, but not before a moment that is still to come."""
+    """Ready, but not before a moment that is still to come, or before another has answered its question."""
     dispatched: int = 0
     """Granted, and not yet taken by a worker."""
     running: int = 0
@@ -36,7 +36,8 @@ def queues(connection: Connection) -> dict[str, Queue]:
 
 def _count_ready(connection: Connection, found: dict[str, Queue]) -> None:
     at = now(connection)
-    due = or_(subtask.c.not_before.is_(None), subtask.c.not_before <= at)
+    timely = or_(subtask.c.not_before.is_(None), subtask.c.not_before <= at)
+    due = timely & subtask.c.follows.is_(None)
     since = case((subtask.c.not_before > subtask.c.ready_at, subtask.c.not_before), else_=subtask.c.ready_at)
     rows = connection.execute(
         select(

@@ -10,6 +10,7 @@ from orchestrator.cancelling import request_cancel
 from orchestrator.ledger import tables
 from orchestrator.looking import Looker
 from orchestrator.reads.explain import explain
+from orchestrator.reads.figures.work import ended_work
 from orchestrator.reads.outcomes import job_read
 from orchestrator.reads.tax import tax
 from tests.integration.ledgers import ledger, migrated_file, migrated_schema
@@ -64,6 +65,7 @@ def test_what_it_saved_is_on_the_books(fleet: SmallFleet) -> None:
     with fleet.ledger.read() as connection:
         paid, saved = job_read(connection, first), job_read(connection, again)
         told, books = explain(connection, again), tax(connection)
+        figures = [sample for family in ended_work(connection) for sample in family.samples]
     line = next(line for line in saved.subtasks if line.name == "research[1]")
     assert (line.cost.usd, line.cost.attempts) == (0, 0)
     assert (line.cost.saved_usd, line.cost.saved_tokens) == (pytest.approx(1e-6), 350)
@@ -72,6 +74,8 @@ def test_what_it_saved_is_on_the_books(fleet: SmallFleet) -> None:
     assert "0.0000 USD saved by an earlier answer" in told.sentence
     assert books.saved["research"].usd == pytest.approx(1e-6)
     assert (books.saved["research"].answers, books.saved["research"].tokens) == (1, 350)
+    (figure,) = [sample for sample in figures if sample.name == "fleet_saved_usd_total"]
+    assert (figure.labels, figure.value) == ({"lane": "research"}, pytest.approx(1e-6))
 
 
 def test_another_tenant_asks_anew(fleet: SmallFleet) -> None:
@@ -128,7 +132,7 @@ def test_followers_take_no_slot_and_no_budget(fleet: SmallFleet) -> None:
 
 @pytest.mark.parametrize(
     "end",
-    [fails(Code.BAD_REQUEST), fails(Code.OVERLOADED), fails(Code.NOT_JSON)],
+    [fails(Code.BAD_REQUEST), fails(Code.TIMEOUT), fails(Code.NOT_JSON)],
     ids=lambda e: e.failure.code,
 )
 def test_where_the_first_one_fails_a_follower_takes_over(fleet: SmallFleet, end: Any) -> None:
