@@ -49,6 +49,7 @@ def main(argv: list[str] | None = None) -> int:
             f"--concurrency={plan.slots}",
             "--without-gossip",
             "--without-mingle",
+            *(["--without-heartbeat"] if options.no_events else []),  # Celery's, which only Flower hears
             "--loglevel=WARNING",
         ]
     )

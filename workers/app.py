@@ -83,6 +83,9 @@ def make_app(plan: WorkerPlan, open_door: Callable[[], Door]) -> Celery:
     """The app, with the tasks of the plan's lanes; it connects when its worker starts."""
     app = Celery("fleet", set_as_current=True)
     app.conf.update(celery_settings(plan.broker_url))
+    app.conf.broker_transport_options = _without_redelivery(
+        app.conf.broker_transport_options, plan.broker_url
+    )
     app.conf.worker_consumer = Listening
     app.conf.task_queues = {
         queue_of(lane.lane): queue_options(lane.lane, plan.broker_url) for lane in plan.lanes
@@ -93,6 +96,12 @@ def make_app(plan: WorkerPlan, open_door: Callable[[], Door]) -> Celery:
         _add_task(app, lane, process)
     _announce(app, plan, open_door)
     return app
+
+
+def _without_redelivery(options: dict[str, Any], broker_url: str) -> dict[str, Any]:
+    """On Redis, kombu would keep every doorbell a second time until it is acknowledged, for four commands each,
+    and ring it again long after the ledger has had it rung anew."""
+    return options if broker_url.startswith("amqp") else options | {"ack_emulation": False}
 
 
 def _add_task(app: Celery, lane: Lane, process: Process) -> None:

@@ -2,18 +2,21 @@
 
 import threading
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, event, select, text
 from sqlalchemy.exc import DBAPIError
 
 from contracts.bench import Nothing
 from contracts.handoffs import EffectGrant
 from contracts.states import SubtaskState
-from orchestrator.door import Claim, FencedOut, Refusal, WorkerCard, patience
+from orchestrator.artifacts import ArtifactStore
+from orchestrator.door import Claim, Door, FencedOut, Refusal, WorkerCard, patience
 from orchestrator.ledger import tables
 from orchestrator.ledger.clock import now
 from orchestrator.ledger.engine import Ledger, LedgerUnreachable
@@ -281,6 +284,98 @@ def test_a_claim_that_is_never_answered_is_given_up(fleet: SmallFleet) -> None:
     pauses: list[float] = []
     given_up = patience.claim(LosesAnswers(fleet, 99), new_id(), "hands", "token", pauses.append)  # type: ignore[arg-type]
     assert given_up == Refusal("the ledger did not answer 10 claims")
+
+
+def at_once(
+    fleet: SmallFleet, acts: Sequence[Callable[[], Any]], cancels: SubtaskMove | None = None
+) -> list[Any]:
+    """What each act answers, where a thread of its own asks for it while another transaction holds the ledger: one
+    of them waits for that, and all who come meanwhile wait for the one."""
+    with ThreadPoolExecutor(len(acts)) as pool:
+        with fleet.ledger.write() as connection:
+            connection.execute(select(tables.attempt).with_for_update())
+            if cancels:
+                move_subtasks(connection, [cancels], "the test", now(connection))
+            asked = [pool.submit(act) for act in acts]
+            time.sleep(0.2)
+            assert not any(future.done() for future in asked)
+        return [future.result(timeout=30) for future in asked]
+
+
+def granted(fleet: SmallFleet, count: int) -> list[str]:
+    """So many attempts of one job that wait for a worker."""
+    fleet.submit("fan", documents=count)
+    fleet.turn()
+    fleet.hands.work()
+    fleet.turn()
+    return [bell.attempt_id for bell in fleet.hands.doorbells()]
+
+
+def test_those_who_claim_or_report_at_once_share_transactions(fleet: SmallFleet) -> None:
+    attempts = granted(fleet, 8)
+    commits: list[Connection] = []
+
+    def committed(connection: Connection) -> None:
+        commits.append(connection)
+
+    event.listen(fleet.ledger.engine, "commit", committed)
+    claims = at_once(fleet, [partial(fleet.hands.claim, attempt) for attempt in attempts])
+    reported = at_once(fleet, [partial(fleet.hands.perform, claim, WELL) for claim in claims])
+    event.remove(fleet.ledger.engine, "commit", committed)
+
+    assert [claim.attempt for claim in claims] == attempts
+    assert reported == [True] * 8
+    assert len(commits) < 2 * 8
+    for attempt in attempts:
+        told = [row.new for row in fleet.rows(tables.event, attempt_id=attempt)]
+        assert told == ["dispatched", "running", "reported"]
+    fleet.run()
+
+
+def test_one_that_moved_meanwhile_does_not_spoil_the_claims_of_others(fleet: SmallFleet) -> None:
+    first, late, cancelled, *others = granted(fleet, 6)
+    age(fleet.ledger, tables.attempt, late, start_by=60.0)
+    row = fleet.row(tables.attempt, id=cancelled)
+    move = SubtaskMove(row.subtask_id, row.job_id, SubtaskState.DISPATCHED, SubtaskState.CANCELLED, "by bob")
+
+    asked = [first, late, cancelled, *others, first, new_id()]
+    answers = at_once(fleet, [partial(fleet.hands.claim, attempt) for attempt in asked], cancels=move)
+
+    served = [answer.attempt for answer in answers if isinstance(answer, Claim)]
+    assert sorted(served) == sorted([first, *others])
+    refused = {
+        attempt: answer.why
+        for attempt, answer in zip(asked, answers, strict=True)
+        if isinstance(answer, Refusal)
+    }
+    assert "start-by" in refused[late] and "cancelled" in refused[cancelled]
+    assert (refused[first], refused[asked[-1]]) == ("the attempt is running", "no such attempt")
+    assert fleet.row(tables.attempt, id=cancelled).state == "dispatched"
+    fleet.run()
+
+
+def test_one_that_was_taken_away_does_not_spoil_the_reports_of_others(fleet: SmallFleet) -> None:
+    answers = [fleet.hands.claim(attempt) for attempt in granted(fleet, 6)]
+    claims = [answer for answer in answers if isinstance(answer, Claim)]
+    lost = claims[3]
+    age(fleet.ledger, tables.attempt, lost.attempt, lease_until=60.0)
+    fleet.reconcile.run()
+
+    reported = at_once(fleet, [partial(fleet.hands.perform, claim, WELL) for claim in claims])
+
+    assert reported == [claim is not lost for claim in claims]
+    (stale,) = fleet.rows(tables.event, kind="attempt_stale")
+    assert stale.attempt_id == lost.attempt
+    fleet.run()
+
+
+def test_an_unreachable_ledger_is_told_to_everybody_who_asks(tmp_path: Path) -> None:
+    door = Door(
+        Ledger(f"sqlite:///{tmp_path / 'nowhere' / 'ledger.sqlite3'}"), ArtifactStore(str(tmp_path)), 30.0
+    )
+    with ThreadPoolExecutor(6) as pool:
+        asked = [pool.submit(door.claim, new_id(), "hands", new_id()) for _ in range(6)]
+        assert [type(future.exception(timeout=30)) for future in asked] == [LedgerUnreachable] * 6
 
 
 def test_a_missing_table_is_no_unreachable_ledger_and_a_missing_file_is(tmp_path: Path) -> None:
