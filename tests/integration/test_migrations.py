@@ -1,8 +1,13 @@
 """Migrations: a new ledger is what the tables say, and a role that meets another one says what to do."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.config import Config
 from sqlalchemy import create_engine, make_url, text
 
 from orchestrator.ledger import schema
@@ -46,6 +51,73 @@ def test_a_ledger_that_was_never_migrated_is_refused_with_what_to_do(tmp_path: P
     assert str(refusal.value) == (
         f"the ledger is of version none and this code needs {schema.newest()}: run `fleet migrate`"
     )
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_what_was_spent_and_under_way_before_pacing_is_carried_over(database: str, tmp_path: Path) -> None:
+    with _ledger_of_version("0001", database, tmp_path) as old:
+        with old.write() as connection:
+            for row in _BEFORE_PACING:
+                connection.exec_driver_sql(row)
+        schema.migrate(old)
+        with old.read() as connection:
+            (open_work,) = connection.execute(
+                text("SELECT budget, model, most_output_tokens, place FROM subtask WHERE state = 'ready'")
+            )
+            spent = connection.execute(text("SELECT scope, name, period, nano_usd FROM spending")).all()
+    assert tuple(open_work) == ("v/g", "m-1", 512, 7.0)
+    assert sorted(map(tuple, spent)) == [
+        ("fleet", "", "total", 5),
+        ("lane", "draft", "total", 5),
+        ("purpose", "feature", "total", 5),
+        ("tenant", "acme", "total", 5),
+    ]
+
+
+_SUBTASK = (
+    "INSERT INTO subtask (id, job_id, tenant, step, item, round, name, lane, purpose, priority, state, budget,"
+    " handoff, created_at, ready_at, ended_at) VALUES "
+)
+_BEFORE_PACING = (
+    "INSERT INTO snapshot (digest, body) VALUES ('s', '{}')",
+    "INSERT INTO job (id, tenant, portfolio, workflow, snapshot, purpose, reason, requested_by, priority, inputs,"
+    " state, created_at) VALUES ('j', 'acme', 'p', 'w', 's', 'feature', 'why', 'ada', 1, '{}', 'running', 1)",
+    _SUBTASK
+    + "('a', 'j', 'acme', 'draft', 0, 1, 'draft', 'draft', 'feature', 1, 'done', 'v/a/g', '{}', 1, 1, 9)",
+    _SUBTASK + "('b', 'j', 'acme', 'draft', 0, 2, 'draft', 'draft', 'feature', 1, 'ready', 'v/a/g',"
+    """ '{"route": {"vendor": "v", "group": "g", "model": "m-1", "max_output_tokens": 512}}', 1, 7, NULL)""",
+    "INSERT INTO attempt (id, subtask_id, job_id, lane, purpose, number, state, granted_at, start_by,"
+    " allowed_seconds, cost_nano_usd, ended_at) VALUES "
+    "('x', 'a', 'j', 'draft', 'feature', 1, 'settled', 1, 2, 3, 5, 9)",
+)
+
+
+@contextmanager
+def _ledger_of_version(revision: str, database: str, folder: Path) -> Iterator[Ledger]:
+    """An empty ledger as an earlier version of the code left it."""
+    if database == "sqlite":
+        opened = Ledger(f"sqlite:///{folder / 'old.sqlite3'}")
+        _upgrade(opened, revision)
+        yield opened
+        opened.close()
+        return
+    with postgresql_ledger() as opened:
+        with opened.write() as connection:
+            tables = connection.execute(
+                text("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
+            )
+            for name in tables.scalars().all():
+                connection.execute(text(f'DROP TABLE "{name}" CASCADE'))
+        _upgrade(opened, revision)
+        yield opened
+
+
+def _upgrade(ledger: Ledger, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(files("orchestrator.ledger") / "migrations"))
+    with ledger.write() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
 
 
 def test_an_empty_schema_is_refused_on_postgresql_too() -> None:

@@ -158,6 +158,7 @@ def upgrade() -> None:
         op.add_column(table, column)
     op.execute("UPDATE escalation SET told_at = opened_at")
     op.execute("UPDATE subtask SET place = ready_at WHERE ended_at IS NULL")
+    _name_the_models_of_open_work()
     op.drop_index("ix_subtask_ready", "subtask")
     op.create_index(
         "ix_subtask_ready",
@@ -192,7 +193,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("vendor_batch_id IS NOT NULL"),
         postgresql_where=sa.text("vendor_batch_id IS NOT NULL"),
     )
-    if op.get_bind().dialect.name == "postgresql":  # SQLite keeps no comments
+    if _is_postgresql():  # SQLite keeps no comments
         op.create_table_comment(
             "subtask",
             "`tries` counts attempts that ran and were not refused by a limit. `budget` is the group of accounts "
@@ -201,6 +202,22 @@ def upgrade() -> None:
             "`capped_by` is the spending cap that holds it, ready or parked. `batch_scope` names the vendor and the "
             "model by whose batches it may go, until it was gathered into one.",
         )
+
+
+def _name_the_models_of_open_work() -> None:
+    """So far they stood in the handoffs alone; and work draws on a vendor's group, no longer on one account."""
+    shape = "(handoff -> 'route' ->> '{}')" if _is_postgresql() else "json_extract(handoff, '$.route.{}')"
+    model, most, vendor, group = (
+        shape.format(name) for name in ("model", "max_output_tokens", "vendor", "group")
+    )
+    op.execute(
+        f"UPDATE subtask SET model = {model}, most_output_tokens = CAST({most} AS BIGINT), "
+        f"budget = {vendor} || '/' || {group} WHERE ended_at IS NULL AND budget IS NOT NULL"
+    )
+
+
+def _is_postgresql() -> bool:
+    return op.get_bind().dialect.name == "postgresql"
 
 
 def _book_what_was_spent() -> None:
