@@ -1,7 +1,9 @@
 """Others: Celery's own `rate_limit`, which each worker keeps for itself, so that each gets its part of the limit."""
 
 import os
+from functools import cache
 
+import anthropic
 from celery import Celery
 from celery.signals import task_failure
 
@@ -17,13 +19,17 @@ app.conf.update(
     task_ignore_result=True,
     worker_prefetch_multiplier=1,
 )
-_client = client_of(os.environ.get(VENDOR_VARIABLE, ""))
+
+
+@cache
+def _client() -> anthropic.Anthropic:
+    return client_of(os.environ[VENDOR_VARIABLE])
 
 
 @app.task(name="say", rate_limit=os.environ.get(RATE_VARIABLE))
 def ask(model: str, max_output_tokens: int, item: int) -> None:
     """One call, with the SDK's own retries."""
-    say(_client, model, max_output_tokens, item)
+    say(_client(), model, max_output_tokens, item)
 
 
 @task_failure.connect

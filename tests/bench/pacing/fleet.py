@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +41,13 @@ class Fleet:
     """Process id."""
     submitted: int = 0
     """Items so far; they name the next ones, so that no two prompts are the same."""
-    started: list[str] = field(default_factory=list)
+    orchestrators: int = 0
+    """Started so far."""
 
     def start_orchestrator(self) -> None:
-        logs = self.folder / f"orchestrator-{len(self.started)}"
+        logs = self.folder / f"orchestrator-{self.orchestrators}"
         logs.mkdir()
-        self.started.append(str(logs))
+        self.orchestrators += 1
         command = ["orchestrator", "orchestrator"]
         (self.orchestrator,) = self.stack.enter_context(running([command], self.env, logs))
 
