@@ -64,7 +64,8 @@ def celery_rate_limit(services: Services, scenario: Scenario, seed: int) -> Stra
         celery_rate.BROKER_VARIABLE: services.peer_redis_url,
         celery_rate.RATE_VARIABLE: f"{rate:.0f}/m",
     }
-    # Processes, since with a pool of threads the rate is kept less well: a quarter of the limit instead of two thirds.
+    # Processes, since with a pool of threads the rate is kept less well: a quarter of the limit instead of two
+    # thirds.
     slots = str(scenario.slots // CELERY_WORKERS)
     command = [
         "celery",
