@@ -3,16 +3,16 @@
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from contracts.catalog import Catalog
 from contracts.purposes import Purpose
 from contracts.reports import NANO
 from orchestrator.deciders.spending import Period, Scope
-from orchestrator.ledger.clock import now
+from orchestrator.ledger import changes
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.missing import insert_missing
-from orchestrator.ledger.tables import job, setting_change, spending_cap
+from orchestrator.ledger.tables import job, spending_cap
 from orchestrator.problems import Conflict, Malformed, NotFound
 from orchestrator.wake import ring
 
@@ -36,16 +36,8 @@ def set_cap(
             old = _set_job(connection, name, limit)
         else:
             old = _set(connection, scope, name, period, limit)
-        connection.execute(
-            insert(setting_change).values(
-                at=now(connection),
-                actor=by,
-                what=f"spending cap of {' '.join(filter(None, (scope, name)))}, {period}",
-                old=_told(old),
-                new=_told(limit),
-                reason=reason,
-            )
-        )
+        what = f"spending cap of {' '.join(filter(None, (scope, name)))}, {period}"
+        changes.record(connection, by, what, _told(old), _told(limit), reason)
         ring(connection)
 
 

@@ -15,6 +15,7 @@ from orchestrator.reads.approvals import ApprovalLine, ApprovalRead
 from orchestrator.reads.base import Read
 from orchestrator.reads.budgets import BudgetRead
 from orchestrator.reads.caps import CapRead
+from orchestrator.reads.changes import ChangeRead
 from orchestrator.reads.dead_letters import DeadLetterGroup, DeadLetterLine
 from orchestrator.reads.diagnosis import DiagnosisRead
 from orchestrator.reads.escalations import EscalationRead
@@ -25,6 +26,7 @@ from orchestrator.reads.lanes import LaneRead
 from orchestrator.reads.outcomes import JobRead
 from orchestrator.reads.paging import DEFAULT_LIMIT, Page
 from orchestrator.reads.post_mortems import DeadLetterRead
+from orchestrator.reads.shares import SharesRead
 from orchestrator.reads.tax import TaxRead
 from orchestrator.reads.workflows import WorkflowRead
 
@@ -195,6 +197,34 @@ class FleetClient:
 
     def budgets(self) -> Page[BudgetRead]:
         return self._ask(Page[BudgetRead], "GET", "/v1/budgets")
+
+    def set_limit(self, key: str, dimension: str, value: float, by: str, reason: str) -> BudgetRead:
+        """Sets a limit of a budget, its ``concurrency`` or its ``burst_seconds``; answers the budget."""
+        asked = {"key": key, "dimension": dimension, "value": value, "by": by, "reason": reason}
+        return self._ask(BudgetRead, "PUT", "/v1/budgets/limits", json=asked)
+
+    def open_account(self, key: str, by: str, reason: str) -> BudgetRead:
+        """Opens a closed account before its time."""
+        asked = {"key": key, "by": by, "reason": reason}
+        return self._ask(BudgetRead, "POST", "/v1/budgets/open", json=asked)
+
+    def shares(self) -> SharesRead:
+        """The floors and weights that hold."""
+        return self._ask(SharesRead, "GET", "/v1/budgets/shares")
+
+    def set_floor(self, kind: str, name: str, fraction: float, by: str, reason: str) -> SharesRead:
+        """Keeps a part of every pool for a ``purpose``, a ``lane`` or the ``priority`` urgent."""
+        asked = {"kind": kind, "name": name, "fraction": fraction, "by": by, "reason": reason}
+        return self._ask(SharesRead, "PUT", "/v1/budgets/floors", json=asked)
+
+    def set_weight(self, tenant: str, weight: float, by: str, reason: str) -> SharesRead:
+        asked = {"tenant": tenant, "weight": weight, "by": by, "reason": reason}
+        return self._ask(SharesRead, "PUT", "/v1/budgets/weights", json=asked)
+
+    def setting_changes(self, limit: int = DEFAULT_LIMIT, cursor: str | None = None) -> Page[ChangeRead]:
+        """What operators changed, the latest first."""
+        wanted = _given({"limit": limit, "cursor": cursor})
+        return self._ask(Page[ChangeRead], "GET", "/v1/budgets/changes", params=wanted)
 
     def spending_caps(self) -> Page[CapRead]:
         return self._ask(Page[CapRead], "GET", "/v1/budgets/caps")

@@ -12,7 +12,6 @@ from contracts.states import AttemptState
 from orchestrator import escalations, purses
 from orchestrator.deciders.charging import NOT_A_TOKEN, Reserved, reservation
 from orchestrator.deciders.feedback import Account, Answer, Heard, hear
-from orchestrator.deciders.learning import Learned
 from orchestrator.deciders.pacing import Amount, Purse
 from orchestrator.ledger import events
 from orchestrator.ledger.events import Event, EventKind
@@ -105,19 +104,7 @@ def _hear_all(account: Account, answers: Iterable[Answer], at: float) -> tuple[A
 
 def _account(row: Any, levels: Mapping[Dimension, Any], purse: Purse, under_way: _UnderWay) -> Account:
     return Account(
-        dimensions={
-            name: Learned(
-                declared_limit=levels[name].declared_limit,
-                limit=bucket.limit,
-                declared_burst_seconds=levels[name].declared_burst_seconds,
-                burst_seconds=bucket.burst_seconds,
-                level=bucket.level,
-                seen_limit=levels[name].seen_limit,
-                seen_remaining=levels[name].seen_remaining,
-                seen_at=levels[name].seen_at,
-            )
-            for name, bucket in purse.buckets.items()
-        },
+        dimensions={name: purses.learned_of(levels[name], bucket) for name, bucket in purse.buckets.items()},
         unsent=_amount(purse, under_way.unsent),
         reserved=_amount(purse, under_way.all),
         concurrency=row.concurrency,

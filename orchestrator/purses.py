@@ -12,6 +12,7 @@ from contracts.catalog import Catalog
 from contracts.limits import Dimension
 from contracts.vendors import Charging, Limits, Vendor
 from orchestrator.deciders.feedback import Memory
+from orchestrator.deciders.learning import Learned
 from orchestrator.deciders.overload import most_in_flight
 from orchestrator.deciders.pacing import DAILY, Bucket, Purse, full, per_second, refilled
 from orchestrator.ledger.missing import insert_missing
@@ -103,6 +104,20 @@ def read_purses(connection: Connection, at: float, in_flight: Mapping[str, int])
 def buckets_of(rows: Iterable[Any]) -> dict[Dimension, Bucket]:
     """The dimensions of one budget, as of when it was last refilled."""
     return {Dimension(row.dimension): Bucket(row.limit, row.burst_seconds, row.level) for row in rows}
+
+
+def learned_of(row: Any, bucket: Bucket) -> Learned:
+    """What was declared and learned of one dimension, with its bucket as refilled."""
+    return Learned(
+        declared_limit=row.declared_limit,
+        limit=bucket.limit,
+        declared_burst_seconds=row.declared_burst_seconds,
+        burst_seconds=bucket.burst_seconds,
+        level=bucket.level,
+        seen_limit=row.seen_limit,
+        seen_remaining=row.seen_remaining,
+        seen_at=row.seen_at,
+    )
 
 
 def purse_of(row: Any, buckets: Mapping[Dimension, Bucket], in_flight: int, at: float) -> Purse:

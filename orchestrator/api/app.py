@@ -10,6 +10,7 @@ from orchestrator.api import (
     batches,
     caps,
     catalog,
+    changes,
     dead_letters,
     diagnosis,
     economy,
@@ -18,6 +19,7 @@ from orchestrator.api import (
     explanations,
     health,
     jobs,
+    tuning,
 )
 from orchestrator.api.access import with_key
 from orchestrator.api.body_limit import BodyLimit
@@ -37,6 +39,8 @@ _JSON = (
     catalog,
     economy,
     caps,
+    tuning,
+    changes,
     diagnosis,
 )
 _PROBLEM: dict[str, Any] = {

@@ -1,12 +1,10 @@
 """Spending caps: what may be spent by whom, and who said so."""
 
-from typing import Annotated
-
 from fastapi import APIRouter
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
-from contracts.base import Contract
 from contracts.jobs import LARGEST_CAP_USD
+from orchestrator.api.changes import Change
 from orchestrator.api.services import With
 from orchestrator.capping import set_cap
 from orchestrator.deciders.spending import Period, Scope
@@ -16,7 +14,7 @@ from orchestrator.reads.paging import Page
 router = APIRouter(prefix="/budgets/caps", tags=["economy"])
 
 
-class SetCap(Contract):
+class SetCap(Change):
     """A cap to be set or removed."""
 
     scope: Scope
@@ -26,8 +24,6 @@ class SetCap(Contract):
     """The day in UTC, or all that is ever spent; a job's own cap is on all."""
     limit_usd: float | None = Field(ge=0, le=LARGEST_CAP_USD, allow_inf_nan=False)
     """None removes the cap; at zero nothing that costs money is started."""
-    by: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
-    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=3, max_length=500)]
 
 
 @router.get("")

@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import getpass
+import math
 from typing import Annotated
 
 import typer
@@ -14,9 +15,25 @@ Actor = Annotated[
     str | None,
     typer.Option("--as", metavar="NAME", help="In whose name; by default the user of the operating system."),
 ]
+By = Annotated[
+    str | None,
+    typer.Option("--by", metavar="NAME", help="Who says so; by default the user of the operating system."),
+]
+Reason = Annotated[str, typer.Option("--reason", help="Why, for whoever asks later.")]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, or the first characters of it.")]
 
 
 def actor_or_user(name: str | None) -> str:
     """The name that is written down as who did it."""
-    return name or getpass.getuser()
+    return getpass.getuser() if name is None else name
+
+
+def number(given: str) -> float:
+    """A finite number, for options and arguments; “nan” and “inf” are none."""
+    try:
+        read = float(given)
+    except ValueError:
+        read = math.nan
+    if not math.isfinite(read):
+        raise typer.BadParameter(f"“{given}” is no number")
+    return read

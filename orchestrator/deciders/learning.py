@@ -204,6 +204,20 @@ def recovered(dimension: Dimension, before: Learned, gap_seconds: float, at: flo
     return capped(dimension, grown)
 
 
+def limit_declared(dimension: Dimension, before: Learned, limit: float) -> Learned:
+    """After an operator declared another limit: it holds as said, whatever was learned of the old one. The level
+    is never raised by it, and what is used of a day stays used."""
+    less = min(limit - before.limit, 0.0) if dimension in DAILY else 0.0
+    after = replace(before, declared_limit=limit, limit=limit, level=before.level + less, seen_limit=None)
+    return capped(dimension, after)
+
+
+def burst_declared(dimension: Dimension, before: Learned, burst_seconds: float) -> Learned:
+    """After an operator declared another burst of the vendor's."""
+    after = replace(before, declared_burst_seconds=burst_seconds, burst_seconds=burst_seconds)
+    return capped(dimension, after)
+
+
 def is_whole(learned: Learned) -> bool:
     """Whether what was declared holds."""
     return (learned.limit, learned.burst_seconds) == (learned.declared_limit, learned.declared_burst_seconds)

@@ -10,7 +10,8 @@ from contracts.states import AttemptState
 from contracts.vendors import Charging
 from orchestrator import purses
 from orchestrator.deciders.charging import Reserved, reservation
-from orchestrator.deciders.pacing import Purse, full
+from orchestrator.deciders.overload import Phase
+from orchestrator.deciders.pacing import DAILY, Purse, full
 from orchestrator.ledger.clock import now
 from orchestrator.ledger.tables import attempt, budget, budget_level
 from orchestrator.reads.base import Read, moment, moment_or_none
@@ -26,6 +27,9 @@ class Dimension(Read):
     """What is used of it, as learned; never above what was declared."""
     declared: float
     """What the catalog or an operator says."""
+    burst_seconds: float | None = None
+    """How much of an unused rate the vendor lets an account save up, as learned; None where nothing refills."""
+    declared_burst_seconds: float | None = None
     full: float
     """The most that can be saved up, which is the largest burst."""
     level: float
@@ -51,6 +55,10 @@ class BudgetRead(Read):
     closed_until: datetime | None
     """Nothing is granted before this moment; None where it is open."""
     closed_why: str
+    ceiling: Phase | None = None
+    """How the ceiling on concurrency moves, where the vendor's overload has lowered it; None where it has not."""
+    heard_at: datetime | None = None
+    """When the vendor last answered."""
 
 
 def budgets(connection: Connection) -> tuple[BudgetRead, ...]:
@@ -99,7 +107,14 @@ def _read(row: Any, levels: list[Any], taken: Any, at: float) -> BudgetRead:
         in_flight=calls,
         closed_until=moment(row.closed_until) if closed else None,
         closed_why=row.closed_why if closed else "",
+        ceiling=_lowered(row, purse.concurrency),
+        heard_at=moment_or_none(row.heard_at),
     )
+
+
+def _lowered(row: Any, most: int) -> Phase | None:
+    ceiling = purses.memory_of(row).ceiling
+    return ceiling.phase if ceiling and most < row.concurrency else None
 
 
 def _paced(purse: Purse, levels: list[Any], taken: Any) -> tuple[Dimension, ...]:
@@ -110,6 +125,8 @@ def _paced(purse: Purse, levels: list[Any], taken: Any) -> tuple[Dimension, ...]
             dimension=name,
             limit=bucket.limit,
             declared=seen[name].declared_limit,
+            burst_seconds=None if name in DAILY else bucket.burst_seconds,
+            declared_burst_seconds=None if name in DAILY else seen[name].declared_burst_seconds,
             full=full(name, bucket),
             level=bucket.level,
             reserved=reserved.get(name, 0),

@@ -233,7 +233,7 @@ def budget_row(rows: Rows, **values: object) -> None:
     ):
         learned = {"declared_limit": limit, "limit": limit}
         bursts = {"declared_burst_seconds": 60, "burst_seconds": 60}
-        of = {"key": given["key"], "dimension": dimension, "level": level}
+        of = {"key": (given | values)["key"], "dimension": dimension, "level": level}
         rows.insert(tables.budget_level, of | learned | bursts, key="key")
 
 
@@ -315,10 +315,13 @@ FIGURES = [
     'fleet_ready{lane="research"} 1.0',
     'fleet_running{lane="research"} 0.0',
     'fleet_ready{lane="publish"} 0.0',
-    'fleet_budget_limit{dimension="concurrency",group="sonnet",vendor="anthropic"} 4.0',
+    'fleet_budget_limit{dimension="concurrency",group="sonnet",vendor="anthropic"} 8.0',
+    'fleet_budget_limit{dimension="output_tokens",group="sonnet",vendor="anthropic"} 1200.0',
+    'fleet_budget_level{dimension="concurrency",group="sonnet",vendor="anthropic"} 8.0',
     'fleet_budget_closed_until_seconds{dimension="all",group="sonnet",vendor="anthropic"} 0.0',
     'fleet_vendor_responses_total{group="sonnet",kind="ok",vendor="anthropic"} 1.0',
     'fleet_vendor_responses_total{group="sonnet",kind="rate_limited",vendor="anthropic"} 1.0',
+    'fleet_vendor_responses_total{group="sonnet",kind="silent",vendor="anthropic"} 1.0',
     'fleet_dead_letters{lane="draft"} 1.0',
     "fleet_approvals_waiting 1.0",
     'fleet_gate_events_total{gate="approval",result="refused"} 1.0',
@@ -348,12 +351,15 @@ def test_the_figures_say_what_the_ledger_says(http: httpx2.Client, rows: Rows) -
 def fill_for_figures(rows: Rows) -> None:
     """One of everything that is counted."""
     budget_row(rows)
+    budget_row(rows, key="anthropic/second/sonnet", account="second", closed_until=rows.at + 600)
     rows.lead()
     job_id = rows.job(state="done", ended_at=rows.at)
     dead = rows.subtask(job_id, "draft", "dead", ended_at=rows.at)
     rows.dead_letter(job_id, dead)
     rows.subtask(job_id, "research")
-    for number, failure in enumerate(({}, {"category": "transient", "code": "rate_limited"})):
+    for number, (kind, failure) in enumerate(
+        (("ok", {}), ("rate_limited", {"category": "transient", "code": "rate_limited"}))
+    ):
         rows.attempt(
             job_id,
             dead,
@@ -368,7 +374,22 @@ def fill_for_figures(rows: Rows) -> None:
             cost_nano_usd=NANO // 2,
             worker_seconds=1.5,
             budget_seconds=0.5,
+            report=heard(kind),
             **failure,
+        )
+    checked = {"lane": "check", "ended_at": rows.at, "budget": "anthropic/default/sonnet"}
+    # A broken connection and a broken answer have the same code, and only one of them was an answer.
+    for number, kind in enumerate(("silent", "error", None), start=2):
+        rows.attempt(
+            job_id,
+            dead,
+            number=number,
+            vendor="anthropic",
+            model="m",
+            category="transient",
+            code="vendor_error",
+            report=heard(kind),
+            **checked,
         )
     answered = rows.subtask(job_id, "approval", "done", lane=None, ended_at=rows.at, human_seconds=70.0)
     rows.approval(job_id, answered)
@@ -383,6 +404,28 @@ def fill_for_figures(rows: Rows) -> None:
     rows.insert(tables.gate_event, gate, key="gate")
     drill = {"id": new_id(), "route": "log", "drill": True, "sentence": "a drill", "opened_at": rows.at}
     rows.insert(tables.escalation, drill)
+
+
+def heard(kind: str | None) -> dict[str, object]:
+    """A report as it is kept, with what its vendor said of the account; None where there was no call."""
+    return {"call": kind and {"vendor": "anthropic", "group": "sonnet", "signal": {"kind": kind}}}
+
+
+def test_a_group_is_closed_until_the_first_of_its_accounts_opens(http: httpx2.Client, rows: Rows) -> None:
+    closed = {"closed_why": "the vendor asked for a pause"}
+    budget_row(rows, closed_until=rows.at + 900, **closed)
+    budget_row(rows, key="anthropic/second/sonnet", account="second", closed_until=rows.at + 600, **closed)
+
+    (line,) = [
+        line
+        for line in http.get("/metrics").text.splitlines()
+        if line.startswith("fleet_budget_closed_until_seconds{")
+    ]
+
+    assert line.startswith(
+        'fleet_budget_closed_until_seconds{dimension="all",group="sonnet",vendor="anthropic"}'
+    )
+    assert float(line.split()[-1]) == pytest.approx(rows.at + 600)
 
 
 def test_reading_takes_the_same_number_of_statements_for_many_rows(ledger: Ledger, rows: Rows) -> None:

@@ -1,5 +1,6 @@
 """Figures of how things stand now: queues, people, budgets, the leader and the tax."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 from prometheus_client.core import GaugeMetricFamily
@@ -70,20 +71,33 @@ def _drill(connection: Connection, at: float) -> Iterator[Metric]:
 
 
 def pace(connection: Connection) -> Iterator[Metric]:
-    """What vendor accounts allow and what is left, by dimension. Closed budgets carry the time of their
-    opening in seconds since 1970, open ones 0."""
+    """What a vendor's accounts together allow a group and what is left, by dimension. Where one of them is open
+    the group is; where all are closed it carries the time of the first opening, in seconds since 1970."""
     labels = ["vendor", "group", "dimension"]
-    limit = GaugeMetricFamily(Figure.BUDGET_LIMIT, "Per minute; concurrency in calls.", labels=labels)
-    level = GaugeMetricFamily(Figure.BUDGET_LEVEL, "What may be used now.", labels=labels)
-    closed = GaugeMetricFamily(
-        Figure.BUDGET_CLOSED_UNTIL_SECONDS, "When it opens again, since 1970; 0 while open.", labels=labels
+    limit = GaugeMetricFamily(
+        Figure.BUDGET_LIMIT, "Per minute or day, all accounts; concurrency in calls.", labels=labels
     )
+    level = GaugeMetricFamily(Figure.BUDGET_LEVEL, "What all accounts may use now.", labels=labels)
+    closed = GaugeMetricFamily(
+        Figure.BUDGET_CLOSED_UNTIL_SECONDS,
+        "When the first account opens again, since 1970; 0 while one is open.",
+        labels=labels,
+    )
+    limits: dict[tuple[str, ...], float] = defaultdict(float)
+    levels: dict[tuple[str, ...], float] = defaultdict(float)
+    opens: dict[tuple[str, str], float] = {}
     for budget in budgets(connection):
+        group = budget.vendor, budget.group
         for part in budget.dimensions:
-            limit.add_metric([budget.vendor, budget.group, part.dimension], part.limit)
-            level.add_metric([budget.vendor, budget.group, part.dimension], part.level)
+            limits[*group, part.dimension] += part.limit
+            levels[*group, part.dimension] += part.level
         until = budget.closed_until.timestamp() if budget.closed_until else 0.0
-        closed.add_metric([budget.vendor, budget.group, "all"], until)
+        opens[group] = min(opens.get(group, until), until)
+    for key in limits:
+        limit.add_metric(key, limits[key])
+        level.add_metric(key, levels[key])
+    for group, until in opens.items():
+        closed.add_metric([*group, "all"], until)
     yield from (limit, level, closed)
 
 

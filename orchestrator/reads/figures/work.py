@@ -38,7 +38,9 @@ def attempts(connection: Connection) -> Iterator[Metric]:
         Figure.WORKER_SECONDS, "Time that workers spent.", labels=["lane", "purpose"]
     )
     responses = CounterMetricFamily(
-        Figure.VENDOR_RESPONSES, "How vendors answered.", labels=["vendor", "group", "kind"]
+        Figure.VENDOR_RESPONSES,
+        "What vendors' answers said of account and vendor; silent where none came.",
+        labels=["vendor", "group", "kind"],
     )
     rows = connection.execute(_attempts_grouped()).all()
     _add(tried, rows, lambda row: (row.lane, _category(row)), lambda row: row.total)
@@ -57,8 +59,8 @@ def attempts(connection: Connection) -> Iterator[Metric]:
     _add(seconds, rows, lambda row: (row.lane, row.purpose), lambda row: float(row.seconds))
     _add(
         responses,
-        _called(rows),
-        lambda row: (row.vendor, _group(row), row.code or "ok"),
+        (row for row in _called(rows) if row.kind is not None),
+        lambda row: (row.vendor, _group(row), row.kind),
         lambda row: row.total,
     )
     yield from (tried, tokens, cost, seconds, responses)
@@ -137,15 +139,18 @@ def _saved(connection: Connection) -> Metric:
     return family
 
 
+_KIND = attempt.c.report["call", "signal", "kind"].as_string()
+"""Out of the report: a failure's code says what became of the work, and not always what the vendor said."""
+
+
 def _attempts_grouped() -> Any:
-    keys = [
-        attempt.c[name]
-        for name in ("lane", "purpose", "vendor", "model", "budget", "state", "category", "code")
-    ]
+    keys = [attempt.c[name] for name in ("lane", "purpose", "vendor", "model", "budget", "state", "category")]
+    kind = _KIND.label("kind")
     fresh = attempt.c.input_tokens - attempt.c.cached_input_tokens
     return (
         select(
             *keys,
+            kind,
             func.count().label("total"),
             func.sum(fresh).label("fresh_tokens"),
             func.sum(attempt.c.cached_input_tokens).label("cached_tokens"),
@@ -154,7 +159,7 @@ def _attempts_grouped() -> Any:
             func.sum(attempt.c.worker_seconds).label("seconds"),
         )
         .where(attempt.c.ended_at.is_not(None))
-        .group_by(*keys)
+        .group_by(*keys, kind)
     )
 
 

@@ -1,0 +1,12 @@
+"""Changes: what an operator changed while the fleet ran, in the transaction that changed it."""
+
+from sqlalchemy import Connection, insert
+
+from orchestrator.ledger.clock import now
+from orchestrator.ledger.tables import setting_change
+
+
+def record(connection: Connection, by: str, what: str, old: str, new: str, reason: str) -> None:
+    """Writes down who changed what, from what to what, and why."""
+    values = {"at": now(connection), "actor": by, "what": what, "old": old, "new": new, "reason": reason}
+    connection.execute(insert(setting_change).values(values))
