@@ -33,6 +33,8 @@ class Right(StrEnum):
     EFFECT = "effect"
     CARRY = "carry"
     """It carries batches of other lanes' requests to their vendors, and asks nothing for itself."""
+    LIMITS = "limits"
+    """It asks vendors what they allow their accounts, with keys for that alone."""
 
 
 class Operation(Contract):
@@ -68,7 +70,8 @@ class Attempts(Contract):
     crashes: int = Field(default=3, ge=1, le=10)
     """Lost leases after which the subtask is suspected of killing its workers."""
     limited: int = Field(default=50, ge=1, le=1000)
-    """Attempts that a limit refused, which are no tries; then the subtask ends as its step says of loops."""
+    """Attempts that a limit refused, or that came before something was finished, which are no tries;
+    then the subtask ends as its step says of loops."""
     backoff_seconds: float = Field(default=1.0, gt=0)
     """Before the second attempt; doubled for each further one."""
     backoff_cap_seconds: float = Field(default=60.0, gt=0)
@@ -141,6 +144,8 @@ class Lane(Contract):
                 "it hands other lanes' requests to their vendors, each under its own attempt, and a batch at "
                 "most once; it asks no model for itself"
             )
+        elif self.right is Right.LIMITS:
+            rules.append("it reads the limits of accounts with keys of their own, and calls no model")
         else:
             rules.append("it holds no vendor key and calls no model")
         if self.repeatable:

@@ -15,7 +15,7 @@ from contracts.states import AttemptState, SubtaskState
 from contracts.workflows import Ending
 from orchestrator.batch import Batch
 from orchestrator.deciders.nodes import Node
-from orchestrator.deciders.recovery import End, History, Retry, is_try, recover
+from orchestrator.deciders.recovery import WAITED, End, History, Retry, is_try, recover
 from orchestrator.ledger import artifacts
 from orchestrator.ledger.engine import LedgerUnreachable
 from orchestrator.ledger.events import Event, EventKind
@@ -115,7 +115,8 @@ class Advancer:
         books.settle(row, report)
         batch.settled.append(settled_columns(row, report, batch.at))
         batch.artifacts += references(report)
-        self._learn(row.lane, report.worker_seconds)
+        if row.vendor_batch_id is None:
+            self._learn(row.lane, report.worker_seconds)
         self._correct(row.subtask_id, tokens_of(row, report.call))
         node = view.node(row.subtask_id)
         if view.row.cancel_requested_by:
@@ -193,10 +194,10 @@ def _accept(view: JobView, node: Node, summary: Summary, row: Any, batch: Batch)
 
 
 def _limited(connection: Connection, node: Node, failure: Failure) -> int:
-    """How many attempts a limit refused, this one included; asked only where a limit refused this one."""
-    if failure.code is not Code.RATE_LIMITED:
+    """How many attempts ended as this one did, itself included, where that counts as no try; else it is not asked."""
+    if failure.code not in WAITED:
         return 0
-    refused = attempt.c.subtask_id == node.id, attempt.c.code == Code.RATE_LIMITED
+    refused = attempt.c.subtask_id == node.id, attempt.c.code == failure.code
     # The batch, and this attempt's code with it, is written later.
     return 1 + connection.execute(select(func.count()).select_from(attempt).where(*refused)).scalar_one()
 
@@ -214,6 +215,7 @@ def _reported(connection: Connection, only: str | None) -> list[Any]:
             attempt.c.job_id,
             attempt.c.lane,
             attempt.c.budget,
+            attempt.c.vendor_batch_id,
             attempt.c.estimated_input_tokens,
             attempt.c.reserved_input_tokens,
             attempt.c.reserved_output_tokens,

@@ -142,7 +142,11 @@ class Dispatcher:
 def _in_flight(connection: Connection) -> list[Any]:
     query = (
         select(attempt.c.lane, attempt.c.budget, func.count().label("count"))
-        .where(attempt.c.state.in_(OPEN), attempt.c.ended_at.is_(None))
+        .where(
+            attempt.c.state.in_(OPEN),
+            attempt.c.ended_at.is_(None),
+            attempt.c.vendor_batch_id.is_(None),  # what waits for a batch takes no slot and no call
+        )
         .group_by(attempt.c.lane, attempt.c.budget)
     )
     return list(connection.execute(query))

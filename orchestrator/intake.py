@@ -72,6 +72,12 @@ class Intake:
                 continue  # another submission was first with this key, snapshot or document; see what it left
         return self._keep(request, workflow, inputs, key, body_digest, origin, actor)
 
+    def open(self, connection: Connection, request: JobRequest, actor: str) -> str:
+        """Accepts a job within a transaction of the orchestrator's own, and answers its id."""
+        workflow = self._workflow(request.workflow)
+        inputs = self._inputs(workflow, request).model_dump(mode="json")
+        return self._insert(connection, request, workflow, inputs, None, _digest(request), None, actor)
+
     def _workflow(self, name: str) -> Workflow:
         known = self._catalog.workflows
         if name not in known:

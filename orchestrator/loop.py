@@ -1,4 +1,4 @@
-"""The loop: plan, dispatch, advance, hear people, recall, reconcile; serially, in short transactions.
+"""The loop: plan, advance, hear people, recall, gather, dispatch, reconcile; serially, in short transactions.
 
 It touches the ledger only. The relay runs beside it and is woken after every dispatch.
 """
@@ -45,6 +45,7 @@ class Verbs:
     advance: Verb
     answer: Verb
     recall: Verb
+    gather: Verb
     dispatch: Granting
     reconcile: Verb
 
@@ -124,6 +125,7 @@ class Loop:
         if seen.recall:
             done += self._timed("recall", self._verbs.recall)
         if seen.dispatch or done:
+            done += self._timed("gather", self._verbs.gather)
             granted = self._timed("dispatch", self._verbs.dispatch)
             if granted:
                 self._ring()

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, delete, exists, or_, select
 from contracts.failures import Code, Failure
 from contracts.handoffs import Tried
 from contracts.states import AttemptState, JobState, SubtaskState
-from orchestrator import spending
+from orchestrator import spending, vendor_batches
 from orchestrator.aside import Aside
 from orchestrator.batch import Batch
 from orchestrator.deciders.recovery import End, History, Retry, recover
@@ -63,6 +63,7 @@ class Reconciler:
         with self._leadership.decide() as (connection, at):
             ticks.note_due(connection, self._cadences, at)
             returned = self._return_unrun(connection, at, self._aside.among(attempt.c.job_id, only))
+            vendor_batches.give_up(connection, at)
             lost = self._take_back(connection, at, self._aside.among(attempt.c.job_id, only))
             resumed = self._resume(connection, at, self._aside.among(job.c.id, only))
             released = _release(connection, at, self._aside.among(subtask.c.job_id, only))
@@ -192,7 +193,7 @@ def _lost(connection: Connection, at: float, among: ColumnElement[bool]) -> list
             attempt.c.state == AttemptState.RUNNING,
             attempt.c.ended_at.is_(None),
             or_(attempt.c.lease_until < at, attempt.c.deadline_at < at),
-            subtask.c.state == SubtaskState.RUNNING,
+            subtask.c.state.in_((SubtaskState.RUNNING, SubtaskState.SUBMITTED)),
             among,
         )
         .with_for_update(of=attempt)
@@ -202,6 +203,8 @@ def _lost(connection: Connection, at: float, among: ColumnElement[bool]) -> list
 
 
 def _silence(row: Any, at: float) -> str:
+    if row.vendor_batch_id is not None:
+        return "its batch was given up: nobody brought its result in time"
     if row.deadline_at < at:
         return f"it ran longer than the {row.allowed_seconds:g} s it was allowed"
     return f"its worker {row.worker} fell silent"
@@ -209,7 +212,8 @@ def _silence(row: Any, at: float) -> str:
 
 def _lost_columns(row: Any, at: float) -> dict[str, Any]:
     return charged(row, AttemptState.LOST, at) | {
-        "worker_seconds": at - row.claimed_at,
+        # Who waits for a batch holds no worker.
+        "worker_seconds": 0.0 if row.vendor_batch_id else at - row.claimed_at,
         "category": "crash",
         "code": Code.CRASHED,
     }

@@ -136,7 +136,9 @@ def settled_columns(row: Any, report: Report, at: float) -> dict[str, Any]:
 def _cost(row: Any, call: Call) -> int:
     """Nano-dollars: what the worker priced, or the reservation's price where the end is ambiguous."""
     if call.usage is None and call.sent:
-        return estimate(call.vendor, call.model, row.reserved_input_tokens, row.reserved_output_tokens)
+        by_batch = row.vendor_batch_id is not None
+        reserved = row.reserved_input_tokens, row.reserved_output_tokens
+        return estimate(call.vendor, call.model, *reserved, by_batch)
     return call.cost_nano_usd
 
 
@@ -148,7 +150,7 @@ def charged(row: Any, state: AttemptState, at: float) -> dict[str, Any]:
         "ended_at": at,
         "input_tokens": row.reserved_input_tokens,
         "output_tokens": row.reserved_output_tokens,
-        "ambiguous": row.budget is not None,
+        "ambiguous": row.budget is not None or row.vendor_batch_id is not None,
     }
 
 

@@ -4,6 +4,7 @@ What was spent stands in running totals, kept in the transaction that ends an at
 from the open attempts. So the cost of a look does not grow with history.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -95,16 +96,16 @@ def caps_for(connection: Connection, at: float, rows: Iterable[Any]) -> dict[str
     return caps(connection, at, of_jobs)
 
 
-def charge_of(row: Any, reserved: Reserved, at: float) -> Charge:
-    """What an attempt at this candidate may cost at most. A model without a price is refused by its worker
-    before it is asked, and costs nothing."""
+def charge_of(row: Any, reserved: Reserved, at: float, share: float = 1.0) -> Charge:
+    """What an attempt at this candidate may cost at most, at this share of the price of a live call. A model
+    without a price is refused by its worker before it is asked, and costs nothing."""
     tokens = worst_input(row.reserve_input_tokens, reserved.input_tokens, row.tries, row.most_output_tokens)
     try:
         worst = worst_case(row.vendor, row.model, tokens, row.most_output_tokens, at)
     except LookupError:
         worst = 0
     purpose = purpose_of_try(Purpose(row.purpose), row.tries + row.crashes)
-    return Charge(row.tenant, row.lane, purpose, row.job_id, worst)
+    return Charge(row.tenant, row.lane, purpose, row.job_id, math.ceil(worst * share))
 
 
 def park(row: Any, parked: Parked, charge: Charge) -> SubtaskMove:

@@ -2,6 +2,7 @@
 
 from contracts.failures import Code
 from contracts.handoffs import Handoff
+from contracts.purposes import Purpose
 from contracts.states import SubtaskState
 from orchestrator.batch import Batch
 from orchestrator.deciders import fitting, packets
@@ -13,6 +14,7 @@ from orchestrator.ledger.events import Event, EventKind
 from orchestrator.ledger.ids import new_id
 from orchestrator.marking import bury, move
 from orchestrator.purses import scope_of
+from orchestrator.vendor_batches import scope_of as scope_of_batch
 from orchestrator.views import JobView
 
 
@@ -54,12 +56,21 @@ def _make_ready(view: JobView, node: Node, handed: Handoff, tokens: int, batch: 
         reserve_output_tokens=lane.model.expected_output_tokens if lane.model else 0,
         repeat_key=key_of(handed, lane.revision) if repeats else None,
         repeat_within_seconds=lane.repeatable_for_hours * 3600 if repeats else 0.0,
+        batch_scope=None if repeats else _batch_scope(view, handed),
         allowed_seconds=lane.deadline_seconds,
         ready_at=batch.at,
         place=batch.at,
         dependency_seconds=batch.at - node.created_at,
     )
     view.replace(view.node(node.id), vendor=route.vendor if route else None)
+
+
+def _batch_scope(view: JobView, handed: Handoff) -> str | None:
+    """By which batches it may go: maintenance only, as nobody waits for it, and only where lane and vendor allow."""
+    model = view.catalog.lanes[handed.assignment.lane].model
+    if handed.assignment.purpose is not Purpose.MAINTENANCE or model is None or not model.batch:
+        return None
+    return scope_of_batch(model.vendor, model.name) if view.catalog.vendors[model.vendor].batch else None
 
 
 def _refuse(view: JobView, node: Node, refused: Refused, batch: Batch) -> None:

@@ -20,6 +20,7 @@ from orchestrator.artifacts import ArtifactStore
 from orchestrator.catalog_files import load_catalog
 from orchestrator.dispatch import Dispatcher
 from orchestrator.door import Door
+from orchestrator.gathering import Gatherer
 from orchestrator.intake import Intake
 from orchestrator.ledger import schema
 from orchestrator.ledger.clock import now
@@ -109,6 +110,7 @@ def make_loop(parts: Parts, leadership: Leadership, relay: Relay) -> Loop:
         advance=Advancer(leadership, snapshots, dispatcher.learn, dispatcher.correct),
         answer=Answerer(leadership, snapshots),
         recall=Recaller(leadership, snapshots, parts.settings),
+        gather=Gatherer(parts.ledger, leadership, parts.catalog, parts.intake, parts.settings),
         dispatch=dispatcher,
         reconcile=Reconciler(leadership, snapshots, beat_schedule.CADENCE_SECONDS, dispatcher.correct),
     )
@@ -128,7 +130,9 @@ def run_upkeep(settings: Settings) -> None:
     node = f"{UPKEEP_LANE}@{settings.node}"
     door = Door(parts.ledger, parts.store, settings.lease_seconds)
     route = settings.state_dir / "escalations.log"
-    duties = Duties(door, parts.ledger, parts.intake, parts.store, route, f"{node}/{os.getpid()}")
+    duties = Duties(
+        door, parts.ledger, parts.catalog, parts.intake, parts.store, route, f"{node}/{os.getpid()}"
+    )
     ticker = Ticker(parts.ledger, parts.catalog, parts.intake, beat_schedule.CADENCE_SECONDS)
     app = make_app(settings.broker_url, UPKEEP_LANE, beat_schedule.TICK_TASK, node, door, duties, ticker)
     app.worker_main(

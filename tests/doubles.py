@@ -10,6 +10,8 @@ from contracts.base import Payload
 from contracts.failures import Code, Failure, HandlerFailure
 from contracts.handoffs import Assignment, ContextItem, EffectGrant, Handoff
 from contracts.purposes import Purpose
+from contracts.reports import Report
+from orchestrator.door import CarriedBatch, Claim
 from workers.settings import WorkerSettings
 from workers.task import Task
 
@@ -47,6 +49,25 @@ class MemoryEffects:
 
     def finish(self, grant: EffectGrant, result: dict[str, Any]) -> None:
         self.results.setdefault(grant.key, result)
+
+
+class NoBatch:
+    """Of a task that carries none."""
+
+    def begin(self) -> CarriedBatch:
+        raise AssertionError("this task carries no batch")
+
+    def find(self) -> CarriedBatch:
+        raise AssertionError("this task carries no batch")
+
+    def submitted(self, name: str, expires_at: float | None) -> None:
+        raise AssertionError("this task carries no batch")
+
+    def hand_in(self, member: Claim, report: Report) -> bool:
+        raise AssertionError("this task carries no batch")
+
+    def end(self, state: str, why: str) -> None:
+        raise AssertionError("this task carries no batch")
 
 
 @dataclass
@@ -94,4 +115,6 @@ class Bench:
         # Settings take the environment's names only.
         environment: dict[str, Any] = {"FLEET_STATE_DIR": self.state_dir}
         settings = WorkerSettings(**environment)
-        return Task("attempt-1", handoff, self.artifacts, self.effects, settings, threading.Event())
+        return Task(
+            "attempt-1", handoff, self.artifacts, self.effects, NoBatch(), settings, threading.Event()
+        )

@@ -18,7 +18,7 @@ from contracts.handoffs import EffectGrant
 from contracts.registry import HANDLERS_GROUP, UnknownName, contract, handler_names
 from contracts.reports import Completed, Failed, Report, Summary
 from contracts.verdicts import Verdict
-from orchestrator.door import ArtifactMissing, Claim, Door, Refusal, patience
+from orchestrator.door import ArtifactMissing, CarriedBatch, Claim, Door, Refusal, patience
 from workers.heartbeat import Heartbeat
 from workers.settings import WorkerSettings
 from workers.task import Handler, Task
@@ -52,6 +52,8 @@ class Attempts:
         if not accepted:
             return "reported too late: the attempt had been taken away"
         if isinstance(report.outcome, Failed):
+            if report.outcome.failure.code is Code.UNFINISHED:
+                return report.outcome.failure.sentence
             raise AttemptFailed(f"{report.outcome.failure.code}: {report.outcome.failure.sentence}"[:300])
         return report.outcome.summary.text
 
@@ -61,20 +63,21 @@ class Attempts:
             handoff=claim.handoff,
             artifacts=_CheckedArtifacts(self.door),
             effects=_ClaimedEffects(self.door, claim),
+            carrying=_ClaimedBatch(self.door, claim, self.worker, self.sleep),
             settings=self.settings,
             stopped=stopped,
         )
 
     def _worked(self, task: Task, monotonic: Callable[[], float] = time.monotonic) -> Report:
         began = monotonic()
-        outcome = _outcome(task)
+        outcome = outcome_of(task, lambda task: handler(task.handoff.assignment.handler)(task))
         return Report(outcome=outcome, call=task.call, worker_seconds=monotonic() - began)
 
 
-def _outcome(task: Task) -> Completed | Failed:
-    """Runs the handler. Whatever it raises becomes a typed failure."""
+def outcome_of(task: Task, work: Handler) -> Completed | Failed:
+    """Does the work. Whatever it raises becomes a typed failure."""
     try:
-        payload = handler(task.handoff.assignment.handler)(task)
+        payload = work(task)
         wanted = contract(task.handoff.desired_output)
         if not isinstance(payload, wanted):
             raise TypeError(f"the handler made a {type(payload).__name__}, wanted is {wanted.__name__}")
@@ -145,3 +148,28 @@ class _ClaimedEffects:
 
     def finish(self, grant: EffectGrant, result: dict[str, Any]) -> None:
         self.door.finish_effect(self.claim, grant, result)
+
+
+@dataclass
+class _ClaimedBatch:
+    """The door's batch of the claim's job, under this attempt's claim."""
+
+    door: Door
+    claim: Claim
+    worker: str
+    sleep: Callable[[float], None]
+
+    def begin(self) -> CarriedBatch:
+        return self.door.begin_batch(self.claim, self.worker)
+
+    def find(self) -> CarriedBatch:
+        return self.door.find_batch(self.claim)
+
+    def submitted(self, name: str, expires_at: float | None) -> None:
+        self.door.batch_submitted(self.claim, self.worker, name, expires_at)
+
+    def hand_in(self, member: Claim, report: Report) -> bool:
+        return patience.hand_in(self.door, member, report, self.worker, self.sleep)
+
+    def end(self, state: str, why: str) -> None:
+        self.door.end_batch(self.claim, state, why)

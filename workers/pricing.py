@@ -11,9 +11,9 @@ from contracts.failures import Code, Failure, HandlerFailure
 from contracts.reports import NANO, Usage
 
 
-def cost(vendor: str, model: str, usage: Usage, at: datetime) -> tuple[int, str]:
-    """Nano-dollars for one live call begun `at`, and the version of the price list. Raises HandlerFailure
-    (unpriced) for a model that the list does not know: what cannot be priced is not run."""
+def cost(vendor: str, model: str, usage: Usage, at: datetime, by_batch: bool = False) -> tuple[int, str]:
+    """Nano-dollars for one call begun `at`, live or by a batch, and the version of the price list. Raises
+    HandlerFailure (unpriced) for a model that the list does not know: what cannot be priced is not run."""
     # A vendor that counts more in its cache than came in at all is believed as far as the sum goes.
     read = min(usage.cached_input_tokens, usage.input_tokens)
     tokens = genai_prices.Usage(
@@ -24,7 +24,11 @@ def cost(vendor: str, model: str, usage: Usage, at: datetime) -> tuple[int, str]
     )
     try:
         price = genai_prices.calc_price(
-            tokens, model, provider_id=vendor, genai_request_timestamp=at
+            tokens,
+            model,
+            provider_id=vendor,
+            genai_request_timestamp=at,
+            price_context={"processing": "batch"} if by_batch else None,
         ).total_price
     except LookupError as error:
         raise HandlerFailure(

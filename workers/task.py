@@ -10,7 +10,8 @@ from contracts.base import Payload
 from contracts.failures import Code, Failure, HandlerFailure
 from contracts.handoffs import ContextItem, EffectGrant, Handoff
 from contracts.registry import contract
-from contracts.reports import Call
+from contracts.reports import Call, Report
+from orchestrator.door import CarriedBatch, Claim
 from workers.settings import WorkerSettings
 
 
@@ -34,6 +35,31 @@ class Effects(Protocol):
         ...
 
 
+class Carrying(Protocol):
+    """The batch that the task's job carries to its vendor. Every call raises FencedOut once the attempt was taken
+    away."""
+
+    def begin(self) -> CarriedBatch:
+        """Claims the members and writes the intent, before anything is handed in."""
+        ...
+
+    def find(self) -> CarriedBatch:
+        """The batch as it stands."""
+        ...
+
+    def submitted(self, name: str, expires_at: float | None) -> None:
+        """The vendor took it, calls it so, and gives it up at that moment, in seconds since 1970."""
+        ...
+
+    def hand_in(self, member: Claim, report: Report) -> bool:
+        """Reports on one member; False where it was taken away meanwhile."""
+        ...
+
+    def end(self, state: str, why: str) -> None:
+        """Nothing more comes of it."""
+        ...
+
+
 @dataclass
 class Task:
     """One attempt, as its handler sees it."""
@@ -42,6 +68,7 @@ class Task:
     handoff: Handoff
     artifacts: Artifacts
     effects: Effects
+    carrying: Carrying
     settings: WorkerSettings
     stopped: threading.Event
     """Set when the attempt was fenced out or its job cancelled: stop, nobody will hear the answer."""

@@ -6,6 +6,9 @@ from contracts.failures import Category, Code, Failure
 from contracts.lanes import Attempts
 from contracts.workflows import Ending, OnTrouble
 
+WAITED = frozenset({Code.RATE_LIMITED, Code.UNFINISHED})
+"""Failures that only say that it is too early."""
+
 
 @dataclass(frozen=True)
 class History:
@@ -16,7 +19,7 @@ class History:
     repairs: int
     crashes: int
     limited: int = 0
-    """Attempts that a limit refused."""
+    """Attempts that a limit refused, or that looked at something unfinished: what counts as no try."""
     paced: bool = False
     """Whether a budget holds it back, which the refusal has closed, so that no delay of its own is needed."""
     promised_less: bool = False
@@ -49,6 +52,8 @@ def recover(failure: Failure, policy: Attempts, on: OnTrouble, history: History,
     match failure.category:
         case Category.TRANSIENT if failure.code is Code.RATE_LIMITED:
             return _limited(failure, policy, on, history, chance, told)
+        case Category.TRANSIENT if failure.code is Code.UNFINISHED:
+            return _unfinished(policy, on, history, chance, told)
         case Category.TRANSIENT:
             return _transient(failure, policy, on, history, chance, told)
         case Category.OUTPUT if failure.code is Code.CUT and history.promised_less:
@@ -66,8 +71,8 @@ def recover(failure: Failure, policy: Attempts, on: OnTrouble, history: History,
 
 
 def is_try(failure: Failure) -> bool:
-    """Whether a failed attempt counts as a try; waiting on a limit never eats one."""
-    return failure.code not in (Code.RATE_LIMITED, Code.CRASHED)
+    """Whether a failed attempt counts as a try; waiting on a limit, or for something to finish, never eats one."""
+    return failure.code not in (*WAITED, Code.CRASHED)
 
 
 def _transient(
@@ -90,6 +95,15 @@ def _limited(
         return Retry(0.0, f"{told} ({refusal} by a limit; again when its budget allows)")
     delay = _delay(failure, policy, history.limited, chance)
     return Retry(delay, f"{told} ({refusal} by a limit; again in {delay:.1f} s)")
+
+
+def _unfinished(policy: Attempts, on: OnTrouble, history: History, chance: float, told: str) -> Recovery:
+    """A look that came too early; the looks are bounded, and come more and more rarely."""
+    look = f"look {history.limited} of {policy.limited}"
+    if history.limited >= policy.limited:
+        return End(on.loop, f"{told} ({look})")
+    delay = backoff_seconds(policy, history.limited, chance)
+    return Retry(delay, f"{told} ({look}; again in {delay:.1f} s)")
 
 
 def _delay(failure: Failure, policy: Attempts, times: int, chance: float) -> float:

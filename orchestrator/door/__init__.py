@@ -9,11 +9,13 @@ from orchestrator.door import patience
 from orchestrator.door.claims import Claim, FencedOut, Refusal
 from orchestrator.door.door import Door, WorkerPaces, check_ledger, open_door, worker_paces
 from orchestrator.door.presence import WorkerCard
+from orchestrator.door.vendor_batches import CarriedBatch
 from orchestrator.ledger.engine import LedgerUnreachable
 from orchestrator.ledger.schema import WrongVersion
 
 __all__ = [
     "ArtifactMissing",
+    "CarriedBatch",
     "Claim",
     "Door",
     "FencedOut",

@@ -11,15 +11,19 @@ from contracts.lanes import Lane
 from contracts.reports import Report
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.catalog_files import load_catalog
-from orchestrator.door import claims, effects, presence, reports
+from orchestrator.door import claims, effects, presence, reports, vendor_batches
 from orchestrator.door.claims import Claim, Delivery, Refusal
 from orchestrator.door.groups import Groups
 from orchestrator.door.presence import WorkerCard
 from orchestrator.door.reports import Delivered
+from orchestrator.door.vendor_batches import CarriedBatch
 from orchestrator.ledger import schema
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.moves import MovedMeanwhile
 from orchestrator.settings import Settings
+
+CANCELLED_MEANWHILE = 5
+"""How often the members of a batch are claimed anew because one was cancelled at that very moment."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,11 @@ class WorkerPaces:
     def lanes(self) -> dict[str, Lane]:
         """The lanes of the catalog; raises CatalogError."""
         return load_catalog(self.catalog_dir).lanes
+
+    def accounts(self) -> tuple[tuple[str, str], ...]:
+        """Vendor and name of every account in the catalog; raises CatalogError."""
+        vendors = load_catalog(self.catalog_dir).vendors.values()
+        return tuple((vendor.vendor, account) for vendor in vendors for account in vendor.accounts)
 
 
 class Door:
@@ -91,6 +100,29 @@ class Door:
     def finish_effect(self, claim: Claim, grant: EffectGrant, result: dict[str, Any]) -> None:
         """Writes the result down, once, and only at the claim's own fence."""
         effects.finish(self._ledger, claim, grant, result)
+
+    def begin_batch(self, claim: Claim, worker_id: str) -> CarriedBatch:
+        """Claims the members of the batch that the claim's job carries, and writes down that it is about to be
+        handed in. Raises FencedOut where the attempt was taken away meanwhile."""
+        for _ in range(CANCELLED_MEANWHILE):
+            try:
+                return vendor_batches.begin(self._ledger, claim, worker_id)
+            except MovedMeanwhile:
+                continue  # a member was cancelled at this very moment; the others are claimed without it
+        return vendor_batches.begin(self._ledger, claim, worker_id)
+
+    def find_batch(self, claim: Claim) -> CarriedBatch:
+        """The batch that the claim's job carries, as it stands. Raises FencedOut."""
+        return vendor_batches.found(self._ledger, claim)
+
+    def batch_submitted(self, claim: Claim, worker_id: str, name: str, expires_at: float | None) -> None:
+        """Writes down what the vendor calls the batch and when it expires, in seconds since 1970; from here on its
+        members wait for it. Raises FencedOut."""
+        vendor_batches.submitted(self._ledger, claim, worker_id, name, expires_at)
+
+    def end_batch(self, claim: Claim, state: str, why: str) -> None:
+        """Writes down that nothing more comes of the batch. Raises FencedOut."""
+        vendor_batches.end(self._ledger, claim, state, why)
 
 
 def open_door(settings: Settings | None = None) -> Door:

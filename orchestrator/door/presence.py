@@ -22,6 +22,8 @@ class WorkerCard:
     version: str
     simulates: tuple[str, ...] = ()
     """The vendors for which it asks the simulator; what these answered is given again only to such workers' lanes."""
+    reads_limits: tuple[str, ...] = ()
+    """The accounts, as ``vendor/account``, of which it has the key that tells what the vendor allows."""
 
 
 def announce(ledger: Ledger, card: WorkerCard) -> None:
@@ -32,6 +34,7 @@ def announce(ledger: Ledger, card: WorkerCard) -> None:
         "slots": card.slots,
         "version": card.version,
         "simulates": list(card.simulates),
+        "reads_limits": list(card.reads_limits),
         "stopped_at": None,
     }
     with ledger.write() as connection:

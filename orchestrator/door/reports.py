@@ -73,7 +73,7 @@ def _move(each: Delivered) -> SubtaskMove:
     return SubtaskMove(
         each.claim.subtask,
         each.claim.job,
-        SubtaskState.RUNNING,
+        SubtaskState.SUBMITTED if each.claim.submitted else SubtaskState.RUNNING,
         SubtaskState.REPORTED,
         each.report.outcome.kind,
         attempt_id=each.claim.attempt,

@@ -6,13 +6,14 @@ from datetime import datetime
 from math import isinf
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
+from contracts.failures import Code
 from contracts.states import SUBTASK_ENDS, AttemptState, SubtaskState
 from contracts.workflows import Workflow
 from orchestrator.deciders.spending import Period, Scope
 from orchestrator.ledger.clock import now
-from orchestrator.ledger.tables import approval, attempt, subtask
+from orchestrator.ledger.tables import approval, attempt, subtask, vendor_batch
 from orchestrator.reads.base import Read, moment_or_none
 from orchestrator.reads.lineage import workflow_of
 from orchestrator.reads.turns import Wait, turns
@@ -41,6 +42,8 @@ class _View:
     """The open attempt by subtask."""
     approvals: dict[str, Any]
     """The waiting approval by subtask."""
+    batches: dict[str, Any]
+    """The vendor batches that subtasks wait for, by id."""
     turns: dict[str, Wait]
     """When a budget lets them pass, by ready subtask."""
 
@@ -65,7 +68,7 @@ def _view(connection: Connection, job_id: str) -> _View:
     ).all()
     attempts = connection.execute(
         select(attempt).where(attempt.c.job_id == job_id, attempt.c.ended_at.is_(None))
-    )
+    ).all()
     approvals = connection.execute(
         select(approval).where(
             approval.c.subtask_id.in_([row.id for row in subtasks if row.state == SubtaskState.PARKED]),
@@ -78,8 +81,19 @@ def _view(connection: Connection, job_id: str) -> _View:
         subtasks=list(subtasks),
         attempts={row.subtask_id: row for row in attempts},
         approvals={row.subtask_id: row for row in approvals},
+        batches=_batches(connection, {row.vendor_batch_id for row in attempts if row.vendor_batch_id}),
         turns=turns(connection, subtasks, at),
     )
+
+
+def _batches(connection: Connection, ids: set[str]) -> dict[str, Any]:
+    """With how often each was looked at in vain."""
+    if not ids:
+        return {}
+    looked = attempt.c.job_id == vendor_batch.c.job_id, attempt.c.code == Code.UNFINISHED
+    looks = select(func.count()).select_from(attempt).where(*looked).scalar_subquery()
+    query = select(vendor_batch, looks.label("looks")).where(vendor_batch.c.id.in_(ids))
+    return {row.id: row for row in connection.execute(query)}
 
 
 def _waiting(view: _View, row: Any) -> Waiting:
@@ -115,11 +129,15 @@ def _for_dispatch(view: _View, row: Any) -> _Answer:
 
 def _for_worker(view: _View, row: Any) -> _Answer:
     granted = view.attempts.get(row.id)
+    if granted and granted.vendor_batch_id:
+        return _for_batch(view, row)
     return f"a worker of lane {row.lane} to take it", granted.start_by if granted else None
 
 
 def _for_report(view: _View, row: Any) -> _Answer:
     running = view.attempts.get(row.id)
+    if running and running.vendor_batch_id:
+        return _for_batch(view, row)
     if running is None or running.state != AttemptState.RUNNING:
         return "its worker's report", None
     until = (
@@ -129,7 +147,14 @@ def _for_report(view: _View, row: Any) -> _Answer:
 
 
 def _for_batch(view: _View, row: Any) -> _Answer:
-    return "the result of the vendor's batch it was handed to", None
+    member = view.attempts.get(row.id)
+    batch = view.batches.get(member.vendor_batch_id) if member else None
+    if batch is None:
+        return "the orchestrator to take it back from its batch", None
+    if batch.name is None:
+        return f"a batch of {batch.vendor} to be handed in by job {batch.job_id}", None
+    times = "once" if batch.looks == 1 else f"{batch.looks} times"
+    return f"batch {batch.name} of {batch.vendor}, looked at {times} by job {batch.job_id}", batch.expires_at
 
 
 def _for_decision(view: _View, row: Any) -> _Answer:

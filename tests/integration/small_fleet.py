@@ -37,6 +37,7 @@ from orchestrator.deciders.pacing import Amount, Purse, full, refilled, settled
 from orchestrator.dispatch import Dispatcher
 from orchestrator.door import Claim as Claimed
 from orchestrator.door import Door, Refusal, WorkerCard
+from orchestrator.gathering import Gatherer
 from orchestrator.inbox import answer
 from orchestrator.intake import Intake
 from orchestrator.ledger import tables
@@ -93,6 +94,7 @@ class Hands:
     def __init__(self, ledger: Ledger, door: Door, duties: Duties, name: str = "hands") -> None:
         self.name = name
         self.simulates: tuple[str, ...] = ("anthropic", "google", "openai")
+        self.reads_limits: tuple[str, ...] = ()
         self.handoffs: list[Handoff] = []
         self.cost_nano_usd = 1000
         """What each call costs that is reported with its usage."""
@@ -266,13 +268,14 @@ class SmallFleet:
             self.leadership, self.snapshots, self.dispatch.learn, self.dispatch.correct, chance=lambda: 0.0
         )
         self.answer = Answerer(self.leadership, self.snapshots)
+        self.gather = Gatherer(ledger, self.leadership, catalog, self.intake, self.settings)
         self.recall = Recaller(self.leadership, self.snapshots, self.settings)
         self.reconcile = Reconciler(
             self.leadership, self.snapshots, {}, self.dispatch.correct, chance=lambda: 0.0
         )
         self.door = Door(ledger, self.store, self.settings.lease_seconds)
         self.escalation_log = folder / "escalations.log"
-        duties = Duties(self.door, ledger, self.intake, self.store, self.escalation_log, "duties")
+        duties = Duties(self.door, ledger, catalog, self.intake, self.store, self.escalation_log, "duties")
         self.hands = Hands(ledger, self.door, duties)
         self.assert_budgets = True
         """Whether the levels can be replayed; False where a test sets them by hand."""
@@ -307,7 +310,15 @@ class SmallFleet:
 
     def turn(self) -> int:
         """Every verb once, as the loop calls them; how much was done."""
-        verbs = (self.plan, self.advance, self.answer, self.recall, self.dispatch, self.reconcile)
+        verbs = (
+            self.plan,
+            self.advance,
+            self.answer,
+            self.recall,
+            self.gather,
+            self.dispatch,
+            self.reconcile,
+        )
         return sum(verb.run() for verb in verbs)
 
     def run(self) -> None:
@@ -501,6 +512,8 @@ def _assert_attempts(story: Story) -> None:
         assert len(open_) <= 1, f"{subtask.name} has {len(open_)} open attempts"
         if subtask.state in ("dispatched", "running"):
             assert [row.state for row in open_] == [subtask.state]
+        elif subtask.state == "submitted":
+            assert [(row.state, row.vendor_batch_id is None) for row in open_] == [("running", False)]
         elif subtask.state in SUBTASK_ENDS | {"waiting", "ready", "parked"}:
             assert not open_, f"{subtask.name} is {subtask.state}, and an attempt is {open_[0].state}"
         for row in attempts:
@@ -512,7 +525,8 @@ def _assert_attempts(story: Story) -> None:
             )
         if subtask.state != "cancelled" and not open_ and "flawed" not in story.events:
             ended = Counter(row.code if row.state == "settled" else row.state for row in attempts)
-            counted = sum(ended.values()) - ended["lost"] - ended["returned"] - ended["rate_limited"]
+            no_tries = ("lost", "returned", "rate_limited", "unfinished")
+            counted = sum(ended.values()) - sum(ended[name] for name in no_tries)
             assert (subtask.tries, subtask.crashes) == (counted, ended["lost"]), subtask.name
 
 

@@ -138,6 +138,7 @@ class LoopOf:
             advance=Advancer(self.leadership, snapshots, dispatcher.learn, dispatcher.correct),
             answer=Answerer(self.leadership, snapshots),
             recall=Recaller(self.leadership, snapshots, fleet.settings),
+            gather=fleet.gather,
             dispatch=dispatcher,
             reconcile=Reconciler(self.leadership, snapshots, {}, dispatcher.correct),
         )

@@ -14,6 +14,7 @@ from contracts.handoffs import Assignment, ContextItem, Handoff, ModelRoute, Tri
 from contracts.limits import Dimension, ResponseKind
 from contracts.purposes import Purpose
 from contracts.verdicts import Decision, Verdict
+from tests.doubles import NoBatch
 from tests.integration.simulator_process import SimulatorAddress, running_simulator
 from workers.handlers import model
 from workers.settings import WorkerSettings
@@ -136,6 +137,7 @@ def a_task(
         handoff=handoff.model_copy(update=changes),
         artifacts=memory,
         effects=NoEffects(),
+        carrying=NoBatch(),
         settings=settings(url),
         stopped=threading.Event(),
     )

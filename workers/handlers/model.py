@@ -39,6 +39,29 @@ def run(task: Task) -> Payload:
     return _validated(answer, wanted, _answer_digest(task))
 
 
+def prepared(task: Task, simulated: bool) -> ModelRequest:
+    """The very request that `run` would send, for whoever sends it with others. `task.call` tells that it has not
+    left; raises HandlerFailure."""
+    route = _route(task)
+    task.call = _unsent(route, simulated)
+    wanted = _payload_model(task.handoff.desired_output)
+    pricing.cost(route.vendor, route.model, Usage(), datetime.now(UTC), by_batch=True)
+    request = _request(task, route, wanted)
+    _update(task, request=_kept(task, record.kept_request(route.vendor, request), "request"))
+    return request
+
+
+def finished(task: Task, result: ModelAnswer | VendorFailure) -> Payload:
+    """What `run` would make of the end of a request that was prepared and sent with others. Raises
+    HandlerFailure."""
+    _update(task, sent=True)
+    if isinstance(result, VendorFailure):
+        _record_failure(task, result, 0.0)
+        raise HandlerFailure(_with_answer(result.failure, _answer_digest(task))) from result
+    _record_answer(task, result, datetime.now(UTC), 0.0, by_batch=True)
+    return _validated(result, _payload_model(task.handoff.desired_output), _answer_digest(task))
+
+
 def _route(task: Task) -> ModelRoute:
     if task.handoff.route is None:
         raise _failure(Code.BROKEN_HANDOFF, "the handoff names no model")
@@ -131,7 +154,9 @@ def _record_failure(task: Task, failure: VendorFailure, seconds: float) -> None:
         _update(task, answer=_kept(task, record.kept_refusal(failure), "answer"))
 
 
-def _record_answer(task: Task, answer: ModelAnswer, at: datetime, seconds: float) -> None:
+def _record_answer(
+    task: Task, answer: ModelAnswer, at: datetime, seconds: float, by_batch: bool = False
+) -> None:
     _update(
         task,
         seconds=seconds,
@@ -140,7 +165,8 @@ def _record_answer(task: Task, answer: ModelAnswer, at: datetime, seconds: float
         signal=answer.signal,
     )
     assert task.call is not None
-    nano_usd, price_version = pricing.cost(task.call.vendor, task.call.model, answer.usage or Usage(), at)
+    call, usage = task.call, answer.usage or Usage()
+    nano_usd, price_version = pricing.cost(call.vendor, call.model, usage, at, by_batch)
     _update(task, cost_nano_usd=nano_usd, price_version=price_version)
     _update(task, answer=_kept(task, record.kept_answer(answer), "answer"))
 

@@ -2,4 +2,4 @@
 SELECT subtask.id, subtask.state, count(attempt.id) FROM attempt JOIN subtask ON subtask.id = attempt.subtask_id
 WHERE attempt.state = 'running'
 GROUP BY subtask.id, subtask.state
-HAVING count(attempt.id) > 1 OR subtask.state NOT IN ('running', 'cancelled')
+HAVING count(attempt.id) > 1 OR subtask.state NOT IN ('running', 'submitted', 'cancelled')
