@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from orchestrator.reads.outcomes import JobRead
     from orchestrator.reads.subtasks import SubtaskLine
 
-_SHOWN = ("running", "dispatched", "reported", "ready", "parked", "dead", "skipped", "cancelled")
+_SHOWN = ("running", "submitted", "dispatched", "reported", "ready", "parked", "dead", "skipped", "cancelled")
 """States that are counted on the board, in this order; what waits for its needs is what is left."""
 
 

@@ -87,6 +87,7 @@ def more(next_cursor: str | None, command: str) -> str:
 
 _STYLES = {
     "done": "green", "approved": "green", "running": "cyan", "dispatched": "cyan", "reported": "cyan",
+    "submitted": "cyan",
     "awaiting_approval": "yellow", "waiting": "dim", "ready": "cyan", "parked": "yellow", "revise": "yellow",
     "dead": "red", "failed": "red", "rejected": "red", "cancelled": "magenta", "skipped": "dim", "lapsed": "dim",
 }  # fmt: skip

@@ -102,8 +102,11 @@ class Spent:
 
     @property
     def wasted(self) -> bool:
-        """Whether the work has to be done again. A judgement, such as “no evidence”, is an answer."""
-        return self.code is not None and CATEGORY_OF[self.code] is not Category.JUDGEMENT
+        """Whether the work has to be done again. A judgement, such as “no evidence”, is an answer, and so is that
+        something is not finished yet."""
+        if self.code is None or self.code is Code.UNFINISHED:
+            return False
+        return CATEGORY_OF[self.code] is not Category.JUDGEMENT
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,12 @@ def _busy(connection: Connection, since: float, at: float) -> dict[str, float]:
             func.sum(within(freed - attempt.c.claimed_at, freed, since)).label("seconds"),
             func.count(case((running, 1))).label("running"),
         )
-        .where(attempt.c.id >= first_id(since), attempt.c.claimed_at.is_not(None), freed > since)
+        .where(
+            attempt.c.id >= first_id(since),
+            attempt.c.claimed_at.is_not(None),
+            attempt.c.vendor_batch_id.is_(None),  # what waits for a batch is in nobody's hand
+            freed > since,
+        )
         .group_by(attempt.c.worker)
     )
     return {row.worker: max(float(row.seconds) / (at - since), float(row.running)) for row in rows}

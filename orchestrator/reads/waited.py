@@ -9,7 +9,7 @@ from contracts.purposes import Purpose
 from contracts.states import AttemptState, SubtaskState
 from orchestrator.deciders.diagnosing import PATIENCE_SECONDS
 from orchestrator.deciders.losses import Cause, Wait
-from orchestrator.ledger.tables import approval, attempt, subtask
+from orchestrator.ledger.tables import approval, attempt, subtask, vendor_batch
 from orchestrator.reads.ids import first_id
 
 LONGEST_WHY = 200
@@ -42,7 +42,7 @@ def _granted(since: float, at: float) -> Any:
             attempt.c.budget,
             func.count().label("total"),
             func.count(case((attempt.c.state == AttemptState.RETURNED, 1))).label("returned"),
-            func.sum(within(attempt.c.backoff_seconds, rested, since)).label("backoff"),
+            func.sum(within(_in_vain(attempt.c.job_id, attempt.c.backoff_seconds), rested, since)).label("backoff"),
             func.count(case((and_(attempt.c.claimed_at.is_(None), attempt.c.ended_at.is_(None), _long(queue)), 1)))
             .label("still"),
             *_long_waits("queue", queue, taken, since),
@@ -60,7 +60,9 @@ def _ready(since: float, at: float) -> Any:
     return (
         select(
             *keys,
-            func.sum(within(begun - subtask.c.ready_at, begun, since)).label("backoff"),
+            func.sum(within(_in_vain(subtask.c.job_id, begun - subtask.c.ready_at), begun, since)).label(
+                "backoff"
+            ),
             *_long_waits("wait", literal(at) - begun, literal(at), since),
         )
         .where(
@@ -70,6 +72,11 @@ def _ready(since: float, at: float) -> Any:
         )
         .group_by(*keys)
     )
+
+
+def _in_vain(job_id: ColumnElement[str], seconds: Number) -> Number:
+    """The pause after a failure; between two looks at a vendor's batch nothing has failed."""
+    return case((exists().where(vendor_batch.c.job_id == job_id), 0.0), else_=seconds)
 
 
 def parked(connection: Connection, since: float, at: float) -> Iterator[Wait]:

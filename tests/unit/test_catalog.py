@@ -222,3 +222,30 @@ def test_a_repeatable_lane_says_for_how_long(tmp_path: Path) -> None:
     }
     assert told["draft"][0].endswith("is answered as it was then for 2 h, without a request")
     assert told["research"] and not told["review"]
+
+
+def test_a_lane_goes_by_batch_only_where_its_vendor_says_how(tmp_path: Path) -> None:
+    assert "vendor google does not say how" in problems(overlay(tmp_path, "vendors", "google", batch=None))
+
+
+def test_a_model_that_costs_no_less_by_batch_is_not_sent_by_batch(tmp_path: Path) -> None:
+    """The price tables know this model, and answer with its live price when asked for one by batch."""
+    models = {"gemini-3.5-flash": {"context_tokens": 1000000}}
+    directory = overlay(tmp_path, "vendors", "google", groups__flash__models=models)
+    overlay(tmp_path, "lanes", "audit", model__name="gemini-3.5-flash")
+    said = problems(directory)
+    assert "no price of gemini-3.5-flash of google by batch is known that is below its live price" in said
+
+
+def test_batches_are_carried_by_a_workflow_of_their_own(tmp_path: Path) -> None:
+    batch = {"workflow": "summary"}
+    assert "must be internal" in problems(overlay(tmp_path, "vendors", "google", batch=batch))
+    batch = {"workflow": "nobody"}
+    said = problems(overlay(tmp_path, "vendors", "google", batch=batch))
+    assert "vendor google names the unknown workflow for its batches “nobody”" in said
+
+
+def test_who_carries_batches_has_no_model(tmp_path: Path) -> None:
+    assert "lane audit carries batches and has a model" in problems(
+        overlay(tmp_path, "lanes", "audit", right="carry")
+    )

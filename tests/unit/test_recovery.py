@@ -119,3 +119,19 @@ def test_crashes_are_counted_apart_and_bounded() -> None:
 
 def test_every_code_has_a_category() -> None:
     assert set(CATEGORY_OF) == set(Code)
+
+
+def test_a_look_that_came_too_early_is_no_try_and_comes_again_more_rarely() -> None:
+    delays = []
+    for looks in (1, 2, 3):
+        answer = recover(failure(Code.UNFINISHED), POLICY, TROUBLE, History(0, 0, 0, limited=looks), 1.0)
+        assert isinstance(answer, Retry)
+        delays.append(answer.delay_seconds)
+    assert delays == sorted(set(delays))
+    assert not is_try(failure(Code.UNFINISHED))
+
+
+def test_looks_have_an_end() -> None:
+    answer = recover(failure(Code.UNFINISHED), POLICY, TROUBLE, History(0, 0, 0, limited=POLICY.limited), 0.5)
+    assert isinstance(answer, End)
+    assert f"look {POLICY.limited} of {POLICY.limited}" in answer.why
