@@ -13,6 +13,7 @@ CADENCE_SECONDS: dict[str, float] = {
     "stalled-work": 1 * MINUTE,
     "re-review": 15 * MINUTE,
     "escalation-drill": 6 * HOUR,
+    "limits": 15 * MINUTE,
 }
 
 TICK_TASK = "tick"

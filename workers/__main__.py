@@ -23,6 +23,7 @@ def main(argv: list[str] | None = None) -> int:
     paces = worker_paces()
     try:
         lanes = _lanes(options.lanes, paces.lanes())
+        accounts = paces.accounts()
     except (ValueError, CatalogError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -34,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(levelname)s %(name)s: %(message)s")
     slots = options.slots or (os.cpu_count() or 2 if lanes[0].regime is Regime.COMPUTING else WAITING_SLOTS)
     node = f"{options.name or '+'.join(lane.lane for lane in lanes)}@{socket.gethostname()}"
-    plan = WorkerPlan(node, lanes, slots, paces.broker_url, paces.heartbeat_seconds)
+    plan = WorkerPlan(node, lanes, accounts, slots, paces.broker_url, paces.heartbeat_seconds)
     os.environ.setdefault("REMAP_SIGTERM", "SIGTERM")
     # The thread that talks to the broker must not wait 5 ms, Python's default, for each turn among the others.
     sys.setswitchinterval(SWITCH_SECONDS)

@@ -20,7 +20,7 @@ from orchestrator.door import Door, LedgerUnreachable, WorkerCard
 from workers.attempts import AttemptFailed, Attempts
 from workers.heartbeat import Heartbeat
 from workers.settings import WorkerSettings
-from workers.vendors.access import simulated_of
+from workers.vendors.access import limits_readable, simulated_of
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,8 @@ class WorkerPlan:
 
     node: str
     lanes: tuple[Lane, ...]
+    accounts: tuple[tuple[str, str], ...]
+    """Of the catalog, by vendor and name."""
     slots: int
     broker_url: str
     heartbeat_seconds: float
@@ -118,13 +120,15 @@ def _announce(app: Celery, plan: WorkerPlan, open_door: Callable[[], Door]) -> N
 
     def keep() -> None:
         door = open_door()
+        settings = WorkerSettings()
         card = WorkerCard(
             worker_id,
             tuple(lane.lane for lane in plan.lanes),
             tuple(sorted(handler_names())),
             plan.slots,
             importlib.metadata.version("tuesday-fleet"),
-            simulated_of({lane.model.vendor for lane in plan.lanes if lane.model}, WorkerSettings()),
+            simulated_of({lane.model.vendor for lane in plan.lanes if lane.model}, settings),
+            limits_readable(plan.accounts, settings),
         )
         announced = False
         while not stopping.is_set():

@@ -12,7 +12,13 @@ FURTHER = "__"
 
 
 def _further_keys() -> tuple[tuple[str, SecretStr], ...]:
-    names = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY")
+    names = (
+        "ANTHROPIC_API_KEY",
+        "ANTHROPIC_ADMIN_KEY",
+        "OPENAI_API_KEY",
+        "GEMINI_API_KEY",
+        "GOOGLE_API_KEY",
+    )
     return tuple(
         (name, SecretStr(value))
         for name, value in sorted(os.environ.items())
@@ -31,6 +37,8 @@ class WorkerSettings(BaseSettings):
     simulate: Annotated[tuple[str, ...], NoDecode] = Field(default=(), validation_alias="FLEET_SIMULATE")
 
     anthropic_api_key: SecretStr | None = Field(default=None, validation_alias="ANTHROPIC_API_KEY")
+    anthropic_admin_key: SecretStr | None = Field(default=None, validation_alias="ANTHROPIC_ADMIN_KEY")
+    """Reads the account's limits, and asks no model."""
     anthropic_base_url: str | None = Field(default=None, validation_alias="ANTHROPIC_BASE_URL")
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
     openai_base_url: str | None = Field(default=None, validation_alias="OPENAI_BASE_URL")
@@ -38,7 +46,7 @@ class WorkerSettings(BaseSettings):
     google_api_key: SecretStr | None = Field(default=None, validation_alias="GOOGLE_API_KEY")
     google_base_url: str | None = Field(default=None, validation_alias="GOOGLE_GEMINI_BASE_URL")
     further_keys: tuple[tuple[str, SecretStr], ...] = Field(
-        default_factory=_further_keys, validation_alias="*_API_KEY__*"
+        default_factory=_further_keys, validation_alias="*_KEY__*"
     )
     """By the names of their variables, such as ``OPENAI_API_KEY__SECOND``: the keys of further accounts."""
 

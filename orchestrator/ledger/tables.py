@@ -483,6 +483,7 @@ worker = Table(
     Column("handlers", Json, nullable=False),
     Column("slots", Integer, nullable=False),
     Column("simulates", Json, nullable=False, server_default="[]"),
+    Column("reads_limits", Json, nullable=False, server_default="[]"),
     Column("version", Word, nullable=False),
     Column("started_at", Double, nullable=False),
     Column("beat_at", Double, nullable=False),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 VENDOR_VARIABLES = (
     "ANTHROPIC_API_KEY",
+    "ANTHROPIC_ADMIN_KEY",
     "ANTHROPIC_BASE_URL",
     "OPENAI_API_KEY",
     "OPENAI_BASE_URL",
@@ -53,7 +54,7 @@ def without_credentials(env: Mapping[str, str]) -> dict[str, str]:
 
 def _is_vendors(name: str) -> bool:
     stem, further, _ = name.partition(FURTHER)
-    return stem in VENDOR_VARIABLES and (not further or stem.endswith("_API_KEY"))
+    return stem in VENDOR_VARIABLES and (not further or stem.endswith("_KEY"))
 
 
 def _told(env: Mapping[str, str], name: str) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from contracts.catalog import Catalog
 from contracts.failures import Code, Failure
 from contracts.maintenance import Findings
 from contracts.registry import HANDLERS_GROUP, UnknownName, handler_names
@@ -33,6 +34,7 @@ class Duties:
 
     door: Door
     ledger: Ledger
+    catalog: Catalog
     intake: Intake
     store: ArtifactStore
     escalation_log: Path
@@ -45,7 +47,7 @@ class Duties:
         if isinstance(claim, Refusal):
             return f"not run: {claim.why}"
         began = time.monotonic()
-        duty = Duty(claim.handoff, self.ledger, self.intake, self.store, self.escalation_log)
+        duty = Duty(claim.handoff, self.ledger, self.catalog, self.intake, self.store, self.escalation_log)
         outcome = self._outcome(duty)
         report = Report(outcome=outcome, worker_seconds=time.monotonic() - began)
         if not patience.hand_in(self.door, claim, report, self.worker, self.sleep):

@@ -13,7 +13,10 @@ from contracts.states import JobState, SubtaskState
 from contracts.ticks import Tick
 from orchestrator.deciders.looks import LOOKS
 from orchestrator.ledger.events import EventKind
-from orchestrator.ledger.tables import approval, escalation, event, job, subtask, tick
+from orchestrator.ledger.tables import approval, budget, escalation, event, job, subtask, tick, worker
+
+ALIVE_SECONDS = 30.0
+"""A worker that was silent for longer is not counted on."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,7 @@ Look = Callable[[Connection, Tick, float], list[Opening]]
 
 def activity(connection: Connection, entry: Tick, at: float) -> list[Opening]:
     """One opening if any job but maintenance moved since the last snapshot."""
-    last = select(func.max(tick.c.looked_at)).where(tick.c.name == entry.tick, tick.c.job_id.is_not(None))
-    since = connection.execute(last).scalar() or 0.0
+    since = _last_made(connection, entry)
     moved = connection.execute(
         select(func.count())
         .select_from(event)
@@ -88,12 +90,35 @@ def always(connection: Connection, entry: Tick, at: float) -> list[Opening]:
     return [Opening(found={"route": str(entry.settings["route"])})]
 
 
-BY_NAME: dict[str, Look] = dict(zip(LOOKS, (activity, stalled, closed_work, always), strict=True))
+def limits(connection: Connection, entry: Tick, at: float) -> list[Opening]:
+    """One opening for all accounts in the budgets whose limits any live worker of the lane can read, whichever
+    gets the work. None while the lane has a worker that has just started, since others may follow it, and none
+    where they were read lately."""
+    settings = entry.settings
+    if at - _last_made(connection, entry) < float(settings["again_hours"]) * 3600:
+        return []
+    alive = select(worker).where(worker.c.stopped_at.is_(None), worker.c.beat_at > at - ALIVE_SECONDS)
+    serving = [row for row in connection.execute(alive) if settings["lane"] in row.lanes]
+    if any(at - row.started_at < float(settings["settled_seconds"]) for row in serving):
+        return []
+    accounts = connection.execute(select(budget.c.vendor, budget.c.account).distinct())
+    readable = {f"{vendor}/{account}" for vendor, account in accounts} if serving else set()
+    readable.intersection_update(*(row.reads_limits for row in serving))
+    return [Opening(subjects=tuple(sorted(readable)))] if readable else []
+
+
+BY_NAME: dict[str, Look] = dict(zip(LOOKS, (activity, stalled, closed_work, always, limits), strict=True))
 
 
 def in_sample(job_id: str, percent: int) -> bool:
     """Whether a job belongs to the sample: decided by its id, so that asking again changes nothing."""
     return zlib.crc32(job_id.encode()) % 100 < percent
+
+
+def _last_made(connection: Connection, entry: Tick) -> float:
+    """When a look of this tick last made a job; 0 if none did."""
+    last = select(func.max(tick.c.looked_at)).where(tick.c.name == entry.tick, tick.c.job_id.is_not(None))
+    return connection.execute(last).scalar() or 0.0
 
 
 def _ids(connection: Connection, query: Any) -> list[str]:

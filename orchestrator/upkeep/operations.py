@@ -10,6 +10,7 @@ from sqlalchemy import Column, ColumnElement, Connection, exists, func, literal,
 
 from contracts.artifacts import ArtifactRef
 from contracts.base import Fact
+from contracts.catalog import Catalog
 from contracts.handoffs import Handoff
 from contracts.jobs import JobRequest
 from contracts.maintenance import Findings
@@ -36,6 +37,7 @@ class Duty:
 
     handoff: Handoff
     ledger: Ledger
+    catalog: Catalog
     intake: Intake
     store: ArtifactStore
     escalation_log: Path

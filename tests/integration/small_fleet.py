@@ -104,7 +104,11 @@ class Hands:
         self._script: dict[str, list[Deed]] = defaultdict(list)
 
     def announce(self, lanes: tuple[str, ...], slots: int = 50) -> None:
-        self._door.announce(WorkerCard(self.name, lanes, (), slots, "1", simulates=self.simulates))
+        self._door.announce(
+            WorkerCard(
+                self.name, lanes, (), slots, "1", simulates=self.simulates, reads_limits=self.reads_limits
+            )
+        )
 
     def will(self, name: str, *deeds: Deed) -> None:
         """The next attempts of the subtask with this name go so; all others go well."""

@@ -219,6 +219,8 @@ def test_a_credential_goes_to_who_uses_it_only(tmp_path: Path) -> None:
         "FLEET_API_KEY": "a",
         "OPENAI_API_KEY": "o",
         "OPENAI_API_KEY__SECOND": "p",
+        "ANTHROPIC_ADMIN_KEY": "q",
+        "ANTHROPIC_ADMIN_KEY__SECOND": "r",
         "ANTHROPIC_BASE_URL": " ",
     }
     roster = Roster(StateDir.opened(tmp_path), Addresses(1, 2, "redis://:b@x", 3), secrets)
@@ -228,7 +230,12 @@ def test_a_credential_goes_to_who_uses_it_only(tmp_path: Path) -> None:
     assert held["simulator"] == set()
     assert held["flower"] == held["beat"] == {"FLEET_BROKER_URL"}
     assert held["api"] == {"FLEET_BROKER_URL", "FLEET_DATABASE_URL", "FLEET_API_KEY"}
-    assert held["worker-waiting"] == held["api"] | {"OPENAI_API_KEY", "OPENAI_API_KEY__SECOND"}
+    assert held["worker-waiting"] == held["api"] | {
+        "OPENAI_API_KEY",
+        "OPENAI_API_KEY__SECOND",
+        "ANTHROPIC_ADMIN_KEY",
+        "ANTHROPIC_ADMIN_KEY__SECOND",
+    }
 
 
 def test_the_embedded_broker_gets_no_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from workers.simulator.dialects import ANTHROPIC, GEMINI, OPENAI, OPENAI_CHAT
 from workers.simulator.dialects.dialect import Dialect
 from workers.simulator.exchange import Exchange
 from workers.simulator.ledger import Ledger
+from workers.simulator.limit_routes import limit_routes
 from workers.simulator.settings import Settings
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -36,6 +37,7 @@ def simulator_app(settings: Settings, ledger_path: Path | None = None) -> Starle
             Route("/healthz", _health),
             *admin_routes(exchange),
             *batch_routes(exchange, batches),
+            *limit_routes(exchange),
             _post("/anthropic/v1/messages", _plain(_conversation(exchange, ANTHROPIC))),
             _post("/anthropic/v1/messages/count_tokens", _plain(_count(exchange, ANTHROPIC))),
             _post("/openai/v1/responses", _plain(_conversation(exchange, OPENAI))),

@@ -106,6 +106,16 @@ class Limiter:
         self._clock = clock
         self._pools: dict[tuple[str, str, str], Pool] = {}
 
+    def groups(self, vendor: str, account: str) -> dict[str, list[str]]:
+        """The models by group: those that the settings name, and those that this account was asked for."""
+        groups: dict[str, list[str]] = {}
+        for model, group in self._settings.groups.items():
+            groups.setdefault(group, []).append(model)
+        for of, by, group in self._pools:
+            if (of, by) == (vendor, account):
+                groups.setdefault(group, [group])
+        return groups
+
     def pool(self, vendor: str, key: str, model: str) -> Pool:
         """The pool of this key and model, refilled up to now."""
         now = self._clock()

@@ -100,6 +100,9 @@ class Settings:
     seed: int = 7
     accounts: Mapping[str, str] = field(default_factory=dict)
     """API key to account; a key that is not listed belongs to the account ``default``."""
+    admin_keys: Mapping[str, str] = field(default_factory=dict)
+    """Admin key to the account whose limits it may read; ``simulated-admin-NAME`` may read those of the account
+    that the key ``simulated-NAME`` belongs to."""
     groups: Mapping[str, str] = field(default_factory=dict)
     """Model to the group whose limits it shares; a model that is not listed is its own group."""
     limits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import cycle
 
@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from contracts.failures import Code, Failure, HandlerFailure
 from workers.settings import FURTHER, WorkerSettings
-from workers.vendors.port import BatchVendor, Vendor
+from workers.vendors.port import BatchVendor, LimitsVendor, Vendor
 from workers.vendors.transport import http_client
 
 SIMULATED_PATHS = {"anthropic": "/anthropic", "openai": "/openai/v1", "google": "/gemini"}
@@ -24,8 +24,26 @@ KEY_VARIABLES = {
 }
 """Where a vendor has two, the first that is set counts."""
 
+ADMIN_KEY_VARIABLES = {"anthropic": ("ANTHROPIC_ADMIN_KEY",)}
+"""Of the vendors that tell what they allow an account."""
+
 DEFAULT_ACCOUNT = "default"
 """The account whose variable has no suffix."""
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What a key is for."""
+
+    variables: Mapping[str, tuple[str, ...]]
+    simulated: str
+    """How the simulator's keys begin."""
+    by_gateway: bool
+    """Whether an address without a key is a gateway that holds the key itself."""
+
+
+_MODELS = _Kind(KEY_VARIABLES, "simulated-", by_gateway=True)
+_LIMITS = _Kind(ADMIN_KEY_VARIABLES, "simulated-admin-", by_gateway=False)
 
 
 @dataclass(frozen=True)
@@ -47,6 +65,26 @@ class Unavailable:
 def access_to(name: str, account: str, settings: WorkerSettings) -> Access | Unavailable:
     """The way to one account of a vendor. With no key and no address of any vendor all are simulated; with any
     real one, those without are unavailable unless they are named in FLEET_SIMULATE."""
+    return _access_to(name, account, settings, _MODELS)
+
+
+def limits_access_to(name: str, account: str, settings: WorkerSettings) -> Access | Unavailable:
+    """The way to what a vendor says it allows an account, by a key of its own; else as `access_to`."""
+    if name not in ADMIN_KEY_VARIABLES:
+        return Unavailable(f"{name} does not tell what it allows an account")
+    return _access_to(name, account, settings, _LIMITS)
+
+
+def limits_readable(accounts: Iterable[tuple[str, str]], settings: WorkerSettings) -> tuple[str, ...]:
+    """Those of the accounts, vendor and name, whose limits can be read here, as ``vendor/account``."""
+    return tuple(
+        f"{vendor}/{account}"
+        for vendor, account in accounts
+        if isinstance(limits_access_to(vendor, account, settings), Access)
+    )
+
+
+def _access_to(name: str, account: str, settings: WorkerSettings, kind: _Kind) -> Access | Unavailable:
     unknown = sorted({name, *settings.simulate} - SIMULATED_PATHS.keys())
     if unknown:
         return Unavailable(f"unknown vendor “{unknown[0]}”; known are: {', '.join(sorted(SIMULATED_PATHS))}")
@@ -55,10 +93,10 @@ def access_to(name: str, account: str, settings: WorkerSettings) -> Access | Una
         # Neither guess is safe: one spends money, the other lets a pretended model judge.
         return Unavailable(f"{name} has a key or an address, and FLEET_SIMULATE names it too: remove one")
     if name in real:
-        return _real(name, account, settings)
+        return _real(name, account, settings, kind)
     if real and name not in settings.simulate:
         return Unavailable(f"{name} has no key, and is simulated only if FLEET_SIMULATE names it")
-    return _simulated(name, account, settings.simulator_url)
+    return _simulated(name, kind.simulated + account, settings.simulator_url)
 
 
 def simulated_of(names: Iterable[str], settings: WorkerSettings) -> tuple[str, ...]:
@@ -67,20 +105,19 @@ def simulated_of(names: Iterable[str], settings: WorkerSettings) -> tuple[str, .
     return tuple(sorted(name for name, way in ways.items() if isinstance(way, Access) and way.simulated))
 
 
-def _simulated(name: str, account: str, simulator_url: str | None) -> Access | Unavailable:
+def _simulated(name: str, key: str, simulator_url: str | None) -> Access | Unavailable:
     if not simulator_url:
         return Unavailable(f"{name} is to be simulated: start the simulator, or set {name}'s key")
     address = simulator_url.rstrip("/") + SIMULATED_PATHS[name]
-    return Access((SecretStr(f"simulated-{account}"),), address, simulated=True)
+    return Access((SecretStr(key),), address, simulated=True)
 
 
-def _real(name: str, account: str, settings: WorkerSettings) -> Access | Unavailable:
+def _real(name: str, account: str, settings: WorkerSettings, kind: _Kind) -> Access | Unavailable:
     address = _address(name, settings)
-    variables = [_variable(name_of_key, account) for name_of_key in KEY_VARIABLES[name]]
+    variables = [_variable(name_of_key, account) for name_of_key in kind.variables[name]]
     told = _told_keys(settings)
     keys = next((told[variable] for variable in variables if variable in told), ())
-    if not keys and address and account == DEFAULT_ACCOUNT:
-        # An address without a key is a gateway that holds the key itself.
+    if not keys and address and account == DEFAULT_ACCOUNT and kind.by_gateway:
         keys = (SecretStr("none"),)
     if not keys:
         return Unavailable(f"{name} has no key for its account “{account}”: set {' or '.join(variables)}")
@@ -90,7 +127,8 @@ def _real(name: str, account: str, settings: WorkerSettings) -> Access | Unavail
 def _is_real(name: str, settings: WorkerSettings) -> bool:
     """Whether any account of the vendor has a key, or the vendor an address."""
     told = {variable.partition(FURTHER)[0] for variable in _told_keys(settings)}
-    return bool(_address(name, settings)) or not told.isdisjoint(KEY_VARIABLES[name])
+    keys = {*KEY_VARIABLES[name], *ADMIN_KEY_VARIABLES.get(name, ())}
+    return bool(_address(name, settings)) or not told.isdisjoint(keys)
 
 
 def _variable(key_variable: str, account: str) -> str:
@@ -103,6 +141,7 @@ def _told_keys(settings: WorkerSettings) -> dict[str, tuple[SecretStr, ...]]:
     """The keys by the names of their variables; a blank variable is none."""
     told = {
         "ANTHROPIC_API_KEY": settings.anthropic_api_key,
+        "ANTHROPIC_ADMIN_KEY": settings.anthropic_admin_key,
         "OPENAI_API_KEY": settings.openai_api_key,
         "GOOGLE_API_KEY": settings.google_api_key,
         "GEMINI_API_KEY": settings.gemini_api_key,
@@ -133,6 +172,7 @@ class Vendors:
         self._lock = threading.Lock()
         self._built: dict[tuple[str, str], tuple[cycle[Vendor], bool]] = {}
         self._batches: dict[tuple[str, str], tuple[BatchVendor, bool]] = {}
+        self._limits: dict[tuple[str, str], tuple[LimitsVendor, bool]] = {}
 
     def vendor(self, name: str, account: str) -> tuple[Vendor, bool]:
         """The account's client whose turn it is, and whether it is simulated. Raises HandlerFailure
@@ -159,6 +199,20 @@ class Vendors:
                 client = _build_batches(name, key, access.base_url, http)
                 self._batches[name, account] = client, access.simulated
             return self._batches[name, account]
+
+    def limits(self, name: str, account: str) -> tuple[LimitsVendor, bool]:
+        """Who tells what the vendor allows the account, and whether it is simulated. Raises HandlerFailure
+        (vendor_unavailable)."""
+        with self._lock:
+            if (name, account) not in self._limits:
+                access = limits_access_to(name, account, self._settings)
+                if isinstance(access, Unavailable):
+                    raise HandlerFailure(Failure(code=Code.VENDOR_UNAVAILABLE, sentence=access.sentence))
+                http = http_client(through_proxies=not access.simulated)
+                key = access.keys[0].get_secret_value()
+                client = _build_limits(name, key, access.base_url, http)
+                self._limits[name, account] = client, access.simulated
+            return self._limits[name, account]
 
 
 def _clients(name: str, access: Access) -> list[Vendor]:
@@ -199,6 +253,15 @@ def _build_batches(name: str, key: str, base_url: str | None, http: httpx2.Clien
             from workers.vendors.google_batch import GoogleBatches
 
             return GoogleBatches(key, base_url, http)
+    raise LookupError(f"no adapter for “{name}”")
+
+
+def _build_limits(name: str, key: str, base_url: str | None, http: httpx2.Client) -> LimitsVendor:
+    match name:
+        case "anthropic":
+            from workers.vendors.anthropic_limits import AnthropicLimits
+
+            return AnthropicLimits(key, base_url, http)
     raise LookupError(f"no adapter for “{name}”")
 
 

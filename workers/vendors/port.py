@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
+from contracts.account_limits import Allowed
 from contracts.failures import Failure, HandlerFailure
 from contracts.limits import Dimension, VendorSignal
 from contracts.reports import Usage
@@ -133,4 +134,13 @@ class BatchVendor(Protocol):
 
     def look(self, batch: str) -> Ended | None:
         """What came of a batch, or None while it is under way. Costs nothing. Raises VendorFailure."""
+        ...
+
+
+class LimitsVendor(Protocol):
+    """A vendor that tells what it allows an account. Safe to use from several threads."""
+
+    def read(self, attempt: str) -> tuple[Allowed, ...]:
+        """Every limit of a group of models. Sends exactly one HTTP request, which asks no model and costs nothing.
+        Raises VendorFailure."""
         ...

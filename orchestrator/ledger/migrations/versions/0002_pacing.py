@@ -154,6 +154,7 @@ def upgrade() -> None:
         ("attempt", sa.Column("reserved_nano_usd", sa.BigInteger(), server_default="0", nullable=False)),
         ("escalation", sa.Column("told_at", sa.Double())),
         ("worker", sa.Column("simulates", sa.JSON(), server_default="[]", nullable=False)),
+        ("worker", sa.Column("reads_limits", sa.JSON(), server_default="[]", nullable=False)),
     ):
         op.add_column(table, column)
     op.execute("UPDATE escalation SET told_at = opened_at")
