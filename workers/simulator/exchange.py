@@ -130,7 +130,9 @@ class Exchange:
                 used=refusal.used,
                 requested=refusal.requested,
             )
-            return self._failed(visit, failure, dimension=refusal.dimension)
+            shown = visit.pool.levels()[refusal.dimension].remaining
+            hidden = shown >= max(refusal.requested, 1)
+            return self._failed(visit, failure, dimension=refusal.dimension, exhausted=hidden)
         if visit.pool.concurrency is not None and visit.pool.at_work >= visit.pool.concurrency:
             return self._failed(visit, Failure(FailureKind.OVERLOAD, visit.call.model))
         return None

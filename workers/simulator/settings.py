@@ -21,7 +21,8 @@ class Limits:
     burst_seconds: float = 60
     """How much of an unused rate can be saved up. Vendors do not publish theirs."""
     hidden_burst_seconds: float | None = None
-    """A second, shorter burst that is enforced as well and that no header tells of."""
+    """A second, shorter burst that is enforced as well. No header tells of it, until it refuses: then they show
+    nothing left of what ran out, or the refusal would be taken for an overload."""
     others_share: float = 0
     """What another consumer of the same account takes of each rate, 0 to 1; headers name the whole limit."""
     concurrency: int | None = None
