@@ -75,7 +75,7 @@ def pools(connection: Connection, at: float, vendor: str, model: str, accounts: 
             func.sum(attempt.c.reserved_input_tokens).label("input_tokens"),
         )
         .join(attempt, attempt.c.vendor_batch_id == vendor_batch.c.id)
-        .where(*of_model, attempt.c.ended_at.is_(None))
+        .where(*of_model, vendor_batch.c.ended_at.is_(None), attempt.c.ended_at.is_(None))
         .group_by(vendor_batch.c.account)
     )
     queued = {row.account: row for row in rows}
@@ -110,5 +110,5 @@ def give_up(connection: Connection, at: float) -> None:
     for state, end in ((AttemptState.RUNNING, "lease_until"), (AttemptState.DISPATCHED, "start_by")):
         over = update(attempt).where(*members, attempt.c.state == state)
         connection.execute(over.values({end: attempt.c.granted_at - 1}))
-    ended = {"state": "lost", "ended_at": at, "why": "the job that carried it has ended"}
+    ended = {"state": "abandoned", "ended_at": at, "why": "the job that carried it has ended"}
     connection.execute(update(vendor_batch).where(vendor_batch.c.id.in_(ids)).values(**ended))

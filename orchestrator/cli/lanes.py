@@ -34,11 +34,12 @@ def listing(as_json: AsJson = False) -> None:
     page = fleet().lanes()
     if as_json:
         return show_json(page)
-    counts = ("workers", "slots", "ready", "granted", "running", "dead")
+    counts = ("workers", "slots", "ready", "granted", "running", "by batch", "dead")
     lanes = table("lane", "regime", "right", "model", *counts, "oldest", right=[*counts, "oldest"])
     for lane in page.items:
         model = f"{lane.card.model.name} ({lane.card.model.tier})" if lane.card.model else ""
-        numbers = (lane.workers, lane.slots, lane.ready, lane.dispatched, lane.running, lane.dead_letters)
+        counted = (lane.ready, lane.dispatched, lane.running, lane.submitted, lane.dead_letters)
+        numbers = (lane.workers, lane.slots, *counted)
         oldest = span(lane.oldest_ready_seconds) if lane.ready else ""
         lanes.add_row(lane.lane, lane.card.regime, lane.card.right, text(model), *map(str, numbers), oldest)
     return console().print(lanes)

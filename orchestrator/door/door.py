@@ -121,7 +121,7 @@ class Door:
         vendor_batches.submitted(self._ledger, claim, worker_id, name, expires_at)
 
     def end_batch(self, claim: Claim, state: str, why: str) -> None:
-        """Writes down that nothing more comes of the batch. Raises FencedOut."""
+        """Writes down that nothing more comes of the batch; the first end stands. Raises FencedOut."""
         vendor_batches.end(self._ledger, claim, state, why)
 
 

@@ -87,10 +87,11 @@ def submitted(ledger: Ledger, claim: Claim, worker: str, name: str, expires_at: 
 
 
 def end(ledger: Ledger, claim: Claim, state: str, why: str) -> None:
-    """Nothing more comes of it. Raises FencedOut."""
+    """Nothing more comes of it; the first end stands. Raises FencedOut."""
     with ledger.write() as connection:
         at, row = now(connection), _carried(connection, claim)
-        _set(connection, row.id, state=state, why=why, ended_at=at)
+        if row.ended_at is None:
+            _set(connection, row.id, state=state, why=why, ended_at=at)
 
 
 def _carried(connection: Connection, claim: Claim) -> Any:

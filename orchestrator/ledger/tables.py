@@ -194,7 +194,13 @@ vendor_batch = Table(
     Column("begun_at", Double),
     Column("expires_at", Double),
     Column("ended_at", Double),
-    Index("ix_vendor_batch_vendor_model", "vendor", "model", "gathered_at"),
+    Index("ix_vendor_batch_vendor_model_ended_at", "vendor", "model", "ended_at"),
+    Index(
+        "ix_vendor_batch_open",
+        "state",
+        sqlite_where=text("ended_at IS NULL"),
+        postgresql_where=text("ended_at IS NULL"),
+    ),
     comment="Requests that wait together for a vendor's answers. `job_id` is the job that carries them, `name` what "
     "the vendor calls it, `begun_at` the intent before it is handed in.",
 )

@@ -26,6 +26,8 @@ class LaneRead(Read):
     dispatched: int
     """Granted and not yet taken: the depth of its broker queue."""
     running: int
+    submitted: int
+    """Handed to a vendor's batch, and held by no worker."""
     oldest_ready_seconds: float
     dead_letters: int
 
@@ -57,6 +59,7 @@ def _read(lane: Lane, workers: tuple[WorkerRead, ...], queue: Queue) -> LaneRead
         backing_off=queue.backing_off,
         dispatched=queue.dispatched,
         running=queue.running,
+        submitted=queue.submitted,
         oldest_ready_seconds=queue.oldest_ready_seconds,
         dead_letters=queue.dead_letters,
     )

@@ -20,6 +20,8 @@ class Queue:
     dispatched: int = 0
     """Granted, and not yet taken by a worker."""
     running: int = 0
+    submitted: int = 0
+    """Handed to a vendor's batch, and held by no worker."""
     oldest_ready_seconds: float = 0.0
     dead_letters: int = 0
     """Dead letters that nobody has discarded."""
@@ -60,7 +62,7 @@ def _count_granted(connection: Connection, found: dict[str, Queue]) -> None:
         select(subtask.c.lane, subtask.c.state, func.count().label("total"))
         .where(
             subtask.c.ended_at.is_(None),
-            subtask.c.state.in_([SubtaskState.DISPATCHED, SubtaskState.RUNNING]),
+            subtask.c.state.in_([SubtaskState.DISPATCHED, SubtaskState.RUNNING, SubtaskState.SUBMITTED]),
             subtask.c.lane.is_not(None),
         )
         .group_by(subtask.c.lane, subtask.c.state)

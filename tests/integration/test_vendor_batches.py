@@ -4,6 +4,7 @@ sockets against the simulator, and back on the ledger as ordinary reports."""
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,22 +30,38 @@ from workers.settings import WorkerSettings
 
 __all__ = ["bench_catalog", "ledger", "migrated_file", "migrated_schema"]
 
-ANSWERED = {"done", "skipped"}
-MODEL = "claude-haiku-5-5"
+
+@dataclass(frozen=True)
+class Route:
+    """Whom the lane asks, and what a token costs live."""
+
+    vendor: str
+    group: str
+    model: str
+    input_nano_usd: int
+    output_nano_usd: int
 
 
-def carrying(catalog: Catalog, lane: str = "research", **rule: Any) -> Catalog:
-    """The catalog with one lane that may go by batch, looked at without a pause."""
-    research = catalog.lanes[lane]
+ROUTES = (
+    Route("anthropic", "haiku", "claude-haiku-5-5", 100, 500),
+    Route("openai", "sol", "gpt-6.1-sol", 2000, 10_000),
+    Route("google", "flash", "gemini-3.8-flash", 750, 3750),
+)
+
+
+def carrying(catalog: Catalog, route: Route, **rule: Any) -> Catalog:
+    """The catalog with a lane of research that may go by batch, and batches that are looked at without a pause."""
+    research = catalog.lanes["research"]
     assert research.model is not None
-    by_batch = research.model.model_copy(update={"batch": True})
+    asked = {"vendor": route.vendor, "group": route.group, "name": route.model, "batch": True}
+    by_batch = research.model.model_copy(update=asked)
     batches = catalog.lanes["batches"]
     at_once = batches.attempts.model_copy(update={"backoff_seconds": 1e-6})
     lanes = {
-        lane: research.model_copy(update={"model": by_batch, "repeatable": False}),
+        "research": research.model_copy(update={"model": by_batch, "repeatable": False}),
         "batches": batches.model_copy(update={"attempts": at_once}),
     }
-    vendor = catalog.vendors[research.model.vendor]
+    vendor = catalog.vendors[route.vendor]
     assert vendor.batch is not None
     ruled = vendor.model_copy(update={"batch": vendor.batch.model_copy(update=rule)})
     vendors = {vendor.vendor: ruled}
@@ -58,16 +75,20 @@ class Dead(Exception):
 
 
 class MuteDoor:
-    """The real door, but for reports: whoever would hand in its first one dies."""
+    """The real door, which takes so many reports; whoever would hand in another one dies."""
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Door, reports: int) -> None:
         self._door = door
+        self._left = reports
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._door, name)
 
     def report(self, claim: Claim, report: Report, worker_id: str) -> bool:
-        raise Dead
+        if self._left == 0:
+            raise Dead
+        self._left -= 1
+        return self._door.report(claim, report, worker_id)
 
 
 class Carried(SmallFleet):
@@ -143,9 +164,9 @@ class Carried(SmallFleet):
                     return str(bell.attempt_id)
         raise AssertionError(f"nothing rang for {lane}")
 
-    def carry_without_report(self, attempt_id: str) -> None:
-        """As a worker does that dies right before its report."""
-        silent = MuteDoor(self.door)
+    def carry_and_die(self, attempt_id: str, after_reports: int = 0) -> None:
+        """As a worker does that dies when it would hand in one more report."""
+        silent = MuteDoor(self.door, after_reports)
         worker = self.worker(silent)
         with pytest.raises(Dead):
             worker.run(attempt_id)
@@ -171,20 +192,26 @@ class Carried(SmallFleet):
 
 @contextmanager
 def carried_fleet(
-    ledger: Ledger, folder: Path, catalog: Catalog, rule: dict[str, Any] | None = None, **batches: Any
+    ledger: Ledger,
+    folder: Path,
+    catalog: Catalog,
+    rule: dict[str, Any] | None = None,
+    route: Route = ROUTES[0],
+    **batches: Any,
 ) -> Iterator[Carried]:
     settings = {"seconds": 0} | batches
     with running_simulator(errors="none", config={"batches": settings}) as simulator:
-        fleet = Carried(ledger, folder, carrying(catalog, **(rule or {})))
+        fleet = Carried(ledger, folder, carrying(catalog, route, **(rule or {})))
         fleet.simulator = simulator
         yield fleet
         assert_story_holds(ledger)
 
 
+@pytest.mark.parametrize("route", ROUTES, ids=[route.vendor for route in ROUTES])
 def test_members_come_back_as_ordinary_reports_at_half_the_price(
-    ledger: Ledger, tmp_path: Path, bench_catalog: Catalog
+    ledger: Ledger, tmp_path: Path, bench_catalog: Catalog, route: Route
 ) -> None:
-    with carried_fleet(ledger, tmp_path, bench_catalog) as fleet:
+    with carried_fleet(ledger, tmp_path, bench_catalog, route=route) as fleet:
         job_id = fleet.maintenance(3)
         fleet.finish(job_id)
         rows = fleet.simulator.ledger()
@@ -194,17 +221,14 @@ def test_members_come_back_as_ordinary_reports_at_half_the_price(
     assert all(row["batch"] == batch.name for row in rows)
     for member in members:
         call = member.report["call"]
-        assert (member.state, member.vendor, member.model, member.simulated) == (
-            "settled",
-            "anthropic",
-            MODEL,
-            True,
-        )
+        assert (member.state, member.vendor, member.model) == ("settled", route.vendor, route.model)
+        assert member.simulated
         assert member.budget is None
         assert member.input_tokens > 0
-        # 0.10 and 0.50 dollars for a million tokens live, and half of it by batch.
-        assert member.cost_nano_usd == member.input_tokens * 50 + member.output_tokens * 250
-        assert call["request"] and call["answer"]
+        live = member.input_tokens * route.input_nano_usd + member.output_tokens * route.output_nano_usd
+        assert member.cost_nano_usd * 2 == pytest.approx(live, abs=1)
+        assert call["request"]
+        assert call["answer"]
     assert (batch.state, batch.requests, batch.ended_at is not None) == ("ended", 3, True)
     (carrier,) = [row for row in fleet.rows(tables.job) if row.workflow == "vendor-batch"]
     assert (carrier.state, carrier.purpose) == ("done", "maintenance")
@@ -332,7 +356,23 @@ def test_a_worker_that_dies_after_the_submission_loses_nothing(
     with carried_fleet(ledger, tmp_path, bench_catalog) as fleet:
         job_id = fleet.maintenance(2)
         bell = fleet.bell_of("batches")
-        fleet.carry_without_report(bell)
+        fleet.carry_and_die(bell)
+        fleet.let_leases_run_out(bell)
+        fleet.finish(job_id)
+        assert [row.code for row in fleet.members()] == [None, None]
+        assert len(fleet.simulator.ledger()) == 2
+        assert fleet.batch().state == "ended"
+
+
+@pytest.mark.parametrize("reports", [1, 2])
+def test_a_worker_that_dies_while_it_collects_is_followed_by_one_that_collects_the_rest(
+    ledger: Ledger, tmp_path: Path, bench_catalog: Catalog, reports: int
+) -> None:
+    with carried_fleet(ledger, tmp_path, bench_catalog) as fleet:
+        job_id = fleet.maintenance(2)
+        fleet.carry(fleet.bell_of("batches"))
+        bell = fleet.bell_of("batches")
+        fleet.carry_and_die(bell, after_reports=reports)
         fleet.let_leases_run_out(bell)
         fleet.finish(job_id)
         assert [row.code for row in fleet.members()] == [None, None]
@@ -350,7 +390,7 @@ def test_a_batch_whose_job_ends_is_given_up_and_its_members_go_live(
         request_cancel(ledger, fleet.batch().job_id, "bob")
         fleet.without_backoff()
         fleet.finish(job_id)
-        assert fleet.batch().state == "lost"
+        assert fleet.batch().state == "abandoned"
         assert {(row.state, row.code, row.ambiguous) for row in fleet.members()} == {
             ("lost", Code.CRASHED, True)
         }

@@ -52,7 +52,9 @@ def collect(task: Task) -> Collected:
     where it has not."""
     carried = task.carrying.find()
     if carried.name is None or not carried.members:
-        return Collected(sentence="there is nothing to collect")
+        nothing = "nothing is left to collect"
+        task.carrying.end("ended", nothing)
+        return Collected(sentence=nothing)
     vendor, simulated = vendors_for(task.settings).batches(carried.vendor, carried.account)
     ended = vendor.look(carried.name)
     if ended is None:

@@ -7,11 +7,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from workers.simulator.batches import Batches
 from workers.simulator.exchange import Exchange
 from workers.simulator.faults import ScriptedFault
 
 
-def admin_routes(exchange: Exchange) -> list[Route]:
+def admin_routes(exchange: Exchange, batches: Batches) -> list[Route]:
     """Ledger, totals, faults, reset."""
 
     async def ledger(request: Request) -> Response:
@@ -36,6 +37,7 @@ def admin_routes(exchange: Exchange) -> list[Route]:
 
     async def reset(request: Request) -> Response:
         exchange.reset()
+        batches.reset()
         return JSONResponse({"reset": True})
 
     return [

@@ -35,7 +35,7 @@ def simulator_app(settings: Settings, ledger_path: Path | None = None) -> Starle
     return Starlette(
         routes=[
             Route("/healthz", _health),
-            *admin_routes(exchange),
+            *admin_routes(exchange, batches),
             *batch_routes(exchange, batches),
             *limit_routes(exchange),
             _post("/anthropic/v1/messages", _plain(_conversation(exchange, ANTHROPIC))),

@@ -120,6 +120,10 @@ class Batches:
     def file(self, name: str) -> bytes | None:
         return self._files.get(name)
 
+    def reset(self) -> None:
+        self._batches.clear()
+        self._files.clear()
+
     def _waiting(self, vendor: str, account: str) -> int:
         return sum(
             len(batch.items)

@@ -134,7 +134,14 @@ def upgrade() -> None:
         comment="Requests that wait together for a vendor's answers. `job_id` is the job that carries them, `name` "
         "what the vendor calls it, `begun_at` the intent before it is handed in.",
     )
-    op.create_index("ix_vendor_batch_vendor_model", "vendor_batch", ["vendor", "model", "gathered_at"])
+    op.create_index("ix_vendor_batch_vendor_model_ended_at", "vendor_batch", ["vendor", "model", "ended_at"])
+    op.create_index(
+        "ix_vendor_batch_open",
+        "vendor_batch",
+        ["state"],
+        sqlite_where=sa.text("ended_at IS NULL"),
+        postgresql_where=sa.text("ended_at IS NULL"),
+    )
     for table, column in (
         ("job", sa.Column("max_cost_nano_usd", sa.BigInteger())),
         ("job", sa.Column("deadline", sa.Double())),
