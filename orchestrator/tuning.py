@@ -52,7 +52,7 @@ def set_limit(ledger: Ledger, key: str, name: str, value: float, by: str, reason
     with ledger.write() as connection:
         row = _locked(connection, key)
         old, new = _set(connection, row, name, value)
-        changes.record(connection, by, f"{name} of {key}", old, new, reason)
+        changes.record(connection, by, changes.limit_of(key, name), old, new, reason)
         ring(connection)
 
 

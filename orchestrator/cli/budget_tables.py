@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 
 def budgets_shown(budgets: "Iterable[BudgetRead]") -> Group:
-    """Each budget under a line that says whether it is open; the tables stand in line with each other."""
-    return Group(*(part for budget in budgets for part in (_heading(budget), _dimensions(budget), "")))
+    """Each budget under a line that says whether it is open; all stand under one row of headings."""
+    parts = (part for budget in budgets for part in ("", _heading(budget), _dimensions(budget)))
+    return Group(_columns(show_header=True), *parts)
 
 
 def _heading(budget: "BudgetRead") -> str:
@@ -30,17 +31,17 @@ def _heading(budget: "BudgetRead") -> str:
     return f"[bold]{text(budget.key)}[/]  {closed or '[green]open[/]'}, {budget.in_flight} in flight"
 
 
-def _dimensions(budget: "BudgetRead") -> Table:
-    made = table(
-        "",
-        "limit",
-        "left",
-        "reserved",
-        "declared, and what the vendor said",
-        right=["limit", "left", "reserved"],
-    )
+def _columns(show_header: bool) -> Table:
+    numbers = ("limit", "left", "reserved")
+    made = table("budget", *numbers, "declared, and what the vendor said", right=numbers)
+    made.show_header = show_header
     for column, width in zip(made.columns, (20, 11, 11, 9), strict=False):
         column.min_width = width
+    return made
+
+
+def _dimensions(budget: "BudgetRead") -> Table:
+    made = _columns(show_header=False)
     for each in budget.dimensions:
         made.add_row(
             f"  {_words(each.dimension)}",
@@ -63,13 +64,20 @@ def _remarks(budget: "BudgetRead", of: "Dimension") -> Iterator[str]:
     if of.limit != of.declared:
         yield f"declared {of.declared:,.0f}"
     if of.dimension == "concurrency" and budget.ceiling:
-        yield f"lowered by overload, {budget.ceiling}"
+        yield _CEILINGS[budget.ceiling]
     if of.burst_seconds != of.declared_burst_seconds:
         yield f"burst {of.burst_seconds:.3g} s of {of.declared_burst_seconds:.3g} s"
     if of.seen_at:
         left = "" if of.seen_remaining is None else f"{of.seen_remaining:,.0f} left"
         limit = "" if of.seen_limit is None else f"of {of.seen_limit:,.0f}"
         yield f"{' '.join(filter(None, (left, limit)))} said {age(of.seen_at)}"
+
+
+_CEILINGS = {
+    "steady": "lowered, since the vendor was overloaded",
+    "probing": "one call at a time, until one is answered",
+    "starting": "rising again from a pause",
+}
 
 
 def shares_shown(shares: "SharesRead") -> Table:

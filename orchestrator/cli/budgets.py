@@ -31,7 +31,9 @@ def default(context: typer.Context, as_json: AsJson = False) -> None:
         parts = {"shares": shares.model_dump(mode="json"), "caps": caps.model_dump(mode="json")["items"]}
         return show_json(page.model_dump(mode="json") | parts)
     out = console()
-    out.print(budgets_shown(page.items), shares_shown(shares))
+    out.print(budgets_shown(page.items))
+    out.print()
+    out.print(shares_shown(shares))
     if caps.items:
         out.print("\n[bold]spending caps[/]")
         out.print(caps_shown(caps.items))

@@ -32,8 +32,8 @@ def set_(
     """Set a limit of a budget. It holds from the next grant on, without a restart.
 
     What is left does not rise with the limit: it refills at the new rate, and what a day's raised limit adds is
-    there with the next day. What was learned of the old value is forgotten; the vendor's answers still lower the
-    limit. The catalog's limits are only what a budget begins with: whatever is set here outranks them, also if
+    there with the next day. What was learned of the old value is forgotten; what the vendor says still lowers
+    the limit. The catalog's limits are only what a budget begins with: whatever is set here outranks them, also if
     they are changed later.
 
     Example: fleet budgets set anthropic/default/haiku output_tokens 90000 --reason "tier 3"

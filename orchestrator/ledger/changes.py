@@ -6,6 +6,11 @@ from orchestrator.ledger.clock import now
 from orchestrator.ledger.tables import setting_change
 
 
+def limit_of(key: str, name: str) -> str:
+    """What a limit of a budget is called in what was changed, whoever changes it."""
+    return f"{name} of {key}"
+
+
 def record(connection: Connection, by: str, what: str, old: str, new: str, reason: str) -> None:
     """Writes down who changed what, from what to what, and why."""
     values = {"at": now(connection), "actor": by, "what": what, "old": old, "new": new, "reason": reason}

@@ -76,7 +76,7 @@ def _take(connection: Connection, told: AccountLimits, models: Models, at: float
         changed = dict(_changed(connection, purse, said))
         _keep(connection, purse, changed, at)
         for dimension, (before, after) in changed.items():
-            what = f"{dimension} of {purse.key}"
+            what = changes.limit_of(purse.key, dimension)
             reason = f"{told.vendor} lists it{' (simulated)' if told.simulated else ''}"
             old, new = f"{before.declared_limit:,.0f}", f"{after.declared_limit:,.0f}"
             changes.record(connection, ACTOR, what, old, new, reason)
@@ -93,7 +93,7 @@ def _changed(
     }
     for dimension in sorted(said.keys() & rows.keys()):
         before = purses.learned_of(rows[dimension], purse.buckets[dimension])
-        by_hand = _set_by_hand(connection, f"{dimension} of {purse.key}")
+        by_hand = _set_by_hand(connection, changes.limit_of(purse.key, dimension))
         after = declared(dimension, before, said[dimension], by_hand)
         if after.declared_limit != before.declared_limit:
             yield dimension, (before, after)

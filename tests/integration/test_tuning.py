@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
@@ -16,7 +17,9 @@ from orchestrator.cli.ending import run as run_here
 from orchestrator.client import FleetClient, FleetError
 from orchestrator.ledger import tables
 from orchestrator.ledger.clock import now
+from orchestrator.problems import Problem
 from orchestrator.reads.budgets import BudgetRead, Dimension
+from orchestrator.sharing import FloorKind, set_floor
 from tests.integration.ledgers import (
     api,
     http,
@@ -259,6 +262,21 @@ def test_what_cannot_be_is_one_sentence_and_changes_nothing(fleet: SmallFleet, h
         body = json.dumps(LIMIT).replace(": 5", f": {number}")
         problem_of(http.put("/v1/budgets/limits", content=body), 422)
     assert [rows_of(fleet.ledger, table) for table in settings] == before
+
+
+def test_floors_that_are_set_at_the_same_moment_are_checked_together(fleet: SmallFleet) -> None:
+    def set_to_most(name: str) -> bool:
+        try:
+            set_floor(fleet.ledger, fleet.catalog, FloorKind.PURPOSE, name, 0.3, **ADA)
+        except Problem as problem:
+            assert "add up to 1.3" in str(problem)
+            return False
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        stood = list(pool.map(set_to_most, ("coordination", "rework", "coordination", "rework")))
+    assert len(fleet.rows(tables.share)) == 1, "shipped floors take 0.7, so one of them fits"
+    assert stood.count(True) == len(fleet.rows(tables.setting_change)) == 2
 
 
 def test_changes_are_paged_the_latest_first(fleet: SmallFleet, operator: FleetClient) -> None:
