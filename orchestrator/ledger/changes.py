@@ -1,4 +1,4 @@
-"""Changes: what an operator changed while the fleet ran, in the transaction that changed it."""
+"""Changes: what operators and upkeep changed while the fleet ran, in the transaction that changed it."""
 
 from sqlalchemy import Connection, insert
 

@@ -391,7 +391,7 @@ setting_change = Table(
     Column("old", Text, nullable=False),
     Column("new", Text, nullable=False),
     Column("reason", Text, nullable=False),
-    comment="What operators changed while the fleet ran.",
+    comment="What operators and upkeep changed while the fleet ran.",
 )
 
 answer_cache = Table(

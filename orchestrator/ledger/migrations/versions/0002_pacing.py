@@ -103,7 +103,7 @@ def upgrade() -> None:
         sa.Column("new", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_setting_change")),
-        comment="What operators changed while the fleet ran.",
+        comment="What operators and upkeep changed while the fleet ran.",
     )
     op.create_table(
         "answer_cache",
