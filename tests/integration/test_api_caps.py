@@ -74,7 +74,7 @@ def test_a_cap_is_set_listed_changed_and_removed_and_every_change_is_kept(
 
 
 REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {
-    "unknown lane": ({"scope": "lane", "name": "drafts"}, 422, "no lane “drafts”; known are: audit, compute"),
+    "unknown lane": ({"scope": "lane", "name": "drafts"}, 422, "no lane “drafts”; known are: audit, "),
     "unknown purpose": ({"scope": "purpose", "name": "fun"}, 422, "known are: coordination, feature"),
     "unknown scope": ({"scope": "team"}, 422, "'tenant'"),
     "unknown period": ({"period": "week"}, 422, "'day' or 'total'"),
