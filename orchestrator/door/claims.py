@@ -12,7 +12,7 @@ from contracts.states import AttemptState, SubtaskState
 from orchestrator.ledger.clock import wall_clock
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.moves import SubtaskMove, move_subtasks
-from orchestrator.ledger.tables import attempt, job, subtask
+from orchestrator.ledger.tables import attempt, budget, job, subtask
 from orchestrator.purses import account_of
 
 
@@ -50,6 +50,13 @@ class FencedOut(Exception):
     """The attempt was taken away; whatever its worker still does counts for nothing."""
 
 
+_CLOSED = exists().where(budget.c.key == attempt.c.budget, budget.c.closed_until > wall_clock())
+"""Its account was closed after it was granted: nothing of it starts before the account opens again."""
+_GIVE_BACK = (
+    update(attempt)
+    .where(attempt.c.id == bindparam("_id"), attempt.c.state == AttemptState.DISPATCHED, _CLOSED)
+    .values(start_by=wall_clock())
+)
 _CLAIM = (
     update(attempt)
     .where(
@@ -57,6 +64,7 @@ _CLAIM = (
         attempt.c.state == AttemptState.DISPATCHED,
         attempt.c.start_by >= wall_clock(),
         exists().where(subtask.c.id == attempt.c.subtask_id, subtask.c.state == SubtaskState.DISPATCHED),
+        ~_CLOSED,
     )
     .values(
         state=AttemptState.RUNNING,
@@ -101,6 +109,9 @@ def claim(ledger: Ledger, deliveries: Sequence[Delivery], lease_seconds: float) 
         ids = {each.attempt for each in deliveries}
         found = {row.id: row for row in connection.execute(_FOUND, {"_ids": list(ids)})}
         _start_subtasks(connection, deliveries, found)
+        refused = [{"_id": row.id} for row in found.values() if row.state == AttemptState.DISPATCHED]
+        if refused:
+            connection.execute(_GIVE_BACK, refused)
     return [_answer(each, found.get(each.attempt)) for each in deliveries]
 
 
@@ -134,7 +145,7 @@ def _answer(delivery: Delivery, row: Any) -> Claim | Refusal:
     if _is_held(delivery, row):
         return Claim(row.id, row.subtask_id, row.job_id, row.fence, delivery.token, _handoff(row))
     if row.state == AttemptState.DISPATCHED:
-        return Refusal("its start-by has passed or its subtask was cancelled")
+        return Refusal("its start-by has passed, its account has closed, or its subtask was cancelled")
     return Refusal(f"the attempt is {row.state}")
 
 

@@ -9,6 +9,7 @@ from contracts.failures import Code
 from contracts.limits import Dimension, ResponseKind, Standing, VendorSignal
 from contracts.reports import Report, Usage
 from orchestrator import escalations
+from orchestrator.door import Refusal
 from orchestrator.ledger import tables
 from tests.integration.ledgers import ledger, migrated_file, migrated_schema
 from tests.integration.small_fleet import SmallFleet, age, bench_catalog, delivers, fails, fleet
@@ -126,3 +127,27 @@ def test_whoever_is_called_is_told_once_in_the_log_route(fleet: SmallFleet) -> N
         "sentence": called.sentence,
         "job": None,
     }
+
+
+def test_what_was_granted_before_its_account_closed_does_not_start_and_comes_back_unrun(
+    fleet: SmallFleet,
+) -> None:
+    job_id = fleet.submit("summary", documents=2)
+    fleet.plan.run()
+    assert fleet.dispatch.run() == 2
+    first, second = fleet.hands.doorbells()
+    fleet.hands.will("research[1]", fails(Code.RATE_LIMITED, retry_after=60.0, usage=Usage()))
+    fleet.hands.do(first.attempt_id)
+    fleet.advance.run()
+
+    assert isinstance(fleet.hands.claim(second.attempt_id), Refusal)
+    late = fleet.row(tables.attempt, id=second.attempt_id)
+    assert (late.state, late.claimed_at) == ("dispatched", None)
+    age(fleet.ledger, tables.attempt, second.attempt_id, start_by=2.0)
+    fleet.reconcile.run()
+    assert fleet.row(tables.attempt, id=second.attempt_id).state == "returned"
+    assert fleet.subtask(job_id, "research[2]").tries == 0
+
+    age(fleet.ledger, tables.budget, HAIKU, closed_until=60.0, refilled_at=90.0)
+    fleet.run()
+    assert fleet.job(job_id).state == "done"
