@@ -21,6 +21,7 @@ from orchestrator.door import Claim, Door
 from orchestrator.ledger import tables
 from orchestrator.ledger.engine import Ledger
 from orchestrator.reads.explain import explain_subtask
+from orchestrator.reads.queues import queues
 from tests.integration.ledgers import ledger, migrated_file, migrated_schema
 from tests.integration.simulator_process import SimulatorAddress, running_simulator
 from tests.integration.small_fleet import SmallFleet, assert_story_holds, bench_catalog
@@ -277,6 +278,8 @@ def test_what_waits_for_a_batch_says_so_and_holds_no_slot(
         assert [row.state for row in waiting] == ["submitted"] * 3
         with ledger.read() as connection:
             told = explain_subtask(connection, waiting[0].id).waits[0]
+            standing = queues(connection)["research"]
+        assert (standing.submitted, standing.running) == (3, 0)
         assert told.waits_for.startswith(f"batch {fleet.batch().name} of anthropic, looked at ")
         assert told.until is not None
         other = fleet.maintenance(1, purpose="feature")

@@ -18,6 +18,7 @@ class Figure(StrEnum):
     READY = "fleet_ready"
     OLDEST_READY_SECONDS = "fleet_oldest_ready_seconds"
     RUNNING = "fleet_running"
+    SUBMITTED = "fleet_submitted"
     BUDGET_LIMIT = "fleet_budget_limit"
     BUDGET_LEVEL = "fleet_budget_level"
     BUDGET_CLOSED_UNTIL_SECONDS = "fleet_budget_closed_until_seconds"

@@ -26,6 +26,9 @@ def lanes(connection: Connection, catalog: Catalog) -> Iterator[Metric]:
             Figure.OLDEST_READY_SECONDS, "How long the oldest of them has been ready.", labels=["lane"]
         ),
         "running": GaugeMetricFamily(Figure.RUNNING, "Subtasks that a worker is at.", labels=["lane"]),
+        "submitted": GaugeMetricFamily(
+            Figure.SUBMITTED, "Subtasks that wait for a vendor's batch.", labels=["lane"]
+        ),
         "dead_letters": GaugeMetricFamily(
             Figure.DEAD_LETTERS, "Dead letters that nobody discarded.", labels=["lane"]
         ),
