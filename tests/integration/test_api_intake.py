@@ -114,7 +114,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "reason too short": ({"reason": "x"}, "reason"),
     "bad tenant": ({"tenant": "Acme Corp"}, "tenant"),
     "deadline not honoured": ({"deadline": "2030-01-01T00:00:00Z"}, "deadline"),
-    "zero cap": ({"max_cost_usd": 0}, "max_cost_usd: a job's cap lies between 0.000001 and 1,000,000,000 dollars"),
+    "zero cap": (
+        {"max_cost_usd": 0},
+        "max_cost_usd: a job's cap lies between 0.000001 and 1,000,000,000 dollars",
+    ),
     "negative cap": ({"max_cost_usd": -5}, "and this is -5; leave it out for a job without one"),
     "cap too large to be meant": ({"max_cost_usd": 1e18}, "max_cost_usd"),
     "callback not allowed": ({"callback_url": "http://elsewhere.example/x"}, "callback_url"),

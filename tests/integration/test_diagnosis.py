@@ -239,8 +239,9 @@ def test_work_at_a_spending_cap_is_held_by_it(fleet: SmallFleet) -> None:
 
 
 def test_who_waits_for_the_answer_of_another_is_short_of_nothing(fleet: SmallFleet) -> None:
+    asked = {"question": "What stands in it?", "documents": [{"name": "a", "text": "something"}]}
     for _ in range(2):
-        fleet.submit("summary")
+        fleet.submit("summary", inputs=asked)
     fleet.turn()
     (row,) = fleet.rows(tables.subtask, state="ready")
     assert row.follows is not None
