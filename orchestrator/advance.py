@@ -15,7 +15,7 @@ from contracts.states import AttemptState, SubtaskState
 from contracts.workflows import Ending
 from orchestrator.batch import Batch
 from orchestrator.deciders.nodes import Node
-from orchestrator.deciders.recovery import WAITED, End, History, Retry, is_try, recover
+from orchestrator.deciders.recovery import UNASKED, End, History, Retry, counted_with, is_try, recover
 from orchestrator.ledger import artifacts
 from orchestrator.ledger.engine import LedgerUnreachable
 from orchestrator.ledger.events import Event, EventKind
@@ -45,8 +45,8 @@ class Advancer:
         correct: Callable[[str, float], None],
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """`learn` is told the lane and the seconds of every attempt, `correct` its subtask and the tokens that it
-        used; `chance` spreads retries."""
+        """`learn` is told the lane and the seconds of every attempt that completed, `correct` the subtask and
+        the tokens of every attempt that ends; `chance` spreads retries."""
         self._leadership = leadership
         self._snapshots = snapshots
         self._learn = learn
@@ -100,6 +100,7 @@ class Advancer:
             batch = Batch(at, ACTOR)
             for row in _reported(connection, attempt_id):
                 batch.settled.append(charged(row, AttemptState.SETTLED, at))
+                self._correct(row.subtask_id, row.reserved_input_tokens + row.reserved_output_tokens)
                 parked = SubtaskMove(
                     row.subtask_id, row.job_id, SubtaskState.REPORTED, SubtaskState.PARKED, why[:2000]
                 )
@@ -115,7 +116,7 @@ class Advancer:
         books.settle(row, report)
         batch.settled.append(settled_columns(row, report, batch.at))
         batch.artifacts += references(report)
-        if row.vendor_batch_id is None:
+        if row.vendor_batch_id is None and isinstance(report.outcome, Completed):
             self._learn(row.lane, report.worker_seconds)
         self._correct(row.subtask_id, tokens_of(row, report.call))
         node = view.node(row.subtask_id)
@@ -142,13 +143,14 @@ class Advancer:
     ) -> None:
         step = view.workflow.steps[node.step]
         assert step.trouble is not None and step.lane is not None
-        tries = row.tries + (1 if is_try(failure) else 0)
+        paced = row.budget is not None
+        tries = row.tries + (1 if is_try(failure, paced) else 0)
         history = History(
             tries=tries,
             repairs=row.repairs,
             crashes=row.crashes,
-            limited=_limited(connection, node, failure),
-            paced=row.budget is not None,
+            limited=_limited(connection, node, counted_with(failure, paced)),
+            paced=paced,
             promised_less=row.promised_output_tokens < row.most_output_tokens,
         )
         policy = view.catalog.lanes[step.lane].attempts
@@ -160,8 +162,9 @@ class Advancer:
                     "not_before": batch.at + retry.delay_seconds,
                     "ready_at": batch.at,
                     "handoff": handoff_with(connection, node.id, tried),
-                    "repeat_key": None,  # a retry is no answer to the question as it was first asked
                 }
+                if failure.code not in UNASKED:
+                    sets["repeat_key"] = None  # a retry is no answer to the question as it was first asked
                 move(view, node, SubtaskState.READY, retry.why, batch, **sets)
             case End(ending=Ending.SKIP, why=why):
                 move(view, node, SubtaskState.SKIPPED, why, batch, tries=tries)
@@ -193,11 +196,11 @@ def _accept(view: JobView, node: Node, summary: Summary, row: Any, batch: Batch)
     view.replace(view.node(node.id), delivered=delivered(summary))
 
 
-def _limited(connection: Connection, node: Node, failure: Failure) -> int:
-    """How many attempts ended as this one did, itself included, where that counts as no try; else it is not asked."""
-    if failure.code not in WAITED:
+def _limited(connection: Connection, node: Node, codes: frozenset[Code]) -> int:
+    """How many attempts ended in one of these ways, this one included, which did; none where no way is given."""
+    if not codes:
         return 0
-    refused = attempt.c.subtask_id == node.id, attempt.c.code == failure.code
+    refused = attempt.c.subtask_id == node.id, attempt.c.code.in_(codes)
     # The batch, and this attempt's code with it, is written later.
     return 1 + connection.execute(select(func.count()).select_from(attempt).where(*refused)).scalar_one()
 

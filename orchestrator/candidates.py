@@ -1,27 +1,33 @@
 """Candidates: the ready subtasks whose time has come, a few from the head of every queue."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import ColumnElement, Connection, or_, select
 
 from contracts.states import SubtaskState
-from orchestrator.deciders import slots
-from orchestrator.deciders.slots import Pool
+from orchestrator.deciders.slots import Slots
 from orchestrator.ledger.tables import job, subtask
 
-HEADS = 50
-"""So many are looked at in each queue at a time; the next turn of the loop sees the next ones."""
+FEWEST_HEADS = 2
+"""Seen of each queue at least, however many there are; the next turn of the loop sees the next ones."""
 
 
 @dataclass(frozen=True)
 class Queue:
-    """The ready work of one lane, purpose and tenant."""
+    """The ready work of one lane, purpose and tenant that draws on the same accounts and is equally urgent."""
 
     lane: str
     purpose: str
     tenant: str
+    budget: str | None
+    priority: int
+
+
+def pool_of(lane: str, budget: str | None) -> str:
+    """What work contends for: the accounts it draws on, or the workers of its lane."""
+    return budget or f"lane {lane}"
 
 
 @dataclass(frozen=True)
@@ -35,33 +41,39 @@ class Candidate:
 
 def queues(connection: Connection, at: float) -> list[Queue]:
     """Every queue that has work whose time has come."""
-    columns = subtask.c.lane, subtask.c.purpose, subtask.c.tenant
+    columns = subtask.c.lane, subtask.c.purpose, subtask.c.tenant, subtask.c.budget, subtask.c.priority
     rows = connection.execute(select(*columns).where(_due(at)).distinct().order_by(*columns))
-    return [Queue(row.lane, row.purpose, row.tenant) for row in rows]
+    return [Queue(row.lane, row.purpose, row.tenant, row.budget, row.priority) for row in rows]
 
 
 def heads(
-    connection: Connection, at: float, found: Iterable[Queue], pools: list[Pool], most: int
+    connection: Connection, at: float, found: Sequence[Queue], free: Slots, most: int
 ) -> list[Candidate]:
-    """The heads of the queues whose lanes have room: by priority, then by who was ready first."""
+    """The heads of the queues whose lanes have room, about `most` together: who was ready first."""
     candidates = []
     for queue in found:
-        room = min(slots.room(pools, queue.lane), max(HEADS, most))
+        room = min(free.room(queue.lane), max(most // len(found), FEWEST_HEADS))
         if room:
             query = (
                 select(*_COLUMNS)
                 .join(job, job.c.id == subtask.c.job_id)
-                .where(
-                    _due(at),
-                    subtask.c.lane == queue.lane,
-                    subtask.c.purpose == queue.purpose,
-                    subtask.c.tenant == queue.tenant,
-                )
-                .order_by(subtask.c.priority.desc(), subtask.c.place, subtask.c.id)
+                .where(_due(at), *_of(queue))
+                .order_by(subtask.c.place, subtask.c.id)
                 .limit(room)
             )
             candidates += [_candidate(row, at) for row in connection.execute(query)]
     return candidates
+
+
+def _of(queue: Queue) -> tuple[ColumnElement[bool], ...]:
+    paid = subtask.c.budget.is_(None) if queue.budget is None else subtask.c.budget == queue.budget
+    return (
+        subtask.c.lane == queue.lane,
+        subtask.c.purpose == queue.purpose,
+        subtask.c.tenant == queue.tenant,
+        paid,
+        subtask.c.priority == queue.priority,
+    )
 
 
 _COLUMNS = (

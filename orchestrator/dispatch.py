@@ -10,11 +10,10 @@ from contracts.states import AttemptState
 from orchestrator import calibrations, purses, shares, spending
 from orchestrator.batch import Batch
 from orchestrator.candidates import Candidate, heads, queues
-from orchestrator.deciders import slots
 from orchestrator.deciders.fairness import Fairness
 from orchestrator.deciders.pacing import Purse
 from orchestrator.deciders.shares import Shares
-from orchestrator.deciders.slots import Pool
+from orchestrator.deciders.slots import Slots, ahead_of
 from orchestrator.granting import Granted, NoBudget, NoSlot, PassedOver, Round, Stopped
 from orchestrator.ledger.leadership import Leadership
 from orchestrator.ledger.tables import attempt, worker
@@ -59,19 +58,29 @@ class Dispatcher:
     def run(self) -> int:
         """Grants a batch and answers how many attempts, with those that are left to the answer of another."""
         self._affordable_in = float("inf")
-        with self._leadership.decide() as (connection, at):
-            waiting = queues(connection, at)
-            if not waiting:
-                return 0
-            in_flight = _in_flight(connection)
-            pools = self._pools(connection, at, in_flight)
-            candidates = heads(connection, at, waiting, pools, BATCH)
-            if not candidates:
-                return 0
-            self._remember(shares.read(connection))
-            granting = self._round(connection, at, candidates, pools, in_flight)
-            self._walk(granting, candidates)
-            return granting.write(connection)
+        charged: list[str] = []
+        try:
+            with self._leadership.decide() as (connection, at):
+                return self._dispatch(connection, at, charged)
+        except BaseException:
+            for subtask_id in charged:  # nothing of it was granted
+                self._fairness.correct(subtask_id, 0)
+            raise
+
+    def _dispatch(self, connection: Connection, at: float, charged: list[str]) -> int:
+        """`charged` is told every subtask that fairness has charged."""
+        waiting = queues(connection, at)
+        if not waiting:
+            return 0
+        in_flight = _in_flight(connection)
+        free = self._slots(connection, at, in_flight)
+        candidates = heads(connection, at, waiting, free, BATCH)
+        if not candidates:
+            return 0
+        self._remember(shares.read(connection))
+        granting = self._round(connection, at, candidates, free, in_flight)
+        self._walk(granting, candidates, charged)
+        return granting.write(connection)
 
     def _remember(self, current: Shares) -> None:
         """Who led in between has granted what is not remembered here, so that all begin evenly again."""
@@ -84,13 +93,13 @@ class Dispatcher:
         connection: Connection,
         at: float,
         candidates: list[Candidate],
-        pools: list[Pool],
+        free: Slots,
         in_flight: list[Any],
     ) -> Round:
         rows = [candidate.row for candidate in candidates]
         return Round(
             batch=Batch(at, ACTOR),
-            pools=pools,
+            free=free,
             funds=_funds(connection, at, rows, in_flight),
             known=calibrations.read(connection, {(row.model, row.lane) for row in rows if row.model}),
             caps=spending.caps_for(connection, at, rows),
@@ -99,7 +108,7 @@ class Dispatcher:
             refused=self._refused,
         )
 
-    def _walk(self, granting: Round, candidates: list[Candidate]) -> None:
+    def _walk(self, granting: Round, candidates: list[Candidate], charged: list[str]) -> None:
         """Offers the candidates in fair order, until there is nothing left to give or nobody left to take."""
         by_id = {candidate.row.id: candidate for candidate in candidates}
         order = self._fairness.order((granting.offer_of(each) for each in candidates), granting.batch.at)
@@ -107,6 +116,7 @@ class Dispatcher:
             match granting.grant(by_id[offer.subtask]):
                 case Granted():
                     order.charge()
+                    charged.append(offer.subtask)
                 case NoSlot():
                     order.drop_lane(offer.flow.lane)
                 case NoBudget(seconds=seconds):
@@ -118,25 +128,24 @@ class Dispatcher:
                 case PassedOver():
                     pass
 
-    def _pools(self, connection: Connection, at: float, in_flight: list[Any]) -> list[Pool]:
+    def _slots(self, connection: Connection, at: float, in_flight: list[Any]) -> Slots:
         silent = at - 4 * self._settings.heartbeat_seconds
         alive = select(worker.c.lanes, worker.c.slots).where(
             worker.c.beat_at > silent, worker.c.stopped_at.is_(None)
         )
         workers = [(frozenset(row.lanes), row.slots) for row in connection.execute(alive)]
-        ahead = {
-            lane: slots.ahead_of(count, self._mean_seconds.get(lane, FIRST_MEAN_SECONDS), self._ahead_seconds)
-            for lanes, count in workers
-            for lane in lanes
-        }
-        by_lane = Counter[str]()
+        serving, by_lane = Counter[str](), Counter[str]()
+        for lanes, count in workers:
+            serving.update(dict.fromkeys(lanes, count))
         for row in in_flight:
             by_lane[row.lane] += row.count
-        return slots.pools_of(workers, by_lane, ahead)
-
-    @property
-    def _ahead_seconds(self) -> float:
-        return self._settings.queue_ahead_seconds
+        ahead = {
+            lane: ahead_of(
+                count, self._mean_seconds.get(lane, FIRST_MEAN_SECONDS), self._settings.queue_ahead_seconds
+            )
+            for lane, count in serving.items()
+        }
+        return Slots(workers, by_lane, ahead)
 
 
 def _in_flight(connection: Connection) -> list[Any]:

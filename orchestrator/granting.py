@@ -16,16 +16,15 @@ from contracts.states import AttemptState, SubtaskState
 from orchestrator import purses, spending
 from orchestrator.batch import Batch
 from orchestrator.calibrations import Known
-from orchestrator.candidates import Candidate
-from orchestrator.deciders import slots
+from orchestrator.candidates import Candidate, pool_of
 from orchestrator.deciders.charging import NOT_A_TOKEN
-from orchestrator.deciders.estimating import UNKNOWN, expected_input, expected_output
+from orchestrator.deciders.estimating import UNKNOWN, expected_billed_input, expected_input, expected_output
 from orchestrator.deciders.funding import Funded, Wish, fund
 from orchestrator.deciders.handing import purpose_of_try
 from orchestrator.deciders.offers import Flow, Offer
 from orchestrator.deciders.pacing import Held, Purse
-from orchestrator.deciders.slots import Pool
-from orchestrator.deciders.spending import Cap, Parked, Waits, afford, taken
+from orchestrator.deciders.slots import Slots
+from orchestrator.deciders.spending import Cap, afford, taken
 from orchestrator.ledger.ids import new_id
 from orchestrator.ledger.moves import SubtaskMove
 from orchestrator.ledger.tables import subtask
@@ -52,7 +51,7 @@ class NoBudget:
 
 @dataclass(frozen=True)
 class PassedOver:
-    """It alone has to wait: for another's answer, or below a spending cap."""
+    """It alone has to wait, for another's answer."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class Round:
     """What is left while candidates are granted, and what will be written of it."""
 
     batch: Batch
-    pools: list[Pool]
+    free: Slots
     funds: dict[str, Purse]
     """Every account's budget, by key."""
     known: Known
@@ -79,7 +78,7 @@ class Round:
     """When a pool of fairness was last refused by its budget."""
     _before: dict[str, Purse] = field(init=False)
     _accounts: dict[str, list[str]] = field(init=False)
-    _held: list[tuple[Any, str, str | None]] = field(default_factory=list)
+    _held: list[tuple[Any, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._before = dict(self.funds)
@@ -95,12 +94,14 @@ class Round:
             known, row.reserve_output_tokens, row.most_output_tokens
         )
         flow = Flow(Purpose(row.purpose), row.lane, row.tenant)
-        return Offer(row.id, flow, pool_of(row), row.priority, row.place, cost if row.budget else 0)
+        return Offer(
+            row.id, flow, pool_of(row.lane, row.budget), row.priority, row.place, cost if row.budget else 0
+        )
 
     def grant(self, candidate: Candidate) -> Outcome:
         """Grants the candidate an attempt, or says what stands against it."""
         row = candidate.row
-        if not slots.room(self.pools, row.lane):
+        if not self.free.room(row.lane):
             return NoSlot()
         if self.questions.follows(row):
             return PassedOver()
@@ -110,25 +111,24 @@ class Round:
             refusal = self._pay(candidate)
             if refusal:
                 return refusal
-        slots.take(self.pools, row.lane)
+        self.free.take(row.lane)
         self.questions.lead(row)
         return Granted()
 
-    def _pay(self, candidate: Candidate) -> NoBudget | PassedOver | Stopped | None:
+    def _pay(self, candidate: Candidate) -> NoBudget | Stopped | None:
         row = candidate.row
         paying = [self.funds[key] for key in self._accounts[row.budget]]
-        paid = fund(_wish(row), paying, self.known.get((row.model, row.lane), UNKNOWN))
+        known = self.known.get((row.model, row.lane), UNKNOWN)
+        paid = fund(_wish(row), paying, known)
         if isinstance(paid, Held):
-            self._held.append((row, paid.why, None))
+            self._held.append((row, paid.why))
             return NoBudget(paid.seconds)
-        charge = spending.charge_of(row, paid.reserved, self.batch.at)
-        match afford(self.caps, charge):
-            case Waits(cap=cap, why=why):
-                self._held.append((row, why, cap.key))
-                return PassedOver()
-            case Parked() as parked:
-                self.batch.moves.append(spending.park(row, parked, charge))
-                return Stopped()
+        billed = expected_billed_input(known, row.reserve_input_tokens)
+        charge = spending.charge_of(row, billed, self.batch.at)
+        parked = afford(self.caps, charge)
+        if parked:
+            self.batch.moves.append(spending.park(row, parked, charge))
+            return Stopped()
         self.caps = taken(self.caps, charge)
         self.funds[paid.purse.key] = paid.purse
         self._attempt(candidate, paid, charge.worst)
@@ -138,17 +138,18 @@ class Round:
         """Keeps the round, and answers how many were granted or began to follow another."""
         changed = {key: purse for key, purse in self.funds.items() if purse is not self._before[key]}
         purses.write_levels(connection, changed, self.batch.at)
-        for row, why, cap in self._held:
+        for row, why in self._held:
             if row.held_by != why[:200]:
-                holding = update(subtask).where(subtask.c.id == row.id)
-                connection.execute(holding.values(held_by=why[:200], capped_by=cap))
+                connection.execute(update(subtask).where(subtask.c.id == row.id).values(held_by=why[:200]))
         self.batch.write(connection)
         return len(self.batch.attempts) + self.questions.write(connection)
 
     def _attempt(self, candidate: Candidate, paid: Funded | None, worst_nano_usd: int) -> None:
         row, attempt_id, at = candidate.row, new_id(), self.batch.at
         reserved = paid.reserved if paid else NOT_A_TOKEN
-        by_budget = row.held_by or self.refused.get(pool_of(row), 0.0) >= row.ready_at
+        # Who led before keeps its refusals to itself; what it held back was held until here.
+        unknown = at if row.held_by else 0.0
+        budget_seconds = _by_budget(candidate, self.refused.get(pool_of(row.lane, row.budget), unknown))
         self.batch.attempts.append(
             {
                 "id": attempt_id,
@@ -168,14 +169,19 @@ class Round:
                 "start_by": at + self.start_by_seconds,
                 "allowed_seconds": row.allowed_seconds,
                 "backoff_seconds": candidate.backoff_seconds,
-                "budget_seconds": candidate.waited_seconds if by_budget else 0.0,
-                "queue_seconds": 0.0 if by_budget else candidate.waited_seconds,
+                "budget_seconds": budget_seconds,
+                "queue_seconds": candidate.waited_seconds - budget_seconds,
             }
         )
-        sets = {"held_by": None, "capped_by": None}
         self.batch.moves.append(
             SubtaskMove(
-                row.id, row.job_id, SubtaskState.READY, SubtaskState.DISPATCHED, "granted", sets, attempt_id
+                row.id,
+                row.job_id,
+                SubtaskState.READY,
+                SubtaskState.DISPATCHED,
+                "granted",
+                {"held_by": None},
+                attempt_id,
             )
         )
         self.batch.doorbells.append(
@@ -188,9 +194,10 @@ class Round:
         )
 
 
-def pool_of(row: Any) -> str:
-    """What a subtask contends for: the accounts it draws on, or the workers of its lane."""
-    return str(row.budget) if row.budget else f"lane {row.lane}"
+def _by_budget(candidate: Candidate, refused_at: float) -> float:
+    """Of the seconds that it waited, those until its pool was last refused; what came after was the queue."""
+    due_at = candidate.row.ready_at + candidate.backoff_seconds
+    return min(max(refused_at - due_at, 0.0), candidate.waited_seconds)
 
 
 def _wish(row: Any) -> Wish:

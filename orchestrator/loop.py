@@ -71,6 +71,7 @@ class Loop:
         self._monotonic = monotonic
         self._lead_until = 0.0
         self._reconciled_at = 0.0
+        self._pause = float("inf")
         self._stopping = threading.Event()
 
     def stop(self) -> None:
@@ -102,7 +103,7 @@ class Loop:
             return
         LEADER.set(1)
         if not self.turn():
-            self._wake.wait(self._verbs.dispatch.pause_seconds)
+            self._wake.wait(self._pause)
 
     def _leads(self) -> bool:
         """Extends the lead when a third of its lease has passed."""
@@ -116,6 +117,7 @@ class Loop:
     def turn(self) -> int:
         """One turn of the loop; answers how much was done."""
         seen, done = self._look(), 0
+        self._pause = float("inf")
         if seen.plan:
             done += self._timed("plan", self._verbs.plan)
         if seen.advance:
@@ -127,6 +129,7 @@ class Loop:
         if seen.dispatch or done:
             done += self._timed("gather", self._verbs.gather)
             granted = self._timed("dispatch", self._verbs.dispatch)
+            self._pause = self._verbs.dispatch.pause_seconds
             if granted:
                 self._ring()
             done += granted

@@ -8,11 +8,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from contracts.failures import Code
-from contracts.reports import Call, Completed, Failed, Report
+from contracts.reports import Call, Completed, Failed, Report, Usage
 from contracts.states import AttemptState
 from orchestrator import calibrations, purses
-from orchestrator.deciders.charging import Reserved, reservation, used
+from orchestrator.deciders.charging import Reserved, charged_input, reservation, used
 from orchestrator.deciders.estimating import learned
+from orchestrator.deciders.offers import COST_WITHOUT_MODEL
 from orchestrator.deciders.pacing import Purse, settled
 from orchestrator.hearing import Spoken, listen
 from orchestrator.prices import estimate
@@ -30,9 +31,10 @@ class Entry:
 class Sample:
     """What an answer taught about its lane and model."""
 
+    budget: str
+    """The budget that paid, whose vendor says which input counts."""
     raw_tokens: int
-    input_tokens: int
-    output_tokens: int
+    usage: Usage
     whole: bool
 
 
@@ -55,9 +57,7 @@ class Books:
             self._spoken[row.budget].append(spoken)
         if call and call.usage and call.usage.output_tokens:
             cut = isinstance(report.outcome, Failed) and report.outcome.failure.code is Code.CUT
-            sample = Sample(
-                row.estimated_input_tokens, call.usage.input_tokens, call.usage.output_tokens, not cut
-            )
+            sample = Sample(row.budget, row.estimated_input_tokens, call.usage, not cut)
             self._samples[call.model, row.lane].append(sample)
 
     def refund(self, row: Any) -> None:
@@ -67,12 +67,14 @@ class Books:
 
     def write(self, connection: Connection, at: float, actor: str) -> None:
         """Keeps all of it, and what the vendors' answers taught."""
-        if self._entries:
-            changed = self._corrected(purses.read_purses(connection, at, {}))
-            heard = listen(connection, changed, self._spoken, at, actor)
-            purses.write_levels(connection, changed | heard, at)
+        if not self._entries:
+            return
+        found = purses.read_purses(connection, at, {})
+        changed = self._corrected(found)
+        heard = listen(connection, changed, self._spoken, at, actor)
+        purses.write_levels(connection, changed | heard, at)
         if self._samples:
-            self._learn(connection)
+            self._learn(connection, found)
 
     def _corrected(self, known: Mapping[str, Purse]) -> dict[str, Purse]:
         changed = {}
@@ -86,23 +88,33 @@ class Books:
             changed[key] = purse
         return changed
 
-    def _learn(self, connection: Connection) -> None:
+    def _learn(self, connection: Connection, purses_by_key: Mapping[str, Purse]) -> None:
         known = calibrations.read(connection, self._samples)
         for key, samples in self._samples.items():
             for sample in samples:
+                if sample.budget not in purses_by_key:
+                    continue
+                usage = sample.usage
                 known[key] = learned(
-                    known[key], sample.raw_tokens, sample.input_tokens, sample.output_tokens, sample.whole
+                    known[key],
+                    sample.raw_tokens,
+                    usage.input_tokens,
+                    charged_input(purses_by_key[sample.budget].charging, usage),
+                    usage.output_tokens,
+                    sample.whole,
                 )
         calibrations.keep(connection, known)
 
 
 def tokens_of(row: Any, call: Call | None) -> int:
-    """Tokens that an attempt used, input and output; what it reserved where nobody knows."""
-    if call is None or not call.sent:
-        return 0
-    if call.usage is None:
-        return int(row.reserved_input_tokens + row.reserved_output_tokens)
-    return call.usage.input_tokens + call.usage.output_tokens
+    """Tokens that an attempt used, input and output, as fairness counts them; what it reserved where nobody
+    knows. Work that ran without any still took its turn."""
+    used = 0
+    if call and call.sent and call.usage is None:
+        used = row.reserved_input_tokens + row.reserved_output_tokens
+    elif call and call.usage:
+        used = call.usage.input_tokens + call.usage.output_tokens
+    return max(int(used), COST_WITHOUT_MODEL)
 
 
 def reserved_by(row: Any) -> Reserved:

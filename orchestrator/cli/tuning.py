@@ -93,7 +93,10 @@ def weight(
 
 
 def changes(limit: Limit = 20, cursor: Cursor = None, as_json: AsJson = False) -> None:
-    """List what operators changed of limits, floors, weights and spending caps, the latest first."""
+    """List what operators changed of limits, floors, weights and spending caps, the latest first.
+
+    Example: fleet budgets changes --limit 20
+    """
     page = fleet().setting_changes(limit, cursor)
     if as_json:
         return show_json(page)

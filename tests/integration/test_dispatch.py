@@ -223,6 +223,7 @@ def test_where_a_promise_counts_it_is_as_tight_as_its_lane_has_shown_to_need(fle
         "lane": "review",
         "samples": 50,
         "input_factor": 1.0,
+        "charged_factor": 1.0,
         "output_mean": 60.0,
         "recent_outputs": [60] * 50,
     }
@@ -240,3 +241,37 @@ def test_where_a_promise_counts_it_is_as_tight_as_its_lane_has_shown_to_need(fle
         model.max_output_tokens,
     ]
     assert fleet.subtask(job_id, "review").repairs == 0
+
+
+def test_work_without_a_model_takes_turns_by_tenants_also_over_time(fleet: SmallFleet) -> None:
+    """What ran used no tokens and has had its turn all the same."""
+    fleet.hands.announce(("noop",), slots=1)
+    for _ in range(200):
+        fleet.dispatch.learn("noop", 60.0)  # nothing waits in front of the one slot
+    for tenant in ("alder", "birch", "cedar"):
+        for _ in range(4):
+            fleet.submit("fan", tenant=tenant)
+    fleet.plan.run()
+    served = Counter[str]()
+    for _ in range(6):
+        assert fleet.dispatch.run() == 1
+        (bell,) = fleet.hands.doorbells()
+        served[fleet.job(bell.label.split(",")[0]).tenant] += 1
+        fleet.hands.do(bell.attempt_id)
+        fleet.advance.run()
+    assert served == {"alder": 2, "birch": 2, "cedar": 2}
+
+
+def test_what_draws_on_a_closed_account_hides_nothing_that_draws_on_another(fleet: SmallFleet) -> None:
+    """Rows that were planned for an account that is closed now stand first in their lane."""
+    first = fleet.submit("summary", documents=9)
+    other = fleet.submit("summary", documents=1)
+    fleet.plan.run()
+    moved = fleet.subtask(other, "research[1]")
+    with fleet.ledger.write() as connection:
+        elsewhere = tables.subtask.update().where(tables.subtask.c.id == moved.id)
+        connection.execute(elsewhere.values(budget="openai/sol"))
+    fleet.set_budget(HAIKU, closed_until=9e9, closed_why="it is over its limit")
+    assert fleet.dispatch.run() == 1
+    assert fleet.subtask(other, "research[1]").state == "dispatched"
+    assert set(fleet.states(first).values()) == {"ready", "waiting"}

@@ -56,6 +56,7 @@ def upgrade() -> None:
         sa.Column("lane", WORD, nullable=False),
         sa.Column("samples", sa.Integer(), nullable=False),
         sa.Column("input_factor", sa.Double(), nullable=False),
+        sa.Column("charged_factor", sa.Double(), nullable=False),
         sa.Column("output_mean", sa.Double(), nullable=False),
         sa.Column("recent_outputs", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("model", "lane", name=op.f("pk_calibration")),
@@ -171,7 +172,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_subtask_ready",
         "subtask",
-        ["lane", "purpose", "tenant", "priority", "place"],
+        ["lane", "purpose", "tenant", "budget", "priority", "place", "id"],
         sqlite_where=sa.text("state = 'ready'"),
         postgresql_where=sa.text("state = 'ready'"),
     )
