@@ -18,6 +18,7 @@ _KEEP = (
     .values(
         samples=bindparam("_samples"),
         input_factor=bindparam("_input_factor"),
+        charged_factor=bindparam("_charged_factor"),
         output_mean=bindparam("_output_mean"),
         recent_outputs=bindparam("_recent_outputs"),
     )
@@ -32,7 +33,11 @@ def read(connection: Connection, wanted: Iterable[tuple[str, str]]) -> Known:
         query = select(calibration).where(tuple_(calibration.c.model, calibration.c.lane).in_(keys))
         for row in connection.execute(query):
             known[row.model, row.lane] = Calibration(
-                row.samples, row.input_factor, row.output_mean, tuple(row.recent_outputs)
+                row.samples,
+                row.input_factor,
+                row.charged_factor,
+                row.output_mean,
+                tuple(row.recent_outputs),
             )
     return known
 
@@ -45,6 +50,7 @@ def keep(connection: Connection, known: Known) -> None:
             "lane": lane,
             "samples": learned.samples,
             "input_factor": learned.input_factor,
+            "charged_factor": learned.charged_factor,
             "output_mean": learned.output_mean,
             "recent_outputs": list(learned.recent_outputs),
         }

@@ -137,7 +137,7 @@ def _affordable(connection: Connection, at: float, rows: Sequence[Any]) -> dict[
     caps = spending.caps_for(connection, at, rows)
     found = {}
     for row in rows:
-        charge = spending.charge_of(row, _reserved(row), at, batch_share(row.vendor, row.model))
+        charge = spending.charge_of(row, row.reserve_input_tokens, at, batch_share(row.vendor, row.model))
         if afford(caps, charge) is None:
             caps = taken(caps, charge)
             found[row.id] = charge.worst

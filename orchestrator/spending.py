@@ -14,7 +14,6 @@ from sqlalchemy import ColumnElement, Connection, bindparam, case, func, select,
 
 from contracts.purposes import Purpose
 from contracts.states import SubtaskState
-from orchestrator.deciders.charging import Reserved
 from orchestrator.deciders.handing import purpose_of_try
 from orchestrator.deciders.spending import Cap, Charge, Parked, Period, Scope, fitting, worst_input
 from orchestrator.ledger.missing import insert_missing
@@ -96,10 +95,11 @@ def caps_for(connection: Connection, at: float, rows: Iterable[Any]) -> dict[str
     return caps(connection, at, of_jobs)
 
 
-def charge_of(row: Any, reserved: Reserved, at: float, share: float = 1.0) -> Charge:
-    """What an attempt at this candidate may cost at most, at this share of the price of a live call. A model
-    without a price is refused by its worker before it is asked, and costs nothing."""
-    tokens = worst_input(row.reserve_input_tokens, reserved.input_tokens, row.tries, row.most_output_tokens)
+def charge_of(row: Any, expected_tokens: int, at: float, share: float = 1.0) -> Charge:
+    """What an attempt at this candidate may cost at most, at this share of the price of a live call. Of its input
+    so many tokens are expected on the bill, cached or not, as a cache may be cold. A model without a price is
+    refused by its worker before it is asked, and costs nothing."""
+    tokens = worst_input(row.reserve_input_tokens, expected_tokens, row.tries, row.most_output_tokens)
     try:
         worst = worst_case(row.vendor, row.model, tokens, row.most_output_tokens, at)
     except LookupError:

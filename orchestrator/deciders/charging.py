@@ -43,10 +43,14 @@ def used(charging: Charging, reserved: Reserved, call: Call | None) -> Amount:
         return reservation(charging, reserved)
     if call.usage == Usage():
         return _refused(charging)
-    cached = 0 if charging.cached_input_counts else call.usage.cached_input_tokens
-    taken = call.usage.input_tokens - cached
+    taken = charged_input(charging, call.usage)
     together = _admitted(charging, reserved) if charging.promise_counts else taken + call.usage.output_tokens
     return _amount(taken, call.usage.output_tokens, together)
+
+
+def charged_input(charging: Charging, usage: Usage) -> int:
+    """The input tokens that count against the limits."""
+    return usage.input_tokens - (0 if charging.cached_input_counts else usage.cached_input_tokens)
 
 
 def _refused(charging: Charging) -> Amount:

@@ -8,7 +8,8 @@ import math
 from dataclasses import dataclass, replace
 
 FEW = 20
-"""Below so many samples an output is taken to be as long as nine of ten were, and not as their mean."""
+"""Below so many whole answers an output is taken to be as long as nine of ten of them were, where that is more
+than the mean, and nothing less than the lane's cap is promised."""
 MEMORY = 100
 """A mean forgets with a window of about so many samples, and so many outputs are kept."""
 
@@ -18,38 +19,48 @@ class Calibration:
     """What was learned of a lane with a model."""
 
     samples: int
+    """Answers seen, those that were cut included."""
     input_factor: float
-    """Tokens that the vendor counted, for each token estimated from characters."""
+    """Tokens that the vendor billed, cached or not, for each token estimated from characters."""
+    charged_factor: float
+    """Of these, the tokens that the vendor counted against its limits."""
     output_mean: float
+    """Tokens that an answer took. One that was cut took as many as it has."""
     recent_outputs: tuple[int, ...]
     """The lengths of the last answers that were whole, in tokens, the latest last."""
 
 
-UNKNOWN = Calibration(0, 1.0, 0.0, ())
+UNKNOWN = Calibration(0, 1.0, 1.0, 0.0, ())
 
 
 def expected_input(known: Calibration, raw_tokens: int) -> int:
-    """Input tokens expected where the characters say `raw_tokens`."""
+    """Input tokens expected to count against the limits where the characters say `raw_tokens`."""
+    return math.ceil(raw_tokens * known.charged_factor)
+
+
+def expected_billed_input(known: Calibration, raw_tokens: int) -> int:
+    """Input tokens expected on the bill, cached or not, where the characters say `raw_tokens`."""
     return math.ceil(raw_tokens * known.input_factor)
 
 
 def expected_output(known: Calibration, declared: int, most: int) -> int:
-    """Output tokens expected: the running mean, or the ninth decile while samples are few. `declared` is the
-    lane's own guess, which stands until there are samples."""
-    if not known.recent_outputs:
+    """Output tokens expected: the running mean, and while whole answers are few no less than their ninth decile.
+    `declared` is the lane's own guess, which stands until there are samples."""
+    if known.samples == 0:
         return min(declared, most)
-    if known.samples < FEW:
-        return min(max(_quantile(known.recent_outputs, 0.9), 1), most)
-    return min(max(math.ceil(known.output_mean), 1), most)
+    expected = math.ceil(known.output_mean)
+    if known.recent_outputs and _few(known):
+        expected = max(expected, _quantile(known.recent_outputs, 0.9))
+    return min(max(expected, 1), most)
 
 
 def promise(known: Calibration, most: int) -> int:
     """The cap on an answer that costs least where the cap itself is charged.
 
     A cap c costs c, and with the share of answers longer than c a second request with the largest cap; so the
-    c among the lengths seen that makes c + share(length > c) × most smallest. `most` while samples are few.
+    c among the lengths seen that makes c + share(length > c) × most smallest. `most` while whole answers are few.
     """
-    if known.samples < FEW or not known.recent_outputs:
+    if _few(known):
         return most
     lengths = sorted(known.recent_outputs)
     count = len(lengths)
@@ -58,23 +69,34 @@ def promise(known: Calibration, most: int) -> int:
 
 
 def learned(
-    known: Calibration, raw_tokens: int, input_tokens: int, output_tokens: int, whole: bool
+    known: Calibration,
+    raw_tokens: int,
+    input_tokens: int,
+    charged_tokens: int,
+    output_tokens: int,
+    whole: bool,
 ) -> Calibration:
-    """The calibration after one more answer. Of an answer that was cut only the input is learned, since its
-    length says nothing but that it was longer."""
+    """The calibration after one more answer. One that was cut took its tokens as well, but its length says nothing
+    of how much room an answer needs, save that it is more."""
     samples = known.samples + 1
     weight = max(1 / samples, 1 / MEMORY)
-    factor = input_tokens / raw_tokens if raw_tokens > 0 and input_tokens > 0 else known.input_factor
     after = replace(
-        known, samples=samples, input_factor=known.input_factor + weight * (factor - known.input_factor)
+        known, samples=samples, output_mean=known.output_mean + weight * (output_tokens - known.output_mean)
     )
+    if raw_tokens > 0 and input_tokens > 0:
+        billed, charged = input_tokens / raw_tokens, charged_tokens / raw_tokens
+        after = replace(
+            after,
+            input_factor=known.input_factor + weight * (billed - known.input_factor),
+            charged_factor=known.charged_factor + weight * (charged - known.charged_factor),
+        )
     if not whole:
         return after
-    return replace(
-        after,
-        output_mean=known.output_mean + weight * (output_tokens - known.output_mean),
-        recent_outputs=(*known.recent_outputs, output_tokens)[-MEMORY:],
-    )
+    return replace(after, recent_outputs=(*known.recent_outputs, output_tokens)[-MEMORY:])
+
+
+def _few(known: Calibration) -> bool:
+    return len(known.recent_outputs) < FEW
 
 
 def _roomy(length: int) -> int:

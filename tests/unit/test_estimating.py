@@ -13,6 +13,7 @@ from orchestrator.deciders.estimating import (
     FEW,
     UNKNOWN,
     Calibration,
+    expected_billed_input,
     expected_input,
     expected_output,
     learned,
@@ -26,7 +27,8 @@ from tests.unit.test_pacing import OPENAI, purse
 def after(outputs: list[int], most: int = 100_000, factor: float = 1.0) -> Calibration:
     known = UNKNOWN
     for output in outputs:
-        known = learned(known, 1000, int(1000 * factor), output, whole=output < most)
+        tokens = int(1000 * factor)
+        known = learned(known, 1000, tokens, tokens, output, whole=output < most)
     return known
 
 
@@ -47,13 +49,47 @@ def test_few_samples_are_taken_at_their_ninth_decile_and_many_at_their_mean() ->
 def test_the_factor_finds_the_vendors_count_from_anywhere(first: float, then: float) -> None:
     known = after([100] * 50, factor=first)
     for _ in range(1200):
-        known = learned(known, 1000, int(1000 * then), 100, whole=True)
+        known = learned(known, 1000, 2 * int(1000 * then), int(1000 * then), 100, whole=True)
     assert expected_input(known, 1000) == pytest.approx(1000 * then, rel=0.02, abs=2)
+    assert expected_billed_input(known, 1000) == pytest.approx(2000 * then, rel=0.02, abs=2)
 
 
-def test_an_answer_that_was_cut_teaches_nothing_of_lengths() -> None:
-    known = learned(after([100] * 30), 1000, 1000, 4096, whole=False)
-    assert (known.output_mean, max(known.recent_outputs), known.samples) == (100, 100, 31)
+def test_an_answer_that_was_cut_counts_at_what_it_took_and_teaches_no_promise() -> None:
+    known = learned(after([100] * 30), 1000, 1000, 1000, 4096, whole=False)
+    assert expected_output(known, 400, 8192) == pytest.approx((30 * 100 + 4096) / 31, abs=1)
+    assert promise(known, 8192) == promise(after([100] * 30), 8192)
+
+
+def test_an_answer_that_stays_within_its_room_is_not_expected_shorter_for_those_that_were_cut_before() -> (
+    None
+):
+    known = after([4096] * 19 + [1000], most=4096)
+    assert expected_output(known, 400, 4096) == pytest.approx((19 * 4096 + 1000) / 20, abs=1)
+    assert promise(known, 4096) == 4096, "one whole answer is too few"
+
+
+def test_answers_of_which_all_were_cut_are_expected_as_long_as_they_were() -> None:
+    assert expected_output(after([4096] * 3, most=4096), 400, 4096) == 4096
+
+
+@given(st.lists(st.tuples(st.integers(1, 9000), st.booleans()), min_size=1, max_size=90))
+def test_no_less_is_expected_than_answers_have_taken(answers: list[tuple[int, bool]]) -> None:
+    known = UNKNOWN
+    for tokens, whole in answers:
+        known = learned(known, 1000, 1000, 1000, tokens, whole)
+    mean = sum(tokens for tokens, _ in answers) / len(answers)
+    assert expected_output(known, 1, 9000) >= int(mean)
+    if sum(whole for _, whole in answers) < FEW:
+        assert promise(known, 9000) == 9000
+
+
+def test_input_read_from_a_cache_is_on_the_bill_and_not_reserved_where_it_does_not_count() -> None:
+    known = UNKNOWN
+    for _ in range(30):
+        known = learned(known, 1000, 1200, 200, 100, whole=True)
+    paid = fund(replace(WISH, raw_input_tokens=1000), [purse(tokens=600_000)], known)
+    assert isinstance(paid, Funded) and paid.reserved.input_tokens == pytest.approx(200, abs=1)
+    assert expected_billed_input(known, 1000) == pytest.approx(1200, abs=1)
 
 
 def test_a_promise_is_as_tight_as_its_lengths_allow() -> None:
