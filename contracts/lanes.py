@@ -70,8 +70,8 @@ class Attempts(Contract):
     crashes: int = Field(default=3, ge=1, le=10)
     """Lost leases after which the subtask is suspected of killing its workers."""
     limited: int = Field(default=50, ge=1, le=1000)
-    """Attempts that a limit refused, or that came before something was finished, which are no tries;
-    then the subtask ends as its step says of loops."""
+    """Attempts that a limit or an overload turned away, or that came before something was finished, which are no
+    tries; then the subtask ends as its step says of loops."""
     backoff_seconds: float = Field(default=1.0, gt=0)
     """Before the second attempt; doubled for each further one."""
     backoff_cap_seconds: float = Field(default=60.0, gt=0)

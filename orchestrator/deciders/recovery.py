@@ -6,8 +6,8 @@ from contracts.failures import Category, Code, Failure
 from contracts.lanes import Attempts
 from contracts.workflows import Ending, OnTrouble
 
-WAITED = frozenset({Code.RATE_LIMITED, Code.UNFINISHED})
-"""Failures that only say that it is too early."""
+UNASKED = frozenset({Code.RATE_LIMITED, Code.OVERLOADED, Code.NOT_SENT})
+"""Failures before which no model answered: the question stands as it was first asked."""
 
 
 @dataclass(frozen=True)
@@ -15,13 +15,13 @@ class History:
     """What this subtask has behind it, the failed attempt included."""
 
     tries: int
-    """Attempts that ran and were not refused by a limit."""
+    """Attempts that ran and were not turned away."""
     repairs: int
     crashes: int
     limited: int = 0
-    """Attempts that a limit refused, or that looked at something unfinished: what counts as no try."""
+    """Attempts that were turned away, or that looked at something unfinished: what counts as no try."""
     paced: bool = False
-    """Whether a budget holds it back, which the refusal has closed, so that no delay of its own is needed."""
+    """Whether a budget holds it back, which a limit's refusal closes and an overload narrows."""
     promised_less: bool = False
     """Whether the answer was promised less room than its lane may give."""
 
@@ -52,6 +52,8 @@ def recover(failure: Failure, policy: Attempts, on: OnTrouble, history: History,
     match failure.category:
         case Category.TRANSIENT if failure.code is Code.RATE_LIMITED:
             return _limited(failure, policy, on, history, chance, told)
+        case Category.TRANSIENT if failure.code is Code.OVERLOADED and history.paced:
+            return _overloaded(failure, policy, on, history, chance, told)
         case Category.TRANSIENT if failure.code is Code.UNFINISHED:
             return _unfinished(policy, on, history, chance, told)
         case Category.TRANSIENT:
@@ -70,9 +72,21 @@ def recover(failure: Failure, policy: Attempts, on: OnTrouble, history: History,
             return End(on.fail, f"{told} (would fail the same way again)")
 
 
-def is_try(failure: Failure) -> bool:
-    """Whether a failed attempt counts as a try; waiting on a limit, or for something to finish, never eats one."""
-    return failure.code not in (*WAITED, Code.CRASHED)
+def is_try(failure: Failure, paced: bool) -> bool:
+    """Whether a failed attempt counts as a try; being turned away, or waiting for something to finish, never eats
+    one."""
+    return failure.code is not Code.CRASHED and not counted_with(failure, paced)
+
+
+def counted_with(failure: Failure, paced: bool) -> frozenset[Code]:
+    """What counts as no try and stands under one bound with this failure; empty where the failure is a try. A
+    vendor that has too much to do turns paced work away as its limits do: how much is sent to it is not for the
+    subtask to choose."""
+    turned_away = frozenset({Code.RATE_LIMITED, Code.OVERLOADED} if paced else {Code.RATE_LIMITED})
+    for codes in (turned_away, frozenset({Code.UNFINISHED})):
+        if failure.code in codes:
+            return codes
+    return frozenset()
 
 
 def _transient(
@@ -95,6 +109,19 @@ def _limited(
         return Retry(0.0, f"{told} ({refusal} by a limit; again when its budget allows)")
     delay = _delay(failure, policy, history.limited, chance)
     return Retry(delay, f"{told} ({refusal} by a limit; again in {delay:.1f} s)")
+
+
+def _overloaded(
+    failure: Failure, policy: Attempts, on: OnTrouble, history: History, chance: float, told: str
+) -> Recovery:
+    """Turned away by an overload is no try either. It comes back more and more rarely however soon the vendor
+    asks, so that while its account is probed call by call another is the next probe."""
+    refusal = f"turned away {history.limited} of {policy.limited} times"
+    if history.limited >= policy.limited:
+        return End(on.loop, f"{told} ({refusal})")
+    backoff = backoff_seconds(policy, history.limited, chance)
+    delay = max(backoff, _delay(failure, policy, history.limited, chance))
+    return Retry(delay, f"{told} ({refusal}; again in {delay:.1f} s)")
 
 
 def _unfinished(policy: Attempts, on: OnTrouble, history: History, chance: float, told: str) -> Recovery:

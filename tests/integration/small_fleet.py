@@ -528,10 +528,18 @@ def _assert_attempts(story: Story) -> None:
                 == (row.state not in ("dispatched", "returned"))
             )
         if subtask.state != "cancelled" and not open_ and "flawed" not in story.events:
-            ended = Counter(row.code if row.state == "settled" else row.state for row in attempts)
-            no_tries = ("lost", "returned", "rate_limited", "unfinished")
+            ended = Counter(_ended(row) for row in attempts)
+            no_tries = ("lost", "returned", "rate_limited", "paced overloaded", "unfinished")
             counted = sum(ended.values()) - sum(ended[name] for name in no_tries)
             assert (subtask.tries, subtask.crashes) == (counted, ended["lost"]), subtask.name
+
+
+def _ended(attempt: Any) -> str | None:
+    """How an attempt ended, as tries are counted."""
+    if attempt.state != "settled":
+        return str(attempt.state)
+    paced = attempt.budget is not None and attempt.code == "overloaded"
+    return "paced overloaded" if paced else attempt.code
 
 
 def _assert_ends(story: Story) -> None:

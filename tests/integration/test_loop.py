@@ -1,12 +1,16 @@
 """Whole jobs, driven by the verbs of the loop and hands that work by a script."""
 
+from pathlib import Path
+
 import pytest
 from sqlalchemy import func, select
 
 from contracts.brief import Draft
+from contracts.catalog import Catalog
 from contracts.failures import Code
 from contracts.reports import Summary, Usage
 from orchestrator.ledger import tables
+from orchestrator.ledger.engine import Ledger
 from tests.integration.ledgers import ledger, migrated_file, migrated_schema
 from tests.integration.small_fleet import (
     SmallFleet,
@@ -170,7 +174,7 @@ def test_a_transient_failure_waits_for_its_time_and_no_shorter(fleet: SmallFleet
     fleet.run()
 
     research = fleet.subtask(job_id, "research[1]")
-    assert (research.state, research.tries) == ("ready", 1)
+    assert (research.state, research.tries) == ("ready", 0), "being turned away is no try"
     assert 59.0 < research.not_before - research.ready_at <= 60.0
     assert len(fleet.attempts(job_id, "research[1]")) == 1
 
@@ -178,13 +182,36 @@ def test_a_transient_failure_waits_for_its_time_and_no_shorter(fleet: SmallFleet
     fleet.run()
 
     research = fleet.subtask(job_id, "research[1]")
-    assert (research.state, research.tries) == ("ready", 2)
+    assert (research.state, research.tries) == ("ready", 1)
     age(fleet.ledger, tables.subtask, research.id, not_before=61.0)
     fleet.run()
 
     assert fleet.job(job_id).state == "done"
-    assert [row.number for row in fleet.attempts(job_id, "research[1]")] == [1, 2, 3]
+    assert [row.number for row in fleet.attempts(job_id, "research[1]")] == [1, 1, 2]
     assert [tried.code for tried in fleet.handed("research[1]")[2].tried] == ["overloaded", "timeout"]
+
+
+def test_an_overload_eats_no_try_and_ends_with_a_limits_refusals(
+    ledger: Ledger, tmp_path: Path, bench_catalog: Catalog
+) -> None:
+    lane = bench_catalog.lanes["research"]
+    few = lane.model_copy(update={"attempts": lane.attempts.model_copy(update={"most": 1, "limited": 6})})
+    lanes = bench_catalog.lanes | {"research": few}
+    fleet = SmallFleet(ledger, tmp_path, bench_catalog.model_copy(update={"lanes": lanes}))
+    job_id = fleet.submit("summary")
+    refusals = [fails(Code.OVERLOADED, usage=Usage()), fails(Code.RATE_LIMITED, usage=Usage())] * 3
+    fleet.hands.will("research[1]", *refusals)
+    for turned_away in range(1, 7):
+        fleet.run()
+        research = fleet.subtask(job_id, "research[1]")
+        assert (len(fleet.attempts(job_id, "research[1]")), research.tries) == (turned_away, 0)
+        if turned_away < 6:
+            assert research.state == "ready"
+            age(fleet.ledger, tables.subtask, research.id, not_before=60.0)
+            fleet.set_budget(HAIKU, closed_until=None)
+            age(fleet.ledger, tables.budget, HAIKU, refilled_at=120.0)
+    assert research.ended_at is not None
+    assert "refusal 6 of 6 by a limit" in research.why
 
 
 def test_tries_are_counted_to_the_last(fleet: SmallFleet) -> None:

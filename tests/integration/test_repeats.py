@@ -6,6 +6,7 @@ import pytest
 
 from contracts.brief import Claims
 from contracts.failures import Code
+from contracts.reports import Usage
 from orchestrator.cancelling import request_cancel
 from orchestrator.ledger import tables
 from orchestrator.looking import Looker
@@ -20,6 +21,7 @@ __all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema
 
 QUESTION = "What stands in the documents?"
 DAY_SECONDS = 24 * 3600.0
+HAIKU = "anthropic/default/haiku"
 
 
 def same(*names: str) -> dict[str, Any]:
@@ -147,6 +149,45 @@ def test_where_the_first_one_fails_a_follower_takes_over(fleet: SmallFleet, end:
     (leader,) = {row.answered_by for row in answered} - {None}
     assert fleet.row(tables.subtask, id=leader).tries == 1
     assert all(row.ended_at is not None for row in answered)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        fails(Code.RATE_LIMITED, usage=Usage()),
+        fails(Code.OVERLOADED, usage=Usage()),
+        fails(Code.NOT_SENT, usage=None, sent=False),
+    ],
+    ids=lambda e: e.failure.code,
+)
+def test_who_was_turned_away_asks_the_same_question_still(fleet: SmallFleet, end: Any) -> None:
+    jobs = [ask(fleet) for _ in range(3)]
+    fleet.hands.will("research[1]", end)
+    fleet.assert_budgets = False  # a limit's refusal takes what was thought to be left
+    for _ in range(2):
+        fleet.run()
+        fleet.set_budget(HAIKU, closed_until=None)
+        age(fleet.ledger, tables.budget, HAIKU, refilled_at=60.0)
+        for row in fleet.rows(tables.subtask, state="ready"):
+            age(fleet.ledger, tables.subtask, row.id, not_before=60.0)
+    fleet.run()
+
+    assert len(researched(fleet)) == 2, "no model answered the first time, and one answer is enough"
+    assert {fleet.job(job_id).state for job_id in jobs} == {"done"}, "nobody waits for ever"
+    answered = [fleet.subtask(job_id, "research[1]") for job_id in jobs]
+    assert sorted(row.saved_nano_usd for row in answered) == [0, 1000, 1000]
+
+
+def test_all_who_ask_the_same_may_be_turned_away_and_nobody_waits_for_ever(fleet: SmallFleet) -> None:
+    jobs = [ask(fleet) for _ in range(3)]
+    fleet.hands.will("research[1]", *[fails(Code.OVERLOADED, usage=Usage())] * 5)
+    for _ in range(8):
+        fleet.run()
+        fleet.set_budget(HAIKU, closed_until=None)
+        for row in fleet.rows(tables.subtask, state="ready"):
+            age(fleet.ledger, tables.subtask, row.id, not_before=60.0)
+    assert {fleet.job(job_id).state for job_id in jobs} == {"done"}
+    assert len(researched(fleet)) == 6
 
 
 def test_where_the_first_one_is_cancelled_or_dies_a_follower_takes_over(fleet: SmallFleet) -> None:

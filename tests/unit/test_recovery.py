@@ -5,7 +5,7 @@ import pytest
 from contracts.failures import CATEGORY_OF, Category, Code, Failure
 from contracts.lanes import Attempts
 from contracts.workflows import Ending, OnTrouble
-from orchestrator.deciders.recovery import End, History, Retry, is_try, recover
+from orchestrator.deciders.recovery import End, History, Retry, counted_with, is_try, recover
 
 POLICY = Attempts(most=4, repairs=1, crashes=3, backoff_seconds=2, backoff_cap_seconds=60)
 TROUBLE = OnTrouble(loop=Ending.DEAD, cut="repair", fail=Ending.SKIP)
@@ -39,8 +39,36 @@ def test_the_last_try_ends_as_the_step_declares_for_loops() -> None:
 
 
 def test_waiting_on_a_limit_never_eats_a_try() -> None:
-    assert not is_try(failure(Code.RATE_LIMITED))
-    assert is_try(failure(Code.OVERLOADED))
+    assert not is_try(failure(Code.RATE_LIMITED), paced=True)
+    assert not is_try(failure(Code.RATE_LIMITED), paced=False)
+
+
+def test_an_overload_is_a_try_only_of_what_no_budget_paces() -> None:
+    assert is_try(failure(Code.OVERLOADED), paced=False)
+    assert not is_try(failure(Code.OVERLOADED), paced=True)
+    last = recover(failure(Code.OVERLOADED), POLICY, TROUBLE, History(4, 0, 0), 0.5)
+    assert last == End(Ending.DEAD, "overloaded: it failed (the last of 4 tries)")
+
+
+@pytest.mark.parametrize(
+    ("limited", "asked", "delay"), [(1, None, 2.0), (3, None, 8.0), (3, 1.0, 8.0), (1, 9.0, 9.0)]
+)
+def test_paced_work_is_turned_away_by_an_overload_more_and_more_rarely(
+    limited: int, asked: float | None, delay: float
+) -> None:
+    """Else the oldest would be every probe of an account that is closed and opened again."""
+    history = History(4, 0, 0, limited, paced=True)
+    answer = recover(failure(Code.OVERLOADED, asked), POLICY, TROUBLE, history, 1.0)
+    assert isinstance(answer, Retry) and not answer.is_repair
+    assert delay <= answer.delay_seconds <= 1.1 * delay
+
+
+def test_refusals_of_both_kinds_stand_under_one_bound() -> None:
+    both = {Code.RATE_LIMITED, Code.OVERLOADED}
+    assert counted_with(failure(Code.RATE_LIMITED), paced=True) == both
+    assert counted_with(failure(Code.OVERLOADED), paced=True) == both
+    answer = recover(failure(Code.OVERLOADED), POLICY, TROUBLE, History(0, 0, 0, 50, paced=True), 0.5)
+    assert answer == End(Ending.DEAD, "overloaded: it failed (turned away 50 of 50 times)")
 
 
 @pytest.mark.parametrize(("limited", "delay"), [(1, 2.0), (2, 4.0), (3, 8.0), (49, 60.0)])
@@ -128,7 +156,7 @@ def test_a_look_that_came_too_early_is_no_try_and_comes_again_more_rarely() -> N
         assert isinstance(answer, Retry)
         delays.append(answer.delay_seconds)
     assert delays == sorted(set(delays))
-    assert not is_try(failure(Code.UNFINISHED))
+    assert not is_try(failure(Code.UNFINISHED), paced=False)
 
 
 def test_looks_have_an_end() -> None:
