@@ -136,7 +136,8 @@ def freed(connection: Connection, most: int, only: str | None = None) -> list[An
 
 
 def answers(connection: Connection, ids: Iterable[str]) -> dict[str, Any]:
-    """What these subtasks answered at their first try, by subtask: the summary, and what it took."""
+    """What these subtasks answered when they were first answered to, by subtask: the summary, and what it took.
+    Attempts before it that reached no model took nothing."""
     rows = connection.execute(
         select(
             subtask.c.id,
@@ -155,6 +156,7 @@ def answers(connection: Connection, ids: Iterable[str]) -> dict[str, Any]:
             subtask.c.state == SubtaskState.DONE,
             subtask.c.repeat_key.is_not(None),
             attempt.c.state == AttemptState.SETTLED,
+            attempt.c.code.is_(None),
         )
     )
     return {row.id: row for row in rows}
