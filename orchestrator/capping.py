@@ -8,6 +8,7 @@ from sqlalchemy import Connection, delete, select, update
 from contracts.catalog import Catalog
 from contracts.purposes import Purpose
 from contracts.reports import NANO
+from orchestrator import spending
 from orchestrator.deciders.spending import Period, Scope
 from orchestrator.ledger import changes
 from orchestrator.ledger.engine import Ledger
@@ -75,6 +76,8 @@ def _set_job(connection: Connection, job_id: str, limit: int | None) -> int | No
     if limit is None and row.max_cost_nano_usd is None:
         raise NotFound(f"job {job_id} has no spending cap to remove")
     connection.execute(update(job).where(job.c.id == job_id).values(max_cost_nano_usd=limit))
+    if row.max_cost_nano_usd is None:
+        spending.begin_job(connection, job_id)
     old: int | None = row.max_cost_nano_usd
     return old
 

@@ -196,7 +196,7 @@ class Round:
 
 def _by_budget(candidate: Candidate, refused_at: float) -> float:
     """Of the seconds that it waited, those until its pool was last refused; what came after was the queue."""
-    due_at = candidate.row.ready_at + candidate.backoff_seconds
+    due_at: float = candidate.row.ready_at + candidate.backoff_seconds
     return min(max(refused_at - due_at, 0.0), candidate.waited_seconds)
 
 

@@ -21,7 +21,7 @@ def advance_job(view: JobView, batch: Batch) -> None:
 
 def _apply(view: JobView, found: Progress, batch: Batch) -> None:
     for node in found.unseal:
-        held = batch.at - (node.sealed_at or batch.at)
+        held = node.gate_seconds + batch.at - (node.sealed_at or batch.at)
         move(view, node, SubtaskState.DONE, "all verdicts are in", batch, gate_seconds=held)
     add_nodes(view, found.plan, found.plan_why, batch)
     for node, why in found.die:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, case, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, bindparam, case, func, select, true, tuple_, update
 
 from contracts.purposes import Purpose
 from contracts.states import SubtaskState
@@ -50,20 +50,25 @@ def next_day(at: float) -> float:
 
 
 def book(connection: Connection, attempt_ids: Iterable[str], at: float) -> None:
-    """Adds what these attempts, which ended now, have spent to the running totals."""
-    keys = attempt.c.lane, attempt.c.purpose, subtask.c.tenant
+    """Adds what these attempts, which ended now, have spent to the running totals. Of jobs, to those of the ones
+    that have a cap of their own."""
+    ids = list(attempt_ids)
+    capped = _capped(connection, ids)
+    keys = attempt.c.lane, attempt.c.purpose, attempt.c.job_id, subtask.c.tenant
     rows = connection.execute(
         select(*keys, func.sum(SPENT).label("spent"))
         .join(subtask, subtask.c.id == attempt.c.subtask_id)
-        .where(attempt.c.id.in_(list(attempt_ids)))
+        .where(attempt.c.id.in_(ids))
         .group_by(*keys)
     )
     added = Counter[tuple[str, str, str]]()
     for row in rows:
-        names = Charge(row.tenant, row.lane, row.purpose, "", int(row.spent)).names()
+        names = Charge(row.tenant, row.lane, row.purpose, row.job_id, int(row.spent)).names()
         for scope in (Scope.FLEET, Scope.TENANT, Scope.LANE, Scope.PURPOSE):
             for period in Period:
                 added[scope, names[scope], _period(period, at)] += int(row.spent)
+        if row.job_id in capped:
+            added[Scope.JOB, row.job_id, Period.TOTAL] += int(row.spent)
     found = [
         {"scope": scope, "name": name, "period": period, "nano_usd": spent}
         for (scope, name, period), spent in sorted(added.items())
@@ -72,6 +77,26 @@ def book(connection: Connection, attempt_ids: Iterable[str], at: float) -> None:
     if found:
         insert_missing(connection, spending, [row | {"nano_usd": 0} for row in found])
         connection.execute(_ADD, [{f"_{column}": value for column, value in row.items()} for row in found])
+
+
+def begin_job(connection: Connection, job_id: str) -> None:
+    """Begins the running total of a job that gets a cap, with what its attempts have spent so far. Whoever calls
+    holds the job's row, so that no attempt of it is booked meanwhile."""
+    ended = attempt.c.job_id == job_id, attempt.c.ended_at.is_not(None)
+    so_far = connection.execute(select(func.coalesce(func.sum(SPENT), 0)).where(*ended)).scalar_one()
+    key = {"scope": Scope.JOB, "name": job_id, "period": Period.TOTAL}
+    insert_missing(connection, spending, [key | {"nano_usd": 0}])
+    this = [spending.c[column] == value for column, value in key.items()]
+    connection.execute(update(spending).where(*this).values(nano_usd=int(so_far)))
+
+
+def _capped(connection: Connection, attempt_ids: list[str]) -> set[str]:
+    """The jobs of these attempts that have a cap of their own. Their rows are held, so that a cap that somebody
+    sets at this moment begins either before this booking or after it."""
+    of_these = select(attempt.c.job_id).where(attempt.c.id.in_(attempt_ids))
+    query = select(job.c.id, job.c.max_cost_nano_usd).where(job.c.id.in_(of_these)).order_by(job.c.id)
+    rows = connection.execute(query.with_for_update(key_share=True))
+    return {row.id for row in rows if row.max_cost_nano_usd is not None}
 
 
 def caps(connection: Connection, at: float, of_jobs: Mapping[str, int]) -> dict[str, Cap]:
@@ -87,6 +112,11 @@ def caps(connection: Connection, at: float, of_jobs: Mapping[str, int]) -> dict[
         for scope, name, period, limit in limits
     ]
     return {cap.key: cap for cap in found}
+
+
+def caps_of(connection: Connection, at: float, keys: Iterable[str]) -> dict[str, Cap]:
+    """The caps of these keys that are still set, with all others that are no job's own. By key."""
+    return caps(connection, at, _job_limits(connection, keys))
 
 
 def caps_for(connection: Connection, at: float, rows: Iterable[Any]) -> dict[str, Cap]:
@@ -109,7 +139,7 @@ def charge_of(row: Any, expected_tokens: int, at: float, share: float = 1.0) -> 
 
 
 def park(row: Any, parked: Parked, charge: Charge) -> SubtaskMove:
-    """The move of a candidate that no running work can make affordable."""
+    """The move of a candidate that a cap has no room for."""
     sets = {"held_by": parked.why[:200], "capped_by": parked.cap.key, "worst_nano_usd": charge.worst}
     return SubtaskMove(row.id, row.job_id, SubtaskState.READY, SubtaskState.PARKED, parked.why, sets)
 
@@ -121,21 +151,28 @@ def releases(connection: Connection, at: float, among: ColumnElement[bool], most
     held = {row.capped_by: row.worst for row in connection.execute(least.group_by(subtask.c.capped_by))}
     if not held:
         return []
-    found = caps(connection, at, _job_limits(connection, held))
+    found = caps_of(connection, at, held)
     moves: list[SubtaskMove] = []
     for key, worst in held.items():
         cap = found.get(key)
-        if cap is None or worst <= cap.left - cap.reserved:
-            moves += _released(connection, key, cap, among, most - len(moves))
+        if cap is None or worst <= cap.free:
+            moves += _released(connection, at, key, cap, among, most - len(moves))
     return moves
 
 
 def _released(
-    connection: Connection, key: str, cap: Cap | None, among: ColumnElement[bool], most: int
+    connection: Connection, at: float, key: str, cap: Cap | None, among: ColumnElement[bool], most: int
 ) -> list[SubtaskMove]:
+    fits = true() if cap is None else subtask.c.worst_nano_usd <= cap.free
     rows = connection.execute(
-        select(subtask.c.id, subtask.c.job_id, subtask.c.worst_nano_usd)
-        .where(*HELD, subtask.c.capped_by == key, among)
+        select(
+            subtask.c.id,
+            subtask.c.job_id,
+            subtask.c.worst_nano_usd,
+            subtask.c.ready_at,
+            subtask.c.gate_seconds,
+        )
+        .where(*HELD, subtask.c.capped_by == key, fits, among)
         .order_by(subtask.c.priority.desc(), subtask.c.place, subtask.c.id)
         .limit(most)
     ).all()
@@ -146,10 +183,17 @@ def _released(
     )
     why = "its spending cap was removed" if cap is None else "its spending cap has room again"
     return [
-        SubtaskMove(row.id, row.job_id, SubtaskState.PARKED, SubtaskState.READY, why, {"capped_by": None})
+        SubtaskMove(row.id, row.job_id, SubtaskState.PARKED, SubtaskState.READY, why, _freed(row, at))
         for row in rows
         if row.id in free
     ]
+
+
+def _freed(row: Any, at: float) -> dict[str, Any]:
+    """What is written of a subtask that is released. It begins to wait anew, and what it waited is a gate's: from
+    when it was ready, since nothing keeps when it was parked."""
+    gate_seconds = row.gate_seconds + max(at - row.ready_at, 0.0)
+    return {"held_by": None, "capped_by": None, "ready_at": at, "gate_seconds": gate_seconds}
 
 
 def _job_limits(connection: Connection, keys: Iterable[str]) -> dict[str, int]:
@@ -172,13 +216,6 @@ def _spent(
     for row in connection.execute(query):
         key = Scope(row.scope), row.name, row.period
         found[row.scope, row.name, wanted[key]] = row.nano_usd
-    jobs = [name for scope, name, _, _ in limits if scope is Scope.JOB]
-    if jobs:
-        of_jobs = select(attempt.c.job_id, func.sum(SPENT).label("spent")).where(
-            attempt.c.job_id.in_(jobs), attempt.c.ended_at.is_not(None)
-        )
-        for row in connection.execute(of_jobs.group_by(attempt.c.job_id)):
-            found[Scope.JOB, row.job_id, Period.TOTAL] = int(row.spent)
     return found
 
 

@@ -84,6 +84,7 @@ def _nodes(connection: Connection, job_ids: set[str]) -> tuple[dict[str, list[No
         subtask.c.why,
         subtask.c.created_at,
         subtask.c.sealed_at,
+        subtask.c.gate_seconds,
     )
     summaries: dict[str, Any] = {}
     found: dict[str, list[Node]] = {}
@@ -101,6 +102,7 @@ def _nodes(connection: Connection, job_ids: set[str]) -> tuple[dict[str, list[No
             why=row.why,
             created_at=row.created_at,
             sealed_at=row.sealed_at,
+            gate_seconds=row.gate_seconds,
         )
         found.setdefault(row.job_id, []).append(node)
         if row.summary:

@@ -32,6 +32,7 @@ class Node:
     why: str = ""
     created_at: float = 0.0
     sealed_at: float | None = None
+    gate_seconds: float = 0.0
 
     @property
     def ended(self) -> bool:

@@ -53,6 +53,11 @@ class Cap:
         """What running work can at most leave."""
         return self.limit - self.spent
 
+    @property
+    def free(self) -> int:
+        """What is left beside the worst case of running work."""
+        return self.left - self.reserved
+
 
 @dataclass(frozen=True)
 class Charge:
@@ -76,16 +81,8 @@ class Charge:
 
 
 @dataclass(frozen=True)
-class Waits:
-    """It does not fit beside what is under way; there is room again if that settles below its worst case."""
-
-    cap: Cap
-    why: str
-
-
-@dataclass(frozen=True)
 class Parked:
-    """It does not fit beside what is spent, and nothing that runs can change that."""
+    """It does not fit beside what is spent and what is under way. It is released when there is room again."""
 
     cap: Cap
     why: str
@@ -97,17 +94,15 @@ def worst_input(raw_tokens: int, expected_tokens: int, tries: int, most_output_t
     return math.ceil(max(raw_tokens, expected_tokens) * INPUT_MARGIN) + tries * most_output_tokens
 
 
-def afford(caps: Mapping[str, Cap], charge: Charge) -> Waits | Parked | None:
+def afford(caps: Mapping[str, Cap], charge: Charge) -> Parked | None:
     """What forbids the attempt, or None where every cap has room. What costs nothing is never held."""
     if charge.worst <= 0:
         return None
-    short = [cap for cap in concerning(caps, charge) if cap.reserved + charge.worst > cap.left]
+    short = [cap for cap in concerning(caps, charge) if charge.worst > cap.free]
     if not short:
         return None
     cap = min(short, key=lambda cap: cap.left)
-    if charge.worst > cap.left:
-        return Parked(cap, _sentence(cap, charge.worst))
-    return Waits(cap, _sentence(cap, charge.worst))
+    return Parked(cap, told(cap, charge.worst))
 
 
 def taken(caps: Mapping[str, Cap], charge: Charge) -> dict[str, Cap]:
@@ -125,12 +120,17 @@ def concerning(caps: Mapping[str, Cap], charge: Charge) -> list[Cap]:
 
 def fitting(cap: Cap, worst_cases: Iterable[tuple[str, int]]) -> list[str]:
     """Which of the parked, given in their order with what each may cost, fit together into what is free."""
-    free, found = cap.left - cap.reserved, []
+    free, found = cap.free, []
     for subtask_id, worst in worst_cases:
         if worst <= free:
             free -= worst
             found.append(subtask_id)
     return found
+
+
+def may_settle(cap: Cap, worst: int) -> bool:
+    """Whether there may be room for the attempt once what is under way has cost less than it may."""
+    return cap.reserved > 0 and worst <= cap.left
 
 
 def dollars(telling: int, *amounts: int) -> list[str]:
@@ -147,8 +147,9 @@ def named(scope: str, name: str) -> str:
     return "this job" if scope == Scope.JOB else f"{scope} {name}"
 
 
-def _sentence(cap: Cap, worst: int) -> str:
+def told(cap: Cap, worst: int) -> str:
+    """How a cap stands, and what an attempt below it may cost."""
     may, spent, limit, reserved = dollars(worst, cap.spent, cap.limit, cap.reserved)
     when = " today" if cap.period is Period.DAY else ""
-    under_way = f", and work under way may cost {reserved}" if cap.reserved and worst <= cap.left else ""
+    under_way = f", and work under way may cost {reserved}" if may_settle(cap, worst) else ""
     return f"{named(cap.scope, cap.name)} has spent {spent} of {limit}{when}{under_way}; this attempt may cost {may}"

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, case, func, select
 
 from contracts.limits import Dimension as Limited
 from contracts.states import AttemptState
@@ -51,7 +51,7 @@ class BudgetRead(Read):
     group: str
     dimensions: tuple[Dimension, ...]
     in_flight: int
-    """Attempts that hold a part of it."""
+    """Calls that are granted and not yet reported."""
     closed_until: datetime | None
     """Nothing is granted before this moment; None where it is open."""
     closed_why: str
@@ -69,10 +69,12 @@ def budgets(connection: Connection) -> tuple[BudgetRead, ...]:
 
 
 def _taken(connection: Connection) -> dict[str, Any]:
+    """By budget. A call is over with its report, and its reservation is held until that is settled."""
     rows = connection.execute(
         select(
             attempt.c.budget,
-            func.count().label("calls"),
+            func.count().label("attempts"),
+            func.count(case((attempt.c.state != AttemptState.REPORTED, 1))).label("calls"),
             func.sum(attempt.c.reserved_input_tokens).label("input_tokens"),
             func.sum(attempt.c.reserved_output_tokens).label("output_tokens"),
             func.sum(attempt.c.promised_output_tokens).label("promised_tokens"),
@@ -143,8 +145,8 @@ def _reserved(charging: Charging, taken: Any) -> dict[Limited, float]:
     if taken is None:
         return {}
     together = Reserved(int(taken.input_tokens), int(taken.output_tokens), int(taken.promised_tokens))
-    calls = {Limited.REQUESTS: int(taken.calls), Limited.REQUESTS_PER_DAY: int(taken.calls)}
-    return {**reservation(charging, together), **calls}
+    requests = {Limited.REQUESTS: int(taken.attempts), Limited.REQUESTS_PER_DAY: int(taken.attempts)}
+    return {**reservation(charging, together), **requests}
 
 
 def _concurrency(most: int, declared: int, calls: int) -> Dimension:

@@ -11,13 +11,13 @@ from sqlalchemy import Connection, func, select
 from contracts.failures import Code
 from contracts.states import SUBTASK_ENDS, AttemptState, SubtaskState
 from contracts.workflows import Workflow
-from orchestrator.deciders.spending import Period, Scope
+from orchestrator import spending
+from orchestrator.deciders.spending import Cap, Period, Scope, may_settle, told
 from orchestrator.ledger.clock import now
 from orchestrator.ledger.tables import approval, attempt, subtask, vendor_batch
 from orchestrator.reads.base import Read, moment_or_none
 from orchestrator.reads.lineage import workflow_of
 from orchestrator.reads.turns import Wait, turns
-from orchestrator.spending import next_day
 
 
 class Waiting(Read):
@@ -46,6 +46,8 @@ class _View:
     """The vendor batches that subtasks wait for, by id."""
     turns: dict[str, Wait]
     """When a budget lets them pass, by ready subtask."""
+    caps: dict[str, Cap]
+    """The spending caps that hold any of them, by key."""
 
 
 _Answer = tuple[str, float | None]
@@ -75,6 +77,7 @@ def _view(connection: Connection, job_id: str) -> _View:
             approval.c.state == "waiting",
         )
     )
+    capped = {row.capped_by for row in subtasks if row.capped_by and row.ended_at is None}
     return _View(
         at=at,
         workflow=workflow_of(connection, job_id),
@@ -83,6 +86,7 @@ def _view(connection: Connection, job_id: str) -> _View:
         approvals={row.subtask_id: row for row in approvals},
         batches=_batches(connection, {row.vendor_batch_id for row in attempts if row.vendor_batch_id}),
         turns=turns(connection, subtasks, at),
+        caps=spending.caps_of(connection, at, capped) if capped else {},
     )
 
 
@@ -117,8 +121,6 @@ def _for_needs(view: _View, row: Any) -> _Answer:
 def _for_dispatch(view: _View, row: Any) -> _Answer:
     if row.not_before is not None and row.not_before > view.at:
         return "its backoff to pass", row.not_before
-    if row.capped_by is not None and row.follows is None:
-        return f"work under way to cost less than it may: {row.held_by}", None
     turn = view.turns.get(row.id)
     if turn is not None:
         return turn.sentence, None if isinf(turn.seconds) else view.at + turn.seconds
@@ -175,14 +177,19 @@ def _for_release(view: _View, row: Any) -> _Answer:
 
 
 def _for_money(view: _View, row: Any) -> _Answer:
-    """At its cap. A day's cap has room again with the next day; any other until somebody raises it."""
+    """At its cap. A day's cap has room again with the next day; any other once somebody raises it, or work under
+    way has cost less than it may."""
     scope, _, name = row.capped_by.partition("/")
     name, _, period = name.rpartition("/")
     command = f"`fleet budgets cap {f'{scope} {name}'.strip()} --per {period}`"
+    cap = view.caps.get(row.capped_by)
+    room = f"room under its spending cap: {told(cap, row.worst_nano_usd) if cap else row.why}"
+    if cap and may_settle(cap, row.worst_nano_usd):
+        room += "; work under way to cost less than it may"
     if period == Period.DAY:
-        return f"room under its spending cap: {row.why}; the next day in UTC or {command}", next_day(view.at)
+        return f"{room}; the next day in UTC or {command}", spending.next_day(view.at)
     otherwise = ", or the job is cancelled" if scope == Scope.JOB else ""
-    return f"room under its spending cap: {row.why}; until {command} raises it{otherwise}", None
+    return f"{room}; until {command} raises it{otherwise}", None
 
 
 def _in(other: Any) -> bool:

@@ -15,6 +15,7 @@ class Waits(Read):
     budget_seconds: float = 0.0
     queue_seconds: float = 0.0
     gate_seconds: float = 0.0
+    """Held back by a rule: a verdict until its siblings are in, work until its spending cap had room."""
     human_seconds: float = 0.0
     backoff_seconds: float = 0.0
 

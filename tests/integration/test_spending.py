@@ -13,6 +13,7 @@ from orchestrator.capping import set_cap
 from orchestrator.deciders.spending import Period, Scope
 from orchestrator.ledger import tables
 from orchestrator.reads.explain import explain
+from orchestrator.reads.subtasks import subtasks_of
 from tests.integration.ledgers import ledger, migrated_file, migrated_schema
 from tests.integration.small_fleet import SILENCE, SmallFleet, age, bench_catalog, delivers, fails, fleet
 
@@ -73,20 +74,21 @@ def test_eight_concurrent_first_calls_overspend_a_tiny_cap_by_no_more_than_their
     assert len(parked) == 6
     for row in parked:
         assert row.why.startswith("tenant acme has spent $0.00") and row.why == row.held_by
-        assert "today; this attempt may cost $0.00" in row.why
+        assert "today, and work under way may cost $0.00" in row.why, "both were granted at the same look"
 
 
-def test_what_does_not_fit_beside_running_work_waits_until_that_has_cost_less(fleet: SmallFleet) -> None:
+def test_what_does_not_fit_beside_running_work_is_parked_until_that_has_cost_less(fleet: SmallFleet) -> None:
     worst = worst_of_one(fleet)
     cap(fleet, Scope.LANE, "research", 2 * worst + 2000)
     job_id = fleet.submit("summary", documents=4)
     fleet.turn()
-    waiting = researching(fleet, "ready")
+    waiting = researching(fleet, "parked")
     assert len(researching(fleet, "dispatched")) == len(waiting) == 2
     assert {row.capped_by for row in waiting} == {"lane/research/day"}
     with fleet.ledger.read() as connection:
         told = {wait.subtask: wait.waits_for for wait in explain(connection, job_id).waits}
-    assert "work under way to cost less than it may: lane research has spent" in told[waiting[0].name]
+    assert "room under its spending cap: lane research has spent" in told[waiting[0].name]
+    assert "; work under way to cost less than it may; the next day in UTC or" in told[waiting[0].name]
 
     fleet.run()
     assert len(researching(fleet, "done")) == 4
@@ -131,8 +133,121 @@ def test_parked_work_goes_on_once_there_is_room(fleet: SmallFleet, how: str) -> 
     done = 2 if how == "another day" else 3
     assert len(researching(fleet, "done")) == done
     assert len(researching(fleet, "parked")) == 3 - done
-    waited = [row for row in fleet.rows(tables.attempt, lane="research") if row.budget_seconds > 0]
-    assert len(waited) == done - 1, "what it waited for money is no wait for a worker"
+    waited = [row for row in researching(fleet, "done") if row.gate_seconds > 0]
+    assert len(waited) == done - 1
+    assert not any(row.budget_seconds for row in fleet.rows(tables.attempt, lane="research"))
+
+
+def test_hours_at_a_cap_are_a_gates_and_neither_the_budgets_nor_the_queues(fleet: SmallFleet) -> None:
+    cap(fleet, Scope.TENANT, "acme", 0)
+    job_id = fleet.submit("summary")
+    fleet.turn()
+    parked = fleet.subtask(job_id, "research[1]")
+    age(fleet.ledger, tables.subtask, parked.id, ready_at=36000.0)
+    cap(fleet, Scope.TENANT, "acme", None)
+    fleet.reconcile.run()
+    ready = fleet.subtask(job_id, "research[1]")
+    assert (ready.state, ready.held_by, ready.capped_by) == ("ready", None, None)
+    assert ready.gate_seconds == pytest.approx(36000, abs=60)
+
+    fleet.run()
+    (granted,) = fleet.attempts(job_id, "research[1]")
+    assert granted.budget_seconds + granted.queue_seconds < 60
+    with fleet.ledger.read() as connection:
+        (line,) = [each for each in subtasks_of(connection, job_id) if each.name == "research[1]"]
+    assert line.waits.gate_seconds == ready.gate_seconds
+
+
+def test_a_verdict_at_a_cap_and_then_sealed_keeps_both_waits(fleet: SmallFleet) -> None:
+    cap(fleet, Scope.LANE, "review", 0)
+    job_id = fleet.submit("brief")
+    fleet.run()
+    held = [row for row in fleet.rows(tables.subtask, job_id=job_id) if row.capped_by]
+    assert held and all(row.sealed_at is None for row in held)
+    for row in held:
+        age(fleet.ledger, tables.subtask, row.id, ready_at=3600.0)
+    cap(fleet, Scope.LANE, "review", None)
+    fleet.run()
+    for row in held:
+        assert fleet.row(tables.subtask, id=row.id).gate_seconds >= 3600
+
+
+def test_what_a_cap_holds_hides_nothing_that_can_be_paid(fleet: SmallFleet) -> None:
+    """More than dispatch looks at in a queue at a time is too dear; the cheap one stands behind it."""
+    worst = worst_of_one(fleet)
+    dear = [fleet.submit("summary", documents=8, max_cost_usd=3 * worst / 2 / NANO) for _ in range(12)]
+    cheap = fleet.submit("summary")
+    for _ in range(8):
+        fleet.turn()
+    assert fleet.subtask(cheap, "research[1]").state == "dispatched"
+    assert {fleet.states(job_id)["research[8]"] for job_id in dear} == {"parked"}
+
+
+def test_reports_change_what_is_told_of_the_held_and_write_nothing_of_them(fleet: SmallFleet) -> None:
+    worst = worst_of_one(fleet)
+    cap(fleet, Scope.LANE, "research", 2 * worst + 1500)
+    job_id = fleet.submit("summary", documents=20)
+    fleet.turn()
+    before = {row.id: row for row in researching(fleet, "parked")}
+    assert len(before) == 18
+
+    fleet.hands.cost_nano_usd = worst
+    bell = next(bell for bell in fleet.hands.doorbells() if bell.lane == "research")
+    fleet.hands.do(bell.attempt_id)
+    fleet.turn()
+    assert {row.id: row for row in researching(fleet, "parked")} == before
+    with fleet.ledger.read() as connection:
+        told = {wait.subtask: wait.waits_for for wait in explain(connection, job_id).waits}
+    first = min(before.values(), key=lambda row: row.id)
+    assert "room under its spending cap: lane research has spent" in told[first.name]
+    assert first.why not in told[first.name], "what it is told has the amounts of this moment"
+
+
+def test_who_was_held_by_a_cap_and_then_followed_is_held_by_neither(fleet: SmallFleet) -> None:
+    worst = worst_of_one(fleet)
+    cap(fleet, Scope.TENANT, "acme", worst)
+    jobs = [fleet.submit("summary"), fleet.submit("summary", inputs=_question(7))]
+    fleet.turn()
+    assert fleet.subtask(jobs[1], "research[1]").capped_by == "tenant/acme/day"
+    cap(fleet, Scope.TENANT, "acme", NANO)
+    fleet.reconcile.run()
+    first = fleet.submit("summary", inputs=_question(7), priority=3)
+    fleet.plan.run()
+    fleet.dispatch.run()
+    follower = fleet.subtask(jobs[1], "research[1]")
+    assert follower.follows == fleet.subtask(first, "research[1]").id
+    assert follower.capped_by is None
+    fleet.hands.will("research[1]", *[fails(Code.BAD_REQUEST)] * 2)
+    fleet.hands.work()
+    fleet.advance.run()
+    fleet.recall.run()
+    released = fleet.subtask(jobs[1], "research[1]")
+    assert (released.follows, released.held_by, released.capped_by) == (None, None, None)
+
+
+def test_a_jobs_total_is_kept_while_it_has_a_cap_and_begun_with_what_it_spent(fleet: SmallFleet) -> None:
+    job_id = fleet.submit("summary", documents=2)
+    fleet.turn()
+    first, second = fleet.hands.doorbells()
+    fleet.hands.do(first.attempt_id)
+    fleet.advance.run()
+    assert spent(fleet, "job", job_id) == []
+
+    cap(fleet, Scope.JOB, job_id, NANO, Period.TOTAL)
+    assert spent(fleet, "job", job_id) == [1000]
+    fleet.hands.do(second.attempt_id)
+    fleet.advance.run()
+    assert spent(fleet, "job", job_id) == [2000]
+
+    cap(fleet, Scope.JOB, job_id, None, Period.TOTAL)
+    fleet.run()
+    total = sum(row.cost_nano_usd for row in fleet.rows(tables.attempt, job_id=job_id))
+    assert total > 2000
+    cap_again = fleet.submit("summary", max_cost_usd=1.0)
+    fleet.run()
+    assert spent(fleet, "job", cap_again) == [
+        sum(row.cost_nano_usd for row in fleet.rows(tables.attempt, job_id=cap_again))
+    ]
 
 
 def test_a_cap_in_all_has_no_other_day(fleet: SmallFleet) -> None:

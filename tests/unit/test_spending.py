@@ -16,7 +16,6 @@ from orchestrator.deciders.spending import (
     Parked,
     Period,
     Scope,
-    Waits,
     afford,
     fitting,
     taken,
@@ -42,10 +41,10 @@ def test_at_the_cap_work_is_parked_with_the_numbers() -> None:
     assert found == Parked(acme, "tenant acme has spent $4.98 of $5.00 today; this attempt may cost $0.04")
 
 
-def test_work_waits_for_what_is_under_way_where_that_may_leave_room() -> None:
+def test_beside_work_under_way_it_is_told_what_that_may_cost() -> None:
     fleet = Cap(Scope.FLEET, "", Period.TOTAL, 10 * CENT, spent=3 * CENT, reserved=5 * CENT)
     why = "the fleet has spent $0.03 of $0.10, and work under way may cost $0.05; this attempt may cost $0.04"
-    assert afford(caps(fleet), charge(4 * CENT)) == Waits(fleet, why)
+    assert afford(caps(fleet), charge(4 * CENT)) == Parked(fleet, why)
     assert afford(caps(fleet), charge(2 * CENT)) is None
 
 
