@@ -173,7 +173,7 @@ subtask = Table(
         sqlite_where=text("capped_by IS NOT NULL AND ended_at IS NULL"),
         postgresql_where=text("capped_by IS NOT NULL AND ended_at IS NULL"),
     ),
-    comment="`tries` counts attempts that ran and were not refused by a limit. `budget` is the group of accounts "
+    comment="`tries` counts attempts that ran and were not turned away. `budget` is the group of accounts "
     "it draws on; the attempt names the account that was chosen. `place` is when it first became ready. "
     "`follows` names who is asked, or was, the same question; `answered_by` whose answer it took over. "
     "`capped_by` is the spending cap that holds it, ready or parked. `batch_scope` names the vendor and the model "

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert
 
+from contracts.brief import Claims
 from contracts.catalog import Catalog
 from contracts.failures import Code
 from contracts.reports import Usage
@@ -275,3 +276,25 @@ def test_what_draws_on_a_closed_account_hides_nothing_that_draws_on_another(flee
     assert fleet.dispatch.run() == 1
     assert fleet.subtask(other, "research[1]").state == "dispatched"
     assert set(fleet.states(first).values()) == {"ready", "waiting"}
+
+
+def test_input_read_from_a_cache_is_reserved_in_money_and_not_in_a_rate_that_leaves_it_out(
+    fleet: SmallFleet,
+) -> None:
+    """Anthropic leaves it out. Here twice the input that was estimated is taken, nine tenths of it from the cache."""
+    first, second = fleet.submit("summary"), fleet.submit("summary")
+    fleet.plan.run()
+    (raw,) = {fleet.subtask(job_id, "research[1]").reserve_input_tokens for job_id in (first, second)}
+    cached = Usage(input_tokens=2 * raw, cached_input_tokens=2 * raw * 9 // 10, output_tokens=50)
+    fleet.dispatch.run()
+    fleet.hands.will("research[1]", *[delivers(Claims(claims=()), usage=cached)] * 2)
+    fleet.hands.work()
+    fleet.advance.run()
+    third = fleet.submit("summary")
+    fleet.plan.run()
+    fleet.dispatch.run()
+
+    (before,), (after,) = fleet.attempts(first, "research[1]"), fleet.attempts(third, "research[1]")
+    assert before.reserved_input_tokens == raw
+    assert after.reserved_input_tokens == pytest.approx(0.2 * raw, abs=2)
+    assert after.reserved_nano_usd > before.reserved_nano_usd, "the cache may be cold"

@@ -205,7 +205,7 @@ def upgrade() -> None:
     if _is_postgresql():  # SQLite keeps no comments
         op.create_table_comment(
             "subtask",
-            "`tries` counts attempts that ran and were not refused by a limit. `budget` is the group of accounts "
+            "`tries` counts attempts that ran and were not turned away. `budget` is the group of accounts "
             "it draws on; the attempt names the account that was chosen. `place` is when it first became ready. "
             "`follows` names who is asked, or was, the same question; `answered_by` whose answer it took over. "
             "`capped_by` is the spending cap that holds it, ready or parked. `batch_scope` names the vendor and the "
