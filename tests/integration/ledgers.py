@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,19 +48,35 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+def ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
     """An empty ledger on each database there is."""
     if request.param == "sqlite":
-        shutil.copy(request.getfixturevalue("migrated_file"), tmp_path / "ledger.sqlite3")
-        opened = Ledger(f"sqlite:///{tmp_path / 'ledger.sqlite3'}")
+        opened = _emptied(request.getfixturevalue("migrated_file"))
         yield opened
         opened.close()
     else:
         opened = request.getfixturevalue("migrated_schema")
         yield opened
-        names = ", ".join(f'"{name}"' for name in tables.metadata.tables)
-        with opened.write() as connection:
-            connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+        with opened.write() as connection:  # much faster than TRUNCATE, which makes new files for every table
+            for table in reversed(tables.metadata.sorted_tables):
+                connection.execute(table.delete())
+
+
+def _emptied(empty: Path) -> Ledger:
+    """The SQLite ledger of the session, as good as new. It is one for all tests, since an engine compiles each
+    statement once, which takes longer than most tests do."""
+    path = empty.parent / "ledger.sqlite3"
+    opened = _opened(path)
+    opened.close()
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    shutil.copy(empty, path)
+    return opened
+
+
+@cache
+def _opened(path: Path) -> Ledger:
+    return Ledger(f"sqlite:///{path}")
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +96,7 @@ def postgresql_ledger() -> Iterator[Ledger]:
     administration = create_engine(url, isolation_level="AUTOCOMMIT")
     with administration.connect() as connection:
         connection.execute(text(f"CREATE SCHEMA {name}"))
-    own = make_url(url).update_query_dict({"options": f"-csearch_path={name}"})
+    own = make_url(url).update_query_dict({"options": f"-csearch_path={name} -csynchronous_commit=off"})
     opened = Ledger(own.render_as_string(hide_password=False))
     try:
         schema.migrate(opened)
