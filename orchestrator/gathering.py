@@ -172,7 +172,7 @@ def _join(row: Any, batch_id: str, worst_nano_usd: int, why: str, batch: Batch) 
             "queue_seconds": max(batch.at - row.ready_at, 0.0),
         }
     )
-    sets = {"held_by": None, "capped_by": None, "batch_scope": None}
+    sets = {"held_by": None, "batch_scope": None}
     batch.moves.append(
         SubtaskMove(row.id, row.job_id, SubtaskState.READY, SubtaskState.DISPATCHED, why, sets, attempt_id)
     )

@@ -168,7 +168,6 @@ _RELEASE = (
     .values(
         follows=None,
         held_by=None,
-        capped_by=None,
         dependency_seconds=bindparam("_dependency_seconds"),
         ready_at=bindparam("_at"),
     )

@@ -89,7 +89,7 @@ def upgrade() -> None:
         sa.Column("nano_usd", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("scope", "name", "period", name=op.f("pk_spending")),
         comment="Running totals of what attempts that ended have spent, by day in UTC and in all, so that a cap "
-        "needs no history. A call of unknown end counts at its worst case.",
+        "needs no history; of jobs, while they have a cap. A call of unknown end counts at its worst case.",
     )
     _book_what_was_spent()
     op.create_table(
@@ -208,7 +208,7 @@ def upgrade() -> None:
             "`tries` counts attempts that ran and were not turned away. `budget` is the group of accounts "
             "it draws on; the attempt names the account that was chosen. `place` is when it first became ready. "
             "`follows` names who is asked, or was, the same question; `answered_by` whose answer it took over. "
-            "`capped_by` is the spending cap that holds it, ready or parked. `batch_scope` names the vendor and the "
+            "`capped_by` is the spending cap that holds it parked. `batch_scope` names the vendor and the "
             "model by whose batches it may go, until it was gathered into one.",
         )
 
