@@ -4,7 +4,7 @@ import time
 
 from tests.bench.pacing.figures import Figure, Run, at_least, at_most, billed_usd, usd
 from tests.bench.pacing.fleet import fleet
-from tests.bench.pacing.scenario import PROMPT_TOKENS, Scenario
+from tests.bench.pacing.scenario import Scenario
 from tests.bench.pacing.timeline import first_call, witnessed
 from tests.bench.pacing.vendor import vendor
 from tests.bench.services import Services
@@ -18,7 +18,7 @@ SETTLED_SECONDS = 20
 
 def run(services: Services, scenario: Scenario, seed: int, workers: int) -> Run:
     """One job of eight subtasks with a cap of its own."""
-    cap_usd = WORST_CASES * usd(scenario.account, PROMPT_TOKENS, scenario.max_output_tokens)
+    cap_usd = WORST_CASES * usd(scenario.account, scenario.prompt_tokens, scenario.max_output_tokens)
     with vendor(scenario, seed) as simulator, fleet(services, scenario, simulator.url, workers) as ours:
         ours.submit(CALLS, max_cost_usd=cap_usd)
         first_call(simulator)

@@ -24,6 +24,8 @@ from tests.bench.services import NotNamed, Services
 
 TENANTS = ("north", "east", "south", "west")
 """Equal ones."""
+FRAME_TOKENS = 160
+"""About what the load lane's prompt and schema take without their item."""
 ITEMS_PER_JOB = 50
 WORKERS_UP = "SELECT count(*) FROM worker"
 REAL = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY")
@@ -63,9 +65,10 @@ class Fleet:
         priority: int = 1,
         workflow: str = "load",
         max_cost_usd: float | None = None,
+        words: int = 0,
     ) -> str:
-        """One job of so many subtasks; answers its id."""
-        names = [str(self.submitted + number) for number in range(items)]
+        """One job of so many subtasks, whose prompts are longer by so many words; answers its id."""
+        names = [f"{self.submitted + number}{' word' * words}" for number in range(items)]
         self.submitted += items
         request = JobRequest(
             tenant=tenant,
@@ -84,9 +87,10 @@ class Fleet:
         """As much as the limit allows in so many seconds, shared by all tenants alike, or that share of it."""
         items = scenario.calls_per_second * seconds * share
         each = max(1, round(items / ITEMS_PER_JOB / len(TENANTS)))
+        words = max(scenario.prompt_tokens - FRAME_TOKENS, 0)
         for _ in range(each):
             for tenant in TENANTS:
-                self.submit(ITEMS_PER_JOB, tenant, **facts)
+                self.submit(ITEMS_PER_JOB, tenant, words=words, **facts)
 
     def rows(self, query: str, **values: Any) -> list[Any]:
         with self.parts.ledger.read() as connection:

@@ -66,6 +66,8 @@ class Scenario:
     """Further limits in the catalog, such as the vendor's burst."""
     mean_tokens: float = 350
     cv: float = 1.0
+    prompt_tokens: int = 160
+    """About what a prompt takes; this much is the load lane's frame and schema, the rest is made up."""
     max_output_tokens: int = 4096
     latency_seconds: float = 1.5
     slots: int = 64
@@ -89,9 +91,9 @@ class Scenario:
     @property
     def calls_per_second(self) -> float:
         """How many calls the binding limit is taken to allow, were every estimate right."""
-        each = {"requests": 1, "output_tokens": self.mean_tokens, "tokens": self.mean_tokens + PROMPT_TOKENS}
+        each = {
+            "requests": 1,
+            "output_tokens": self.mean_tokens,
+            "tokens": self.mean_tokens + self.prompt_tokens,
+        }
         return self.limit / each[self.binding] / 60
-
-
-PROMPT_TOKENS = 160
-"""About what the load lane's prompt and schema take."""

@@ -58,8 +58,10 @@ SCENARIOS = (
     ),
     Scenario(
         "openai-promise",
-        "OpenAI counts the promised output: the share of its limit that carries useful tokens, with a cap of 4,096.",
+        "OpenAI counts the promised output: the share of its limit that carries useful tokens, with 800 tokens in, "
+        "350 out and a cap of 4,096.",
         account=SOL,
+        prompt_tokens=800,
         limits={"requests_per_minute": 10_000, "tokens_per_minute": 450_000},
         binding="tokens",
         cv=0.5,
