@@ -6,7 +6,8 @@ from datetime import datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, bindparam, select, update
+from pydantic import ValidationError
+from sqlalchemy import Connection, bindparam, case, or_, select, update
 
 from contracts.catalog import Catalog
 from contracts.limits import Dimension
@@ -17,6 +18,12 @@ from orchestrator.deciders.overload import most_in_flight
 from orchestrator.deciders.pacing import DAILY, Bucket, Purse, full, per_second, refilled
 from orchestrator.ledger.missing import insert_missing
 from orchestrator.ledger.tables import budget, budget_level
+
+RETIRED = "its account is no longer in the catalog"
+RETIRED_UNTIL = 9e9
+"""Long after anybody who reads this; nothing else closes a budget for longer than `LONGEST_CLOSED_SECONDS`."""
+LONGEST_CLOSED_SECONDS = 90_000.0
+"""A day, and an hour for clocks that differ: the quota of a day is what takes longest to come back."""
 
 
 def key_of(vendor: str, account: str, group: str) -> str:
@@ -35,8 +42,8 @@ def scope_of(vendor: str, group: str) -> str:
 
 
 def seed(connection: Connection, catalog: Catalog, at: float) -> None:
-    """Writes a budget for every account and group of the catalog that has none yet. Orchestrators that
-    start together all try; whoever is first stands."""
+    """Writes a budget for every account and group of the catalog that has none yet, and closes those that the
+    catalog no longer names. Orchestrators that start together all try; whoever is first stands."""
     wanted = [
         (vendor, account, name, group.limits)
         for vendor in catalog.vendors.values()
@@ -57,6 +64,11 @@ def seed(connection: Connection, catalog: Catalog, at: float) -> None:
             for dimension, limit in limits.by_dimension().items()
         ],
     )
+    named = budget.c.key.in_([key_of(vendor.vendor, account, name) for vendor, account, name, _ in wanted])
+    retired = update(budget).where(~named)
+    connection.execute(retired.values(closed_until=RETIRED_UNTIL, closed_why=RETIRED))
+    back = update(budget).where(named, budget.c.closed_why == RETIRED)
+    connection.execute(back.values(closed_until=None, closed_why=""))
 
 
 def _row(vendor: Vendor, account: str, group: str, limits: Limits, at: float) -> dict[str, Any]:
@@ -92,6 +104,7 @@ def _first_level(dimension: Dimension, bucket: Bucket) -> float:
 
 def read_purses(connection: Connection, at: float, in_flight: Mapping[str, int]) -> dict[str, Purse]:
     """All budgets as they stand at this moment, refilled, and locked until the transaction ends."""
+    _mend(connection, at)
     rows = connection.execute(select(budget).order_by(budget.c.key).with_for_update()).all()
     levels: dict[str, list[Any]] = defaultdict(list)
     for row in connection.execute(select(budget_level)):
@@ -99,6 +112,21 @@ def read_purses(connection: Connection, at: float, in_flight: Mapping[str, int])
     return {
         row.key: purse_of(row, buckets_of(levels[row.key]), in_flight.get(row.key, 0), at) for row in rows
     }
+
+
+def _mend(connection: Connection, at: float) -> None:
+    """Moments that lie too far ahead were written by a clock that has since been set back: until it caught up
+    nothing would refill, and nothing would open."""
+    ahead = budget.c.refilled_at > at
+    shut = (budget.c.closed_until > at + LONGEST_CLOSED_SECONDS) & (budget.c.closed_why != RETIRED)
+    connection.execute(
+        update(budget)
+        .where(or_(ahead, shut))
+        .values(
+            refilled_at=case((ahead, at), else_=budget.c.refilled_at),
+            closed_until=case((shut, at + LONGEST_CLOSED_SECONDS), else_=budget.c.closed_until),
+        )
+    )
 
 
 def buckets_of(rows: Iterable[Any]) -> dict[Dimension, Bucket]:
@@ -138,7 +166,11 @@ def purse_of(row: Any, buckets: Mapping[Dimension, Bucket], in_flight: int, at: 
 
 def memory_of(row: Any) -> Memory:
     """What a budget's row remembers of its vendor's answers."""
-    return Memory.model_validate(row.memory) if row.memory else Memory()
+    try:
+        # Newer code beside this one may remember more; what this code cannot read at all is learned anew.
+        return Memory.model_validate(row.memory or {}, extra="ignore")
+    except ValidationError:
+        return Memory()
 
 
 def _another_day(before: float, at: float, zone: str) -> bool:

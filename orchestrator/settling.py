@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from contracts.failures import Code
+from contracts.limits import ResponseKind, VendorSignal
 from contracts.reports import Call, Completed, Failed, Report, Usage
 from contracts.states import AttemptState
 from orchestrator import calibrations, purses
@@ -52,8 +53,9 @@ class Books:
             return
         self._entries[row.budget].append(Entry(reserved_by(row), report.call))
         call = report.call
-        if call and call.signal:
-            spoken = Spoken(call.signal, row.granted_at, row.reported_at, reserved_by(row))
+        signal = _signal(report)
+        if signal:
+            spoken = Spoken(signal, row.granted_at, row.reported_at, reserved_by(row))
             self._spoken[row.budget].append(spoken)
         if call and call.usage and call.usage.output_tokens:
             cut = isinstance(report.outcome, Failed) and report.outcome.failure.code is Code.CUT
@@ -104,6 +106,14 @@ class Books:
                     sample.whole,
                 )
         calibrations.keep(connection, known)
+
+
+def _signal(report: Report) -> VendorSignal | None:
+    """What the vendor said. An account that the worker has no key for says nothing, and must not draw in more
+    work by looking unused."""
+    if isinstance(report.outcome, Failed) and report.outcome.failure.code is Code.VENDOR_UNAVAILABLE:
+        return VendorSignal(kind=ResponseKind.UNAUTHORISED)
+    return report.call.signal if report.call else None
 
 
 def tokens_of(row: Any, call: Call | None) -> int:

@@ -29,9 +29,9 @@ class Wait:
 
 def turns(connection: Connection, rows: Iterable[Any], at: float) -> dict[str, Wait]:
     """By subtask, for the first of the ready ones that draw on a budget."""
-    ready = [
-        row for row in rows if row.state == SubtaskState.READY and row.budget and row.follows is None
-    ][:MOST]
+    ready = [row for row in rows if row.state == SubtaskState.READY and row.budget and row.follows is None][
+        :MOST
+    ]
     if not ready:
         return {}
     accounts = _accounts(connection, at)

@@ -8,9 +8,10 @@ import pytest
 from contracts.failures import Code
 from contracts.limits import Dimension, ResponseKind, Standing, VendorSignal
 from contracts.reports import Report, Usage
-from orchestrator import escalations
+from orchestrator import escalations, purses
 from orchestrator.door import Refusal
 from orchestrator.ledger import tables
+from orchestrator.ledger.clock import now
 from tests.integration.ledgers import ledger, migrated_file, migrated_schema
 from tests.integration.small_fleet import SmallFleet, age, bench_catalog, delivers, fails, fleet
 
@@ -151,3 +152,55 @@ def test_what_was_granted_before_its_account_closed_does_not_start_and_comes_bac
     age(fleet.ledger, tables.budget, HAIKU, closed_until=60.0, refilled_at=90.0)
     fleet.run()
     assert fleet.job(job_id).state == "done"
+
+
+def test_an_account_without_a_key_draws_in_no_more_work(fleet: SmallFleet) -> None:
+    fleet.submit("summary", documents=3)
+    fleet.hands.will("research[1]", fails(Code.VENDOR_UNAVAILABLE, usage=None, sent=False))
+    fleet.plan.run()
+    fleet.dispatch.run()
+    bell, *_ = fleet.hands.doorbells()
+    fleet.hands.do(bell.attempt_id)
+    fleet.advance.run()
+    assert fleet.budget(HAIKU).closed_why == "the vendor does not accept the key"
+    assert len(fleet.rows(tables.escalation)) == 1
+    fleet.submit("summary")
+    fleet.plan.run()
+    assert fleet.dispatch.run() == 0
+
+
+def test_a_budget_that_the_catalog_no_longer_names_pays_nothing_until_it_is_back(fleet: SmallFleet) -> None:
+    haiku = fleet.catalog.vendors["anthropic"]
+    renamed = haiku.model_copy(update={"accounts": ("second",)})
+    with fleet.ledger.write() as connection:
+        at = now(connection)
+        purses.seed(connection, fleet.catalog.model_copy(update={"vendors": {"anthropic": renamed}}), at)
+    fleet.submit("summary")
+    fleet.plan.run()
+    assert fleet.dispatch.run() == 1
+    assert fleet.rows(tables.attempt)[0].budget == "anthropic/second/haiku"
+    assert fleet.budget(HAIKU).closed_why == "its account is no longer in the catalog"
+
+    with fleet.ledger.write() as connection:
+        purses.seed(connection, fleet.catalog, at)
+    assert fleet.budget(HAIKU).closed_until is None
+
+
+def test_what_newer_code_remembers_stops_nobody(fleet: SmallFleet) -> None:
+    for memory in ({"invented_later": 1, "corrected_at": 5.0}, {"trust": {"unheard of": {}}}):
+        fleet.set_budget(HAIKU, memory=memory)
+        fleet.submit("summary")
+        fleet.plan.run()
+        assert fleet.dispatch.run() == 1
+
+
+def test_a_clock_that_was_set_back_freezes_no_budget(fleet: SmallFleet) -> None:
+    """A day ahead it was emptied, and closed for longer than anything closes."""
+    at = fleet.budget(HAIKU).refilled_at
+    fleet.set_level(HAIKU, "output_tokens", level=0.0)
+    fleet.set_budget(HAIKU, refilled_at=at + 86_400, closed_until=at + 400_000, closed_why="a wrong clock")
+    fleet.submit("summary")
+    fleet.plan.run()
+    assert fleet.dispatch.run() == 0
+    age(fleet.ledger, tables.budget, HAIKU, refilled_at=60.0, closed_until=100_000.0)
+    assert fleet.dispatch.run() == 1
