@@ -27,7 +27,8 @@ up: $(VENV)/.installed
 	@$(BIN)/fleet up $(ARGS)
 
 test: $(VENV)/.installed-dev
-	@$(BIN)/pytest -q $(ARGS)
+	@$(BIN)/pytest -q -n auto --dist loadfile tests/unit tests/integration $(ARGS)
+	@$(BIN)/pytest -q tests/acceptance $(ARGS)
 
 check: $(VENV)/.installed-dev
 	@$(BIN)/ruff format --check --quiet . || { echo "make check: the files above are not formatted; run $(BIN)/ruff format" >&2; exit 1; }

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
@@ -159,7 +160,8 @@ def test_a_closed_account_is_opened_again_and_its_vendors_overload_is_remembered
     fleet: SmallFleet, operator: FleetClient
 ) -> None:
     memory = {"ceiling": {"allowed": 1.0, "known_good": 8.0, "phase": "probing"}}
-    fleet.set_budget(HAIKU, closed_until=9e9, closed_why="money or credit has run out", memory=memory)
+    until = fleet.budget(HAIKU).refilled_at + 600
+    fleet.set_budget(HAIKU, closed_until=until, closed_why="money or credit has run out", memory=memory)
     waiting(fleet)
     assert fleet.dispatch.run() == 0
 
@@ -168,7 +170,8 @@ def test_a_closed_account_is_opened_again_and_its_vendors_overload_is_remembered
     assert fleet.dispatch.run() == 1, "one call goes ahead of the rest"
     (change,) = operator.setting_changes().items
     assert (change.by, change.what, change.new) == ("ada", f"closing of {HAIKU}", "open")
-    assert change.old == "until 2255-03-14 16:00:00 UTC: money or credit has run out"
+    moment = datetime.fromtimestamp(until, UTC)
+    assert change.old == f"until {moment:%Y-%m-%d %H:%M:%S} UTC: money or credit has run out"
     with pytest.raises(FleetError, match=f"{HAIKU} is open already"):
         operator.open_account(HAIKU, "ada", "once more")
 
