@@ -25,7 +25,7 @@ from orchestrator.ledger.snapshots import Snapshots
 from orchestrator.ledger.tables import attempt, subtask
 from orchestrator.marking import bury, move
 from orchestrator.progressing import advance_job
-from orchestrator.settling import Books, charged, references, settled_columns, tokens_of
+from orchestrator.settling import Books, charged, references, settled_columns, tokens_of, tokens_reserved
 from orchestrator.views import JobView, delivered, handoff_with, load
 
 log = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ class Advancer:
             batch = Batch(at, ACTOR)
             for row in _reported(connection, attempt_id):
                 batch.settled.append(charged(row, AttemptState.SETTLED, at))
-                self._correct(row.subtask_id, row.reserved_input_tokens + row.reserved_output_tokens)
+                self._correct(row.subtask_id, tokens_reserved(row))
                 parked = SubtaskMove(
                     row.subtask_id, row.job_id, SubtaskState.REPORTED, SubtaskState.PARKED, why[:2000]
                 )

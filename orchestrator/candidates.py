@@ -42,7 +42,7 @@ class Candidate:
 def queues(connection: Connection, at: float) -> list[Queue]:
     """Every queue that has work whose time has come."""
     columns = subtask.c.lane, subtask.c.purpose, subtask.c.tenant, subtask.c.budget, subtask.c.priority
-    rows = connection.execute(select(*columns).where(_due(at)).distinct().order_by(*columns))
+    rows = connection.execute(select(*columns).where(due(at)).distinct().order_by(*columns))
     return [Queue(row.lane, row.purpose, row.tenant, row.budget, row.priority) for row in rows]
 
 
@@ -57,7 +57,7 @@ def heads(
             query = (
                 select(*_COLUMNS)
                 .join(job, job.c.id == subtask.c.job_id)
-                .where(_due(at), *_of(queue))
+                .where(due(at), *_of(queue))
                 .order_by(subtask.c.place, subtask.c.id)
                 .limit(room)
             )
@@ -104,7 +104,7 @@ _COLUMNS = (
 )
 
 
-def _due(at: float) -> Any:
+def due(at: float) -> ColumnElement[bool]:
     """Ready, and neither backing off nor waiting for the answer of another."""
     free = (subtask.c.state == SubtaskState.READY) & subtask.c.follows.is_(None)
     return free & or_(subtask.c.not_before.is_(None), subtask.c.not_before <= at)

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from contracts.limits import Dimension, VendorSignal
+from contracts.limits import Dimension, ResponseKind, VendorSignal
 from contracts.states import AttemptState
 from orchestrator import escalations, purses
 from orchestrator.deciders.charging import NOT_A_TOKEN, Reserved, reservation
@@ -22,6 +22,7 @@ _KEEP_LEVEL = (
     .where(budget_level.c.key == bindparam("_key"), budget_level.c.dimension == bindparam("_dimension"))
     .values(
         limit=bindparam("_limit"),
+        level=bindparam("_level"),
         burst_seconds=bindparam("_burst_seconds"),
         seen_limit=bindparam("_seen_limit"),
         seen_remaining=bindparam("_seen_remaining"),
@@ -38,6 +39,12 @@ class Spoken:
     granted_at: float
     answered_at: float
     reserved: Reserved
+    heard_beside: bool = False
+    """Said to another budget of the same account."""
+
+
+_ACCOUNT_WIDE = frozenset({ResponseKind.SPEND_LIMITED, ResponseKind.UNAUTHORISED})
+"""Money and keys belong to the account, whatever group of models the call was for."""
 
 
 @dataclass
@@ -56,8 +63,9 @@ def listen(
     at: float,
     actor: str,
 ) -> dict[str, Purse]:
-    """The budgets after the answers of a batch, in the order in which they came. Everything but the levels is
-    kept here; the caller keeps those with what it has settled itself."""
+    """The budgets that heard something in a batch, after its answers in the order in which they came; what they
+    learned and their levels are kept. `known` are all budgets, locked and refilled to this moment."""
+    spoken = _with_neighbours(known, spoken)
     keys = [key for key in spoken if key in known]
     if not keys:
         return {}
@@ -69,12 +77,26 @@ def listen(
     heard = {}
     for key in keys:
         account = _account(rows[key], seen[key], known[key], under_way[key])
-        answers = [_answer(each, known[key]) for each in spoken[key]]
-        account, said, calls = _hear_all(account, sorted(answers, key=_when), at)
-        _keep(connection, key, account)
+        account, said, calls = _hear_all(account, spoken[key], known[key], at)
+        _keep(connection, key, account, at)
         _tell(connection, key, said, calls, at, actor)
         heard[key] = _purse(known[key], account, at)
     return heard
+
+
+def _with_neighbours(
+    known: Mapping[str, Purse], spoken: Mapping[str, list[Spoken]]
+) -> Mapping[str, list[Spoken]]:
+    """What was said, and what concerns a whole account told to each of its budgets."""
+    wider: dict[str, list[Spoken]] = defaultdict(list, {key: list(said) for key, said in spoken.items()})
+    for key, said in spoken.items():
+        for each in said:
+            if each.signal.kind in _ACCOUNT_WIDE:
+                told = replace(each, signal=VendorSignal(kind=each.signal.kind), heard_beside=True)
+                for neighbour in known:
+                    if neighbour != key and purses.same_account(neighbour, key):
+                        wider[neighbour].append(told)
+    return wider
 
 
 def _answer(spoken: Spoken, purse: Purse) -> Answer:
@@ -87,18 +109,20 @@ def _answer(spoken: Spoken, purse: Purse) -> Answer:
     )
 
 
-def _when(answer: Answer) -> float:
-    return answer.answered_at
+def _when(spoken: Spoken) -> float:
+    return spoken.answered_at
 
 
-def _hear_all(account: Account, answers: Iterable[Answer], at: float) -> tuple[Account, list[str], list[str]]:
+def _hear_all(
+    account: Account, spoken: Iterable[Spoken], purse: Purse, at: float
+) -> tuple[Account, list[str], list[str]]:
     said: list[str] = []
     calls: list[str] = []
-    for answer in answers:
-        heard: Heard = hear(account, answer, at)
+    for each in sorted(spoken, key=_when):
+        heard: Heard = hear(account, _answer(each, purse), at)
         account = heard.account
         said += heard.said
-        calls += [heard.call] if heard.call else []
+        calls += [heard.call] if heard.call and not each.heard_beside else []
     return account, said, calls
 
 
@@ -152,7 +176,7 @@ def _purse(before: Purse, account: Account, at: float) -> Purse:
     )
 
 
-def _keep(connection: Connection, key: str, account: Account) -> None:
+def _keep(connection: Connection, key: str, account: Account, at: float) -> None:
     connection.execute(
         update(budget)
         .where(budget.c.key == key)
@@ -161,6 +185,7 @@ def _keep(connection: Connection, key: str, account: Account) -> None:
             heard_at=account.heard_at,
             closed_until=account.closed_until,
             closed_why=account.closed_why,
+            refilled_at=at,
         )
     )
     connection.execute(
@@ -170,6 +195,7 @@ def _keep(connection: Connection, key: str, account: Account) -> None:
                 "_key": key,
                 "_dimension": name,
                 "_limit": learned.limit,
+                "_level": learned.level,
                 "_burst_seconds": learned.burst_seconds,
                 "_seen_limit": learned.seen_limit,
                 "_seen_remaining": learned.seen_remaining,

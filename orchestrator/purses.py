@@ -7,17 +7,18 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, bindparam, case, or_, select, update
+from sqlalchemy import Connection, Select, bindparam, case, func, or_, select, update
 
 from contracts.catalog import Catalog
 from contracts.limits import Dimension
+from contracts.states import AttemptState
 from contracts.vendors import Charging, Limits, Vendor
 from orchestrator.deciders.feedback import Memory
 from orchestrator.deciders.learning import Learned
 from orchestrator.deciders.overload import most_in_flight
 from orchestrator.deciders.pacing import DAILY, Bucket, Purse, full, per_second, refilled
 from orchestrator.ledger.missing import insert_missing
-from orchestrator.ledger.tables import budget, budget_level
+from orchestrator.ledger.tables import attempt, budget, budget_level
 
 RETIRED = "its account is no longer in the catalog"
 RETIRED_UNTIL = 9e9
@@ -34,6 +35,11 @@ def key_of(vendor: str, account: str, group: str) -> str:
 def account_of(key: str) -> str:
     """The account in a budget's key."""
     return key.split("/", 2)[1]
+
+
+def same_account(key: str, other: str) -> bool:
+    """Whether two budgets' keys name one account of one vendor."""
+    return key.split("/", 2)[:2] == other.split("/", 2)[:2]
 
 
 def scope_of(vendor: str, group: str) -> str:
@@ -105,13 +111,38 @@ def _first_level(dimension: Dimension, bucket: Bucket) -> float:
 def read_purses(connection: Connection, at: float, in_flight: Mapping[str, int]) -> dict[str, Purse]:
     """All budgets as they stand at this moment, refilled, and locked until the transaction ends."""
     _mend(connection, at)
-    rows = connection.execute(select(budget).order_by(budget.c.key).with_for_update()).all()
+    return _purses(connection, select(budget).with_for_update(), at, in_flight)
+
+
+def look(connection: Connection, at: float, in_flight: Mapping[str, int]) -> dict[str, Purse]:
+    """All budgets as they stand at this moment, refilled, without a lock."""
+    return _purses(connection, select(budget), at, in_flight)
+
+
+def _purses(
+    connection: Connection, query: Select[Any], at: float, in_flight: Mapping[str, int]
+) -> dict[str, Purse]:
+    rows = connection.execute(query.order_by(budget.c.key)).all()
     levels: dict[str, list[Any]] = defaultdict(list)
     for row in connection.execute(select(budget_level)):
         levels[row.key].append(row)
     return {
         row.key: purse_of(row, buckets_of(levels[row.key]), in_flight.get(row.key, 0), at) for row in rows
     }
+
+
+def calls_under_way(connection: Connection) -> dict[str, int]:
+    """The attempts that are granted and not answered, by the budget that pays for them."""
+    query = (
+        select(attempt.c.budget, func.count().label("calls"))
+        .where(
+            attempt.c.budget.is_not(None),
+            attempt.c.ended_at.is_(None),
+            attempt.c.state.in_([AttemptState.DISPATCHED, AttemptState.RUNNING]),
+        )
+        .group_by(attempt.c.budget)
+    )
+    return {row.budget: row.calls for row in connection.execute(query)}
 
 
 def _mend(connection: Connection, at: float) -> None:

@@ -20,7 +20,7 @@ from orchestrator.ledger.snapshots import Snapshots
 from orchestrator.ledger.tables import attempt, doorbell, job, subtask
 from orchestrator.marking import bury, move
 from orchestrator.progressing import advance_job
-from orchestrator.settling import Books, charged
+from orchestrator.settling import Books, charged, tokens_reserved
 from orchestrator.views import JobView, handoff_with, load
 
 ACTOR = "orchestrator.reconcile"
@@ -122,7 +122,7 @@ class Reconciler:
     def _lose(self, connection: Connection, row: Any, view: JobView, batch: Batch) -> None:
         failure = Failure(code=Code.CRASHED, sentence=_silence(row, batch.at))
         batch.settled.append(_lost_columns(row, batch.at))
-        self._correct(row.subtask_id, row.reserved_input_tokens + row.reserved_output_tokens)
+        self._correct(row.subtask_id, tokens_reserved(row))
         node = view.node(row.subtask_id)
         if view.row.cancel_requested_by:
             move(view, node, SubtaskState.CANCELLED, f"cancelled by {view.row.cancel_requested_by}", batch)

@@ -73,8 +73,9 @@ class Books:
             return
         found = purses.read_purses(connection, at, {})
         changed = self._corrected(found)
-        heard = listen(connection, changed, self._spoken, at, actor)
-        purses.write_levels(connection, changed | heard, at)
+        heard = listen(connection, found | changed, self._spoken, at, actor)
+        untold = {key: purse for key, purse in changed.items() if key not in heard}
+        purses.write_levels(connection, untold, at)
         if self._samples:
             self._learn(connection, found)
 
@@ -116,15 +117,18 @@ def _signal(report: Report) -> VendorSignal | None:
     return report.call.signal if report.call else None
 
 
+def tokens_reserved(row: Any) -> int:
+    """Tokens that an attempt is taken to have used where nobody knows; work without any still took its turn."""
+    return max(int(row.reserved_input_tokens + row.reserved_output_tokens), COST_WITHOUT_MODEL)
+
+
 def tokens_of(row: Any, call: Call | None) -> int:
     """Tokens that an attempt used, input and output, as fairness counts them; what it reserved where nobody
     knows. Work that ran without any still took its turn."""
-    used = 0
     if call and call.sent and call.usage is None:
-        used = row.reserved_input_tokens + row.reserved_output_tokens
-    elif call and call.usage:
-        used = call.usage.input_tokens + call.usage.output_tokens
-    return max(int(used), COST_WITHOUT_MODEL)
+        return tokens_reserved(row)
+    used = call.usage.input_tokens + call.usage.output_tokens if call and call.usage else 0
+    return max(used, COST_WITHOUT_MODEL)
 
 
 def reserved_by(row: Any) -> Reserved:

@@ -1,18 +1,20 @@
 """Turns: what ready work waits for that draws on a budget, for how long, and behind how many."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, or_, select, tuple_
+from sqlalchemy import Connection, func, select, tuple_
 
-from contracts.states import AttemptState, SubtaskState
+from contracts.states import SubtaskState
 from orchestrator import calibrations, purses
+from orchestrator.candidates import due
 from orchestrator.deciders.charging import NOT_A_TOKEN, Reserved, reservation
 from orchestrator.deciders.estimating import expected_input, expected_output
 from orchestrator.deciders.pacing import Purse, words
 from orchestrator.deciders.queueing import turn
-from orchestrator.ledger.tables import attempt, budget, budget_level, subtask
+from orchestrator.ledger.tables import subtask
 
 MOST = 10
 """So many subtasks of a job are looked at closely; the others are told their lane's turn."""
@@ -105,22 +107,9 @@ def _wait(lane: str, paying: list[Purse], own: Reserved, ahead: Ahead) -> Wait:
 
 
 def _accounts(connection: Connection, at: float) -> dict[str, list[Purse]]:
-    open_calls = (
-        select(attempt.c.budget, func.count().label("calls"))
-        .where(
-            attempt.c.state.in_([AttemptState.DISPATCHED, AttemptState.RUNNING]), attempt.c.ended_at.is_(None)
-        )
-        .group_by(attempt.c.budget)
-    )
-    in_flight = {row.budget: row.calls for row in connection.execute(open_calls)}
-    levels: dict[str, list[Any]] = {}
-    for row in connection.execute(select(budget_level)):
-        levels.setdefault(row.key, []).append(row)
-    found: dict[str, list[Purse]] = {}
-    for row in connection.execute(select(budget).order_by(budget.c.key)):
-        calls = in_flight.get(row.key, 0)
-        purse = purses.purse_of(row, purses.buckets_of(levels.get(row.key, [])), calls, at)
-        found.setdefault(purse.scope, []).append(purse)
+    found: dict[str, list[Purse]] = defaultdict(list)
+    for purse in purses.look(connection, at, purses.calls_under_way(connection)).values():
+        found[purse.scope].append(purse)
     return found
 
 
@@ -136,7 +125,7 @@ def _before(connection: Connection, row: Any, at: float) -> list[Any]:
     query = select(
         *kind, func.count().label("subtasks"), func.sum(subtask.c.reserve_input_tokens).label("input")
     ).where(
-        *_due(at),
+        due(at),
         subtask.c.budget == row.budget,
         subtask.c.tenant == row.tenant,
         tuple_(-subtask.c.priority, subtask.c.place, subtask.c.id) < (-row.priority, row.place, row.id),
@@ -147,16 +136,7 @@ def _before(connection: Connection, row: Any, at: float) -> list[Any]:
 def _tenants(connection: Connection, budgets: set[str], at: float) -> dict[str, set[str]]:
     """Who has work that is due, by budget."""
     found: dict[str, set[str]] = {name: set() for name in budgets}
-    query = select(subtask.c.budget, subtask.c.tenant).where(*_due(at), subtask.c.budget.in_(budgets))
+    query = select(subtask.c.budget, subtask.c.tenant).where(due(at), subtask.c.budget.in_(budgets))
     for row in connection.execute(query.distinct()):
         found[row.budget].add(row.tenant)
     return found
-
-
-def _due(at: float) -> tuple[ColumnElement[bool], ...]:
-    """Ready, and neither backing off nor waiting for the answer of another. What a cap holds is parked."""
-    return (
-        subtask.c.state == SubtaskState.READY,
-        subtask.c.follows.is_(None),
-        or_(subtask.c.not_before.is_(None), subtask.c.not_before <= at),
-    )

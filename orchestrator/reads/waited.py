@@ -56,7 +56,7 @@ def _granted(since: float, at: float) -> Any:
 def _ready(since: float, at: float) -> Any:
     due = case((subtask.c.not_before > subtask.c.ready_at, subtask.c.not_before), else_=subtask.c.ready_at)
     begun = case((due > at, literal(at)), else_=due)
-    keys = subtask.c.lane, subtask.c.purpose, subtask.c.budget, subtask.c.capped_by, _why(subtask.c.held_by)
+    keys = subtask.c.lane, subtask.c.purpose, subtask.c.budget, _why(subtask.c.held_by)
     return (
         select(
             *keys,
@@ -119,10 +119,8 @@ def waits_of_ready(rows: list[Any]) -> Iterator[Wait]:
     """The waits in what `ready` read."""
     for row in rows:
         if row.wait_count:
-            cause = Cause.HOLD if row.capped_by else Cause.BUDGET if row.held_by else Cause.WORKERS
-            yield _wait(
-                cause, row, "wait", row.budget, row.wait_count, row.held_by or "", row.capped_by or ""
-            )
+            cause = Cause.BUDGET if row.held_by else Cause.WORKERS
+            yield _wait(cause, row, "wait", row.budget, row.wait_count, row.held_by or "")
 
 
 def _wait(

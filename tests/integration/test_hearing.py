@@ -113,6 +113,27 @@ def test_what_a_person_must_decide_closes_the_account_calls_once_and_is_never_re
     assert fleet.subtask(other, "research[1]").held_by == f"{HAIKU} is closed: {why}"
 
 
+@pytest.mark.parametrize("code", [Code.SPEND_LIMIT, Code.UNAUTHORISED])
+def test_money_and_keys_close_every_group_of_their_account_and_no_other_account(
+    fleet: SmallFleet, code: Code
+) -> None:
+    twice = fleet.catalog.vendors["anthropic"].model_copy(update={"accounts": ("default", "second")})
+    vendors = fleet.catalog.vendors | {"anthropic": twice}
+    with fleet.ledger.write() as connection:
+        at = now(connection)
+        purses.seed(connection, fleet.catalog.model_copy(update={"vendors": vendors}), at)
+    fleet.set_budget("anthropic/second/haiku", closed_until=at + 3600, closed_why="not chosen here")
+    fleet.hands.will("research[1]", fails(code, usage=Usage()))
+    fleet.submit("summary")
+    fleet.run()
+
+    closed = {row.key for row in fleet.rows(tables.budget) if row.closed_until and row.closed_why[0] in "mt"}
+    assert closed == {f"anthropic/default/{group}" for group in twice.groups}
+    assert len(closed) > 1
+    (called,) = fleet.rows(tables.escalation)
+    assert called.sentence.startswith(HAIKU)
+
+
 def test_whoever_is_called_is_told_once_in_the_log_route(fleet: SmallFleet) -> None:
     fleet.hands.will("research[1]", fails(Code.UNAUTHORISED, usage=Usage()))
     fleet.submit("summary")
