@@ -1,4 +1,4 @@
-"""The loop: plan, advance, hear people, recall, gather, dispatch, reconcile; serially, in short transactions.
+"""The loop: plan, advance, hear people, recall, reconcile, gather, dispatch; serially, in short transactions.
 
 It touches the ledger only. The relay runs beside it and is woken after every dispatch.
 """
@@ -126,6 +126,13 @@ class Loop:
             done += self._timed("answer", self._verbs.answer)
         if seen.recall:
             done += self._timed("recall", self._verbs.recall)
+        now = self._monotonic()
+        pause = RECONCILE_EVERY_SECONDS if seen.open else RECONCILE_IDLE_SECONDS
+        if now - self._reconciled_at >= pause:
+            # Before dispatch, so that what was held goes ahead of what is fresh, and a dispatch that raises
+            # leaves no lease unlooked at.
+            self._reconciled_at = now
+            done += self._timed("reconcile", self._verbs.reconcile)
         if seen.dispatch or done:
             done += self._timed("gather", self._verbs.gather)
             granted = self._timed("dispatch", self._verbs.dispatch)
@@ -133,11 +140,8 @@ class Loop:
             if granted:
                 self._ring()
             done += granted
-        now = self._monotonic()
-        pause = RECONCILE_EVERY_SECONDS if seen.open else RECONCILE_IDLE_SECONDS
-        if now - self._reconciled_at >= pause:
-            self._reconciled_at = now
-            done += self._timed("reconcile", self._verbs.reconcile)
+        if done:
+            self._wake.worked()
         return done
 
     def _timed(self, name: str, verb: Verb) -> int:

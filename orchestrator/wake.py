@@ -19,7 +19,7 @@ CHANNEL = "fleet"
 SHORTEST_POLL_SECONDS = 0.02
 LONGEST_POLL_SECONDS = 0.5
 POLL_SHARE_OF_REST = 0.08
-"""After a second without a change it looks every 80 ms, after six every half second."""
+"""After a second without work it looks every 80 ms, after six every half second."""
 
 _NOTIFY = text(f"NOTIFY {CHANNEL}")
 
@@ -37,11 +37,16 @@ class Wake(Protocol):
         """Returns after a change, after so many seconds, or after the longest poll."""
         ...
 
+    def worked(self) -> None:
+        """Says that there was something to do, and that more may follow soon."""
+        ...
+
     def close(self) -> None: ...
 
 
 class PollingWake:
-    """For SQLite: looks whether another connection changed the file, the more rarely the longer it rests."""
+    """For SQLite: looks whether another connection changed the file, the more rarely the longer there was nothing
+    to do. A change alone is no reason to look sooner again: beats of idle workers change the file all the time."""
 
     def __init__(
         self,
@@ -54,7 +59,7 @@ class PollingWake:
         self._sleep = sleep
         self._monotonic = monotonic
         self._seen = self._version()
-        self._changed_at = monotonic()
+        self._worked_at = monotonic()
 
     def _version(self) -> int:
         return int(self._connection.cursor().execute("PRAGMA data_version").fetchone()[0])
@@ -62,12 +67,15 @@ class PollingWake:
     def wait(self, most_seconds: float) -> None:
         give_up = self._monotonic() + min(most_seconds, LONGEST_POLL_SECONDS)
         while (now := self._monotonic()) < give_up:
-            pause = max((now - self._changed_at) * POLL_SHARE_OF_REST, SHORTEST_POLL_SECONDS)
+            pause = max((now - self._worked_at) * POLL_SHARE_OF_REST, SHORTEST_POLL_SECONDS)
             self._sleep(min(pause, give_up - now))
             seen = self._version()
             if seen != self._seen:
-                self._seen, self._changed_at = seen, self._monotonic()
+                self._seen = seen
                 return
+
+    def worked(self) -> None:
+        self._worked_at = self._monotonic()
 
     def close(self) -> None:
         self._connection.close()
@@ -91,6 +99,9 @@ class NotifiedWake:
         except psycopg.Error:
             self.close()
             self._sleep(LONGEST_POLL_SECONDS)
+
+    def worked(self) -> None:
+        """Notices come at once however long there was nothing to do."""
 
     def close(self) -> None:
         if self._connection is not None:
