@@ -115,7 +115,7 @@ class Lane(Contract):
             f"its output is checked against {outputs} before anything downstream may see it",
             f"at most {self.attempts.most} attempts, {self.attempts.repairs} of them to repair an answer, "
             f"and {self.attempts.crashes} crashes",
-            f"at most {self.attempts.limited} attempts that a limit refused, which count as no tries",
+            f"at most {self.attempts.limited} attempts turned away by a limit or an overload, which are no tries",
             f"an attempt that runs longer than {self.deadline_seconds:g} s is taken away from its worker",
             "it reports and never decides what happens next",
         ]

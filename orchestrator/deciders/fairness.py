@@ -10,7 +10,6 @@ give it back by further grants alone.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from copy import deepcopy
 from typing import NamedTuple
 
 from orchestrator.deciders.fair_pool import Bill, FairPool
@@ -43,20 +42,6 @@ class Fairness:
         charge = self._memory.charges.pop(subtask, None)
         if charge:
             charge.bill.charge(used_tokens - charge.tokens, charge.weight, charge.at)
-
-    def ahead_of(self, offer: Offer, offers: Iterable[Offer], at: float) -> int:
-        """How many of the offers are granted before this one, if none of them is refused.
-
-        Raises ValueError where the offer is none of the offers.
-        """
-        memory = _Memory(self._memory.at)
-        memory.pools[offer.pool] = deepcopy(self._memory.pools[offer.pool])
-        order = Order((other for other in offers if other.pool == offer.pool), self.shares, memory, at)
-        for ahead, granted in enumerate(order):
-            if granted.subtask == offer.subtask:
-                return ahead
-            order.charge()
-        raise ValueError(f"subtask {offer.subtask} is none of the offers")
 
 
 class Order(Iterator[Offer]):

@@ -206,22 +206,24 @@ def test_reports_change_what_is_told_of_the_held_and_write_nothing_of_them(fleet
 def test_who_was_held_by_a_cap_and_then_followed_is_held_by_neither(fleet: SmallFleet) -> None:
     worst = worst_of_one(fleet)
     cap(fleet, Scope.TENANT, "acme", worst)
-    jobs = [fleet.submit("summary"), fleet.submit("summary", inputs=_question(7))]
+    fleet.submit("summary")
     fleet.turn()
-    assert fleet.subtask(jobs[1], "research[1]").capped_by == "tenant/acme/day"
+    held = fleet.submit("summary", inputs=_question(7))
+    fleet.turn()
+    assert fleet.subtask(held, "research[1]").capped_by == "tenant/acme/day"
     cap(fleet, Scope.TENANT, "acme", NANO)
     fleet.reconcile.run()
     first = fleet.submit("summary", inputs=_question(7), priority=3)
     fleet.plan.run()
     fleet.dispatch.run()
-    follower = fleet.subtask(jobs[1], "research[1]")
+    follower = fleet.subtask(held, "research[1]")
     assert follower.follows == fleet.subtask(first, "research[1]").id
     assert follower.capped_by is None
     fleet.hands.will("research[1]", *[fails(Code.BAD_REQUEST)] * 2)
     fleet.hands.work()
     fleet.advance.run()
     fleet.recall.run()
-    released = fleet.subtask(jobs[1], "research[1]")
+    released = fleet.subtask(held, "research[1]")
     assert (released.follows, released.held_by, released.capped_by) == (None, None, None)
 
 

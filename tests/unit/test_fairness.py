@@ -176,33 +176,6 @@ def test_inside_a_purpose_lane_and_tenant_the_order_is_strictly_by_priority_then
     assert all(line == sorted(line) for line in lines.values())
 
 
-@given(OFFERS, SHARES, st.integers(0, 39))
-def test_as_many_are_ahead_of_an_offer_as_come_before_it_in_its_pool(
-    offers: list[Offer], shares: Shares, number: int
-) -> None:
-    if not offers:
-        return
-    wanted = offers[number % len(offers)]
-    fairness = Fairness(shares)
-    ahead = fairness.ahead_of(wanted, offers, 1.0)
-    same = [each for each in granted(fairness.order(offers, 1.0)) if each.pool == wanted.pool]
-    assert same[ahead] == wanted
-
-
-def test_asking_who_is_ahead_changes_nothing() -> None:
-    offers = many(5, flow("a")) + many(5, flow("b"))
-    asked, other = Fairness(Shares()), Fairness(Shares())
-    for fairness in (asked, other):
-        list(granted(fairness.order(offers[:3], 1.0)))
-    assert asked.ahead_of(offers[4], offers, 2.0) > 0
-    assert names(granted(asked.order(offers, 2.0))) == names(granted(other.order(offers, 2.0)))
-
-
-def test_who_is_ahead_of_a_stranger_is_no_question() -> None:
-    with pytest.raises(ValueError, match="none of the offers"):
-        Fairness(Shares()).ahead_of(offer("x"), many(2, flow()), 1.0)
-
-
 def test_inside_a_floor_the_order_is_strictly_by_priority_whoever_asks() -> None:
     fairness = Fairness(Shares(purposes={FEATURE: 0.5}, urgent=0))
     routine, soon = many(5, flow("a"), priority=0), many(5, flow("b"), priority=2)
