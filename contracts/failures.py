@@ -20,6 +20,8 @@ class Category(StrEnum):
     """More context, a narrower task, another pair of eyes; never more of the same."""
     GOVERNANCE = "governance"
     """Stop and call a person."""
+    PREREQUISITE = "prerequisite"
+    """Something is missing that another lane can supply; it waits for that, once for all who need it."""
     CRASH = "crash"
     """The process died or fell silent; counted apart from failures that were reported."""
 
@@ -54,6 +56,11 @@ class Code(StrEnum):
     VENDOR_UNAVAILABLE = "vendor_unavailable"
     GATE_REFUSED = "gate_refused"
     REJECTED = "rejected"
+    UNKNOWN_CONTRACT = "unknown_contract"
+    MISSING_PREREQUISITE = "missing_prerequisite"
+    STATE_CHANGED = "state_changed"
+    TOO_LATE = "too_late"
+    STOPPED = "stopped"
     CRASHED = "crashed"
 
 
@@ -85,6 +92,11 @@ CATEGORY_OF: dict[Code, Category] = {
     Code.VENDOR_UNAVAILABLE: Category.GOVERNANCE,
     Code.GATE_REFUSED: Category.GOVERNANCE,
     Code.REJECTED: Category.GOVERNANCE,
+    Code.UNKNOWN_CONTRACT: Category.TRANSIENT,
+    Code.MISSING_PREREQUISITE: Category.PREREQUISITE,
+    Code.STATE_CHANGED: Category.JUDGEMENT,
+    Code.TOO_LATE: Category.GOVERNANCE,
+    Code.STOPPED: Category.GOVERNANCE,
     Code.CRASHED: Category.CRASH,
 }
 

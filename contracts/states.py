@@ -35,7 +35,8 @@ class SubtaskState(StrEnum):
     REPORTED = "reported"
     """In: the worker's report was accepted. Out: the orchestrator's decision; a sealed verdict waits here."""
     PARKED = "parked"
-    """In: a person is asked, a spending cap holds it, or its handling raised. Out: the answer, or room again."""
+    """In: a person is asked, a spending cap holds it, it lacks a prerequisite, or its handling raised. Out: the
+    answer, room again, or what it lacked."""
     DONE = "done"
     DEAD = "dead"
     """In: a failure that nothing declared can repair. Kept whole as a dead letter."""
@@ -80,14 +81,14 @@ SUBTASK_MOVES: dict[tuple[SubtaskState, SubtaskState], str] = {
     (_S.WAITING, _S.DEAD): "d a gate refuses it",
     (_S.READY, _S.DISPATCHED): "e granted",
     (_S.READY, _S.DEAD): "d a gate refuses it",
-    (_S.READY, _S.PARKED): "c a spending cap leaves no room",
+    (_S.READY, _S.PARKED): "c a spending cap leaves no room, or it lacks something",
     (_S.READY, _S.DONE): "u answered as the same question was before",
     (_S.DISPATCHED, _S.READY): "f start-by passed, returned unrun",
     (_S.DISPATCHED, _S.RUNNING): "g claimed",
     (_S.RUNNING, _S.REPORTED): "h reported",
     (_S.RUNNING, _S.SUBMITTED): "i handed to a vendor's batch",
     (_S.SUBMITTED, _S.REPORTED): "h reported",
-    (_S.RUNNING, _S.READY): "j lease ran out",
+    (_S.RUNNING, _S.READY): "j lease ran out, or given back",
     (_S.SUBMITTED, _S.READY): "j lease ran out",
     (_S.RUNNING, _S.DEAD): "k crashed too often",
     (_S.SUBMITTED, _S.DEAD): "k crashed too often",
@@ -95,7 +96,7 @@ SUBTASK_MOVES: dict[tuple[SubtaskState, SubtaskState], str] = {
     (_S.REPORTED, _S.READY): "m retried",
     (_S.REPORTED, _S.DEAD): "n cannot be repaired",
     (_S.REPORTED, _S.SKIPPED): "o failed, and its step says skip",
-    (_S.REPORTED, _S.PARKED): "t its handling raised",
+    (_S.REPORTED, _S.PARKED): "t it lacks something, a person is asked, or its handling raised",
     (_S.PARKED, _S.READY): "p released",
     (_S.PARKED, _S.DONE): "q approved",
     (_S.PARKED, _S.DEAD): "r rejected",

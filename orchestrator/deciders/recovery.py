@@ -66,6 +66,8 @@ def recover(failure: Failure, policy: Attempts, on: OnTrouble, history: History,
             return _crash(policy, history, told)
         case Category.GOVERNANCE:
             return End(Ending.DEAD, f"{told} (needs a person; never retried)")
+        case Category.PREREQUISITE:
+            return End(on.fail, f"{told} (and nothing is declared to supply it)")
         case Category.JUDGEMENT:
             return End(on.fail, f"{told} (more of the same would not help)")
         case Category.DETERMINISTIC:

@@ -62,6 +62,9 @@ job = Table(
     Column("idempotency_key", String(200)),
     Column("body_digest", String(71)),
     Column("origin", Id, ForeignKey("job.id")),
+    Column("replay_id", Id),
+    Column("replay_of", Id),
+    Column("lineage", Id),
     Column("state", Word, nullable=False),
     Column("why", Text, nullable=False, server_default=""),
     Column("result", Json),
@@ -75,7 +78,27 @@ job = Table(
         sqlite_where=text("ended_at IS NULL"),
         postgresql_where=text("ended_at IS NULL"),
     ),
-    comment="`origin` links a job to the one it reviews, reopens or repeats; an ended job never moves.",
+    Index(
+        "ix_job_replay_id",
+        "replay_id",
+        sqlite_where=text("replay_id IS NOT NULL"),
+        postgresql_where=text("replay_id IS NOT NULL"),
+    ),
+    Index(
+        "ix_job_replay_of",
+        "replay_of",
+        sqlite_where=text("replay_of IS NOT NULL"),
+        postgresql_where=text("replay_of IS NOT NULL"),
+    ),
+    Index(
+        "ix_job_deadline",
+        "deadline",
+        sqlite_where=text("ended_at IS NULL AND deadline IS NOT NULL"),
+        postgresql_where=text("ended_at IS NULL AND deadline IS NOT NULL"),
+    ),
+    comment="`origin` links a job to the one it reviews or reopens, `replay_of` to the one it replays, and "
+    "`lineage` to the first of a chain of replays (null where it is the first): effects are keyed by it. "
+    "An ended job never moves.",
 )
 
 subtask = Table(
@@ -99,6 +122,11 @@ subtask = Table(
     Column("tries", Integer, nullable=False, server_default="0"),
     Column("repairs", Integer, nullable=False, server_default="0"),
     Column("crashes", Integer, nullable=False, server_default="0"),
+    Column("rung", Integer, nullable=False, server_default="0"),
+    Column("suspect", Boolean, nullable=False, server_default="0"),
+    Column("blocked_by", Id),
+    Column("kept_from", Id),
+    Column("subject", String(200)),
     Column("not_before", Double),
     Column("budget", String(200)),
     Column("model", String(100)),
@@ -173,11 +201,26 @@ subtask = Table(
         sqlite_where=text("capped_by IS NOT NULL AND ended_at IS NULL"),
         postgresql_where=text("capped_by IS NOT NULL AND ended_at IS NULL"),
     ),
+    Index(
+        "ix_subtask_blocked_by",
+        "blocked_by",
+        sqlite_where=text("blocked_by IS NOT NULL AND ended_at IS NULL"),
+        postgresql_where=text("blocked_by IS NOT NULL AND ended_at IS NULL"),
+    ),
+    Index(
+        "ix_subtask_subject",
+        "subject",
+        sqlite_where=text("subject IS NOT NULL AND ended_at IS NULL"),
+        postgresql_where=text("subject IS NOT NULL AND ended_at IS NULL"),
+    ),
     comment="`tries` counts attempts that ran and were not turned away. `budget` is the group of accounts "
     "it draws on; the attempt names the account that was chosen. `place` is when it first became ready. "
     "`follows` names who is asked, or was, the same question; `answered_by` whose answer it took over. "
     "`capped_by` is the spending cap that holds it parked. `batch_scope` names the vendor and the model "
-    "by whose batches it may go, until it was gathered into one.",
+    "by whose batches it may go, until it was gathered into one. `rung` is how far it has climbed its lane's "
+    "ladder. A `suspect` was lost together with others and may have killed their worker. `blocked_by` is the "
+    "missing prerequisite that holds it parked, `kept_from` whose result a replay took over, `subject` what "
+    "it changes in the world.",
 )
 
 vendor_batch = Table(
@@ -416,6 +459,11 @@ effect = Table(
     Column("intended_at", Double, nullable=False),
     Column("result", Json),
     Column("applied_at", Double),
+    Column("replay_class", Word, nullable=False, server_default="idempotent"),
+    Column("verified_at", Double),
+    Column("verification", Text, nullable=False, server_default=""),
+    comment="`replay_class` says whether it may be applied again; `verification` what the world was read to show "
+    "before that.",
 )
 
 approval = Table(
@@ -468,11 +516,125 @@ dead_letter = Table(
     Column("lane", Word),
     Column("category", Word, nullable=False),
     Column("code", Word, nullable=False),
+    Column("vendor", Word),
     Column("sentence", Text, nullable=False),
+    Column("normalised", Text, nullable=False, server_default=""),
+    Column("signature", String(71), nullable=False, server_default=""),
     Column("at", Double, nullable=False),
     Column("discarded_at", Double),
     Column("discarded_by", String(100)),
     Column("discarded_why", Text),
+    Index("ix_dead_letter_at", "at"),
+    Index("ix_dead_letter_signature", "signature", "at"),
+    comment="`normalised` is the sentence without what differs from one failure to the next, `signature` the digest "
+    "of what makes two failures the same one: category, lane, vendor and that.",
+)
+
+replay = Table(
+    "replay",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("requested_by", String(100), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("approved_by", String(100)),
+    Column("selection", Json, nullable=False),
+    Column("edit", Json),
+    Column("from_step", Word),
+    Column("per_minute", Double),
+    Column("most_open", Integer, nullable=False),
+    Column("state", Word, nullable=False),
+    Column("why", Text, nullable=False, server_default=""),
+    Column("total", Integer, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("ended_at", Double),
+    Index(
+        "ix_replay_open",
+        "state",
+        sqlite_where=text("ended_at IS NULL"),
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+    comment="A governed re-run: what was selected, by whom and why. Its selection is frozen in replay_item.",
+)
+
+replay_item = Table(
+    "replay_item",
+    metadata,
+    Column("replay_id", Id, ForeignKey("replay.id"), primary_key=True),
+    Column("job_id", Id, ForeignKey("job.id"), primary_key=True),
+    Column("subtask_id", Id),
+    Column("state", Word, nullable=False),
+    Column("why", Text, nullable=False, server_default=""),
+    Column("new_job_id", Id, ForeignKey("job.id")),
+    Column("released_at", Double),
+    Index("ix_replay_item_state", "replay_id", "state", "job_id"),
+    Index(
+        "ix_replay_item_new_job_id",
+        "new_job_id",
+        sqlite_where=text("new_job_id IS NOT NULL"),
+        postgresql_where=text("new_job_id IS NOT NULL"),
+    ),
+    comment="One job of a replay: `waiting` until it is released as `new_job_id`, then `released`, and `done` or "
+    "`failed` as that one ends; `refused` or `aborted` where it never was.",
+)
+
+pause = Table(
+    "pause",
+    metadata,
+    Column("scope", Word, primary_key=True),
+    Column("name", String(100), primary_key=True),
+    Column("kills", Boolean, nullable=False, server_default="0"),
+    Column("by", String(100), nullable=False),
+    Column("why", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("until", Double),
+    comment="While a row stands and `until` has not passed, nothing of its scope is granted or claimed; where it "
+    "`kills`, what runs is stopped as well.",
+)
+
+blocker = Table(
+    "blocker",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("tenant", Word, nullable=False),
+    Column("prerequisite", String(100), nullable=False),
+    Column("subject", String(200), nullable=False),
+    Column("job_id", Id, ForeignKey("job.id"), nullable=False),
+    Column("supply_job_id", Id, ForeignKey("job.id")),
+    Column("opened_at", Double, nullable=False),
+    Column("resolved_at", Double),
+    Column("resolution", Text, nullable=False, server_default=""),
+    Index(
+        "ix_blocker_open",
+        "tenant",
+        "prerequisite",
+        "subject",
+        unique=True,
+        sqlite_where=text("resolved_at IS NULL"),
+        postgresql_where=text("resolved_at IS NULL"),
+    ),
+    comment="A missing prerequisite: one row however many subtasks wait for it.",
+)
+
+taint = Table(
+    "taint",
+    metadata,
+    Column("subtask_id", Id, ForeignKey("subtask.id"), primary_key=True),
+    Column("job_id", Id, ForeignKey("job.id"), nullable=False, index=True),
+    Column("cause", Id, ForeignKey("subtask.id"), nullable=False),
+    Column("by", String(100), nullable=False),
+    Column("why", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    comment="A result that was found wrong (`cause` is itself), or that was built on one.",
+)
+
+subject = Table(
+    "subject",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("changed_at", Double, nullable=False),
+    Column("changed_by", Id),
+    comment="What effects change, and how often it has been changed: a handoff carries the version it was built on.",
 )
 
 leader = Table(
@@ -496,6 +658,9 @@ worker = Table(
     Column("version", Word, nullable=False),
     Column("started_at", Double, nullable=False),
     Column("beat_at", Double, nullable=False),
+    Column("busy", Integer, nullable=False, server_default="0"),
+    Column("heard_at", Double),
+    Column("canary_at", Double),
     Column("stopped_at", Double),
 )
 
