@@ -18,10 +18,10 @@ DECREASE = 0.7
 OPENS_AFTER = 5
 """Rounds in a row that brought nothing but overload."""
 FIRST_PAUSE_SECONDS = 1.0
-LONGEST_PAUSE_SECONDS = 30.0
+LONGEST_PAUSE_SECONDS = 10.0
+"""A single call in ten seconds burdens no vendor, and the end of an overload is noticed within that."""
 PAUSE_GROWTH = 1.25
-"""From pause to pause. The next one is then never longer than the first and a quarter of all before it, so the
-end of an overload of a minute is noticed within 16 s; doubling could sleep through another half a minute."""
+"""From pause to pause: the next one is never longer than the first and a quarter of all before it."""
 CLEAN_ROUNDS = 3
 """Round trips without overload after which the increase doubles: under an overload that lasts, the ceiling
 swings gently about what the vendor can bear, and it is soon back up once the overload is over."""
