@@ -1,0 +1,203 @@
+"""Replaying: what of an ended job is kept, what is made anew, and with which inputs.
+
+A result is kept only where everything before it is kept, too: what is made anew carries along whatever was
+built on it, reviews and approvals included.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from typing import Any
+
+import jsonpatch
+from pydantic import BaseModel, JsonValue, ValidationError
+
+from contracts.artifacts import Document
+from contracts.catalog import Catalog
+from contracts.lanes import Right
+from contracts.registry import contract
+from contracts.states import SubtaskState
+from contracts.workflows import Step, Workflow
+from orchestrator.deciders.nodes import Node, Planned, current, name_of
+from orchestrator.deciders.planning import plan, source_of
+from orchestrator.problems import faults
+
+READ_ONLY = "read_only"
+UNSAFE = "unsafe"
+WINDOW_SECONDS = 60.0
+
+Instance = tuple[str, int]
+"""A step and an item of it."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """An ended job as a replay finds it."""
+
+    nodes: list[Node]
+    inputs: dict[str, Any]
+    wrong: frozenset[str] = frozenset()
+    """Subtasks whose results were found wrong, or were built on wrong ones."""
+
+
+@dataclass(frozen=True)
+class Division:
+    """The subtasks of the new job."""
+
+    kept: tuple[tuple[Planned, Node], ...]
+    anew: tuple[Planned, ...]
+
+
+@dataclass(frozen=True)
+class Unfit:
+    """This job cannot be replayed so, in a sentence."""
+
+    why: str
+
+
+def divide(
+    catalog: Catalog,
+    workflow: Workflow,
+    source: Source,
+    inputs: dict[str, Any],
+    from_step: str | None = None,
+    from_instance: Instance | None = None,
+) -> Division | Unfit:
+    """What stays and what is made anew, by the catalog's workflow of today and the new job's inputs."""
+    if any(_carries(catalog, step) for step in workflow.steps.values()):
+        return Unfit("it carried a vendor's batch, whose requests went on by themselves when it ended")
+    planned = plan(workflow, inputs)
+    latest = {(node.step, node.item): node for step in workflow.steps for node in current(source.nodes, step)}
+    kept: dict[Instance, Node] = {}
+    for place in _in_order(workflow, planned):
+        node = latest.get(place)
+        restarts = place[0] == from_step or place == from_instance
+        if node is None or restarts or not _stands(workflow, node, source, inputs):
+            continue
+        if all(before in kept for before in _before(workflow, place, planned)):
+            kept[place] = node
+    for node in kept.values():
+        if outdated := _outdated(catalog, workflow, node):
+            return outdated
+    anew = tuple(each for each in planned if (each.step, each.item) not in kept)
+    if not anew:
+        return Unfit("all of it is done and no step was named to start from; name one (from_step)")
+    return Division(tuple((Planned(*place, round=1), node) for place, node in kept.items()), anew)
+
+
+def edited(
+    workflow: Workflow, inputs: dict[str, Any], edit: tuple[dict[str, JsonValue], ...] | None
+) -> dict[str, Any] | Unfit:
+    """The new job's inputs: the old ones, edited where an edit is given, as today's contract reads them."""
+    try:
+        patched = jsonpatch.apply_patch(inputs, list(edit or ()))
+        read = contract(workflow.inputs).model_validate(patched)
+    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
+        return Unfit(f"the edit does not fit its inputs: {error}")
+    except ValidationError as error:
+        return Unfit(f"its inputs are no {workflow.inputs}: {faults(error.errors(), 'inputs')}")
+    inline = next((document for document in _documents(read) if document.text is not None), None)
+    if inline is not None:
+        return Unfit(f"document “{inline.name}” stands in the edit itself; upload it and name its artifact")
+    return read.model_dump(mode="json")
+
+
+def fault_of(edit: tuple[dict[str, JsonValue], ...]) -> str | None:
+    """Why this is no JSON Patch, or None where it is one."""
+    try:
+        jsonpatch.JsonPatch(list(edit))
+    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
+        return str(error)
+    return None
+
+
+def replay_class(step: Step) -> str:
+    """What doing a step twice would do to the world."""
+    return str(getattr(step.effect, "replay_class", "idempotent")) if step.effect else READ_ONLY
+
+
+def unsafe_steps(workflow: Workflow) -> list[str]:
+    """The steps that a replay may do again only with somebody's approval."""
+    return [name for name, step in workflow.steps.items() if replay_class(step) == UNSAFE]
+
+
+def window_of(per_minute: float) -> float:
+    """Over how many seconds releases are counted: a minute, or as long as one release may take."""
+    return max(WINDOW_SECONDS, WINDOW_SECONDS / per_minute)
+
+
+def room(most_open: int, open_: int, per_minute: float | None, lately: int) -> int:
+    """How many jobs may be released now; `lately` is how many were within the window."""
+    places = most_open - open_
+    if per_minute is not None:
+        places = min(places, max(int(per_minute), 1) - lately)
+    return max(places, 0)
+
+
+def _carries(catalog: Catalog, step: Step) -> bool:
+    return step.lane is not None and catalog.lanes[step.lane].right is Right.CARRY
+
+
+def _in_order(workflow: Workflow, planned: list[Planned]) -> Iterator[Instance]:
+    """Every instance after those it needs."""
+    order = TopologicalSorter({name: set(step.needs) for name, step in workflow.steps.items()})
+    for step in order.static_order():
+        yield from ((each.step, each.item) for each in planned if each.step == step)
+
+
+def _before(workflow: Workflow, place: Instance, planned: list[Planned]) -> Iterator[Instance]:
+    """The instances that this one needs: its own where both map over the same."""
+    step, item = place
+    own = source_of(workflow, step)
+    for other in workflow.steps[step].needs:
+        together = own is not None and source_of(workflow, other) == own
+        for each in planned:
+            if each.step == other and (each.item == item or not together):
+                yield (each.step, each.item)
+
+
+def _stands(workflow: Workflow, node: Node, source: Source, inputs: dict[str, Any]) -> bool:
+    """Whether a result is there, right, and made of what the new job's inputs still say."""
+    if node.state is not SubtaskState.DONE or node.delivered is None or node.id in source.wrong:
+        return False
+    step, over = workflow.steps[node.step], source_of(workflow, node.step)
+    if any(source.inputs.get(field) != inputs.get(field) for field in _fields_of(step)):
+        return False
+    if over is not None and "item" in step.give.values():
+        before = source.inputs.get(over, [])
+        return node.item < len(before) and before[node.item] == inputs[over][node.item]
+    gathered = {source_of(workflow, other) for other in step.needs} - {over, None}
+    return all(len(source.inputs.get(field, [])) == len(inputs[field]) for field in gathered if field)
+
+
+def _fields_of(step: Step) -> set[str]:
+    """The fields of the inputs that a step reads as a whole."""
+    given = {name.removeprefix("inputs.") for name in step.give.values() if name.startswith("inputs.")}
+    return given | set(re.findall(r"\{inputs\.(\w+)\}", step.ask))
+
+
+def _outdated(catalog: Catalog, workflow: Workflow, node: Node) -> Unfit | None:
+    step = workflow.steps[node.step]
+    if step.lane is None or node.delivered is None:
+        return None
+    makes = catalog.operation(step).output
+    if node.delivered.contract == makes:
+        return None
+    name = name_of(node.step, node.item, node.round, source_of(workflow, node.step) is not None)
+    return Unfit(
+        f"{name} delivered a {node.delivered.contract}, and {node.step} makes a {makes} now; "
+        f"replay it from step {node.step}"
+    )
+
+
+def _documents(value: Any) -> Iterator[Document]:
+    match value:
+        case Document():
+            yield value
+        case BaseModel():
+            for _, entry in value:
+                yield from _documents(entry)
+        case tuple() | list():
+            for entry in value:
+                yield from _documents(entry)

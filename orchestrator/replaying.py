@@ -1,0 +1,220 @@
+"""Replaying: a replay is opened with its selection frozen, or aborted; the loop releases what waits in it."""
+
+from typing import Any
+
+from sqlalchemy import Connection, Select, func, insert, literal, select, update
+from sqlalchemy.exc import IntegrityError
+
+from contracts.catalog import Catalog
+from contracts.replays import ItemState, ReplayRequest, ReplayState, Selection
+from contracts.states import SubtaskState
+from orchestrator.deciders.replaying import fault_of, unsafe_steps
+from orchestrator.ledger import events
+from orchestrator.ledger.clock import now
+from orchestrator.ledger.engine import Ledger
+from orchestrator.ledger.events import Event, EventKind
+from orchestrator.ledger.ids import new_id
+from orchestrator.ledger.tables import event, job, replay, replay_item, subtask
+from orchestrator.problems import Conflict, Forbidden, Malformed, NotFound
+from orchestrator.selections import found
+from orchestrator.wake import ring
+
+OPEN = (ItemState.WAITING, ItemState.RELEASED)
+
+
+def open_replay(ledger: Ledger, catalog: Catalog, request: ReplayRequest) -> str:
+    """Opens a replay of what its selection finds now, and answers its id. Raises a Problem where it is refused;
+    nothing is written then."""
+    if request.dry_run:
+        raise Malformed("dry_run: a dry run opens nothing; set it to false to open the replay")
+    if not request.reason.strip():
+        raise Malformed("reason: say why this is done again; a replay always has a reason")
+    check(request)
+    try:
+        with ledger.write() as connection:
+            return _open(connection, catalog, request)
+    except IntegrityError:
+        raise Conflict(
+            "another replay took up one of these jobs at this very moment; look at it first"
+        ) from None
+
+
+def check(request: ReplayRequest) -> None:
+    """What can be said of a request without looking at what it selects; raises a Problem."""
+    if request.edit is not None and (fault := fault_of(request.edit)):
+        raise Malformed(f"edit: it is no JSON Patch: {fault}")
+    approver = (request.approved_by or "").strip().casefold()
+    if approver and approver == request.requested_by.strip().casefold():
+        raise Forbidden(
+            f"{request.requested_by} asks for this replay and cannot approve it; another person must"
+        )
+
+
+def check_workflows(request: ReplayRequest, catalog: Catalog, workflows: list[str]) -> None:
+    """What today's catalog says against replaying jobs of these workflows; raises a Problem. A workflow that is
+    gone is told of job by job."""
+    for workflow in (catalog.workflows[name] for name in workflows if name in catalog.workflows):
+        if request.from_step is not None and request.from_step not in workflow.steps:
+            listing = ", ".join(workflow.steps)
+            raise Malformed(
+                f"from_step: workflow {workflow.workflow} has no step “{request.from_step}”; it has {listing}"
+            )
+        unsafe = unsafe_steps(workflow)
+        if unsafe and not (request.approved_by or "").strip():
+            raise Forbidden(
+                f"workflow {workflow.workflow} does {', '.join(unsafe)}, which is unsafe to do twice: name who "
+                f"approves the replay (approved_by), somebody else than {request.requested_by}"
+            )
+
+
+def abort(ledger: Ledger, replay_id: str, by: str, why: str, cancel: bool = False) -> int:
+    """Takes back everything that waits, and answers how much that was; what was released goes on, or is asked to
+    be cancelled. Raises a Problem where the replay is unknown or has ended."""
+    person, reason = by.strip(), why.strip()
+    if not person or not reason:
+        raise Malformed("by, why: say who aborts the replay and why")
+    with ledger.write() as connection:
+        row = connection.execute(
+            select(replay).where(replay.c.id == replay_id).with_for_update()
+        ).one_or_none()
+        if row is None:
+            raise NotFound(f"no replay {replay_id} is in the ledger")
+        if row.state != ReplayState.RUNNING:
+            raise Conflict(f"replay {replay_id} is {row.state} already: {row.why}")
+        return _abort(connection, replay_id, person, reason, cancel)
+
+
+def _open(connection: Connection, catalog: Catalog, request: ReplayRequest) -> str:
+    at, replay_id, selection = now(connection), new_id(), request.selection
+    _check_ids(connection, selection)
+    _check_free(connection, selection)
+    reason = request.reason.strip()
+    connection.execute(
+        insert(replay).values(
+            id=replay_id,
+            requested_by=request.requested_by,
+            reason=reason,
+            approved_by=request.approved_by,
+            selection=selection.model_dump(mode="json", exclude_defaults=True),
+            edit=list(request.edit) if request.edit else None,
+            from_step=request.from_step,
+            per_minute=request.per_minute,
+            most_open=request.most_open,
+            state=ReplayState.RUNNING,
+            total=0,
+            created_at=at,
+        )
+    )
+    total = _freeze(connection, replay_id, selection)
+    if total == 0:
+        raise Malformed("selection: it finds no ended job that waits for a replay")
+    check_workflows(request, catalog, _workflows(connection, replay_id))
+    connection.execute(update(replay).where(replay.c.id == replay_id).values(total=total))
+    approved = f", approved by {request.approved_by}" if request.approved_by else ""
+    sentence = f"replay {replay_id} of {total} job(s){approved}: {reason}"
+    events.record(connection, Event(at, EventKind.REPLAY_OPENED, request.requested_by, sentence=sentence))
+    ring(connection)
+    return replay_id
+
+
+def _freeze(connection: Connection, replay_id: str, selection: Selection) -> int:
+    """Writes what the selection finds now, with one statement however much it is."""
+    jobs = found(selection).subquery()
+    items = select(literal(replay_id), jobs.c.job_id, jobs.c.subtask_id, literal(ItemState.WAITING.value))
+    columns = ["replay_id", "job_id", "subtask_id", "state"]
+    return connection.execute(insert(replay_item).from_select(columns, items)).rowcount
+
+
+def _check_ids(connection: Connection, selection: Selection) -> None:
+    """Whatever was named is there and has ended; of one job at most one finished step is named."""
+    named = list(
+        dict.fromkeys((*selection.ids, *([selection.downstream_of] if selection.downstream_of else [])))
+    )
+    if not named:
+        return
+    jobs = {
+        row.id: row.ended_at
+        for row in connection.execute(select(job.c.id, job.c.ended_at).where(job.c.id.in_(named)))
+    }
+    parts = list(
+        connection.execute(
+            select(subtask.c.id, subtask.c.job_id, subtask.c.name, subtask.c.state, job.c.ended_at)
+            .join(job, job.c.id == subtask.c.job_id)
+            .where(subtask.c.id.in_(named))
+            .order_by(subtask.c.id)
+        )
+    )
+    ended = jobs | {row.id: row.ended_at for row in parts}
+    for each in named:
+        if each not in ended:
+            raise NotFound(f"no job or subtask {each} is in the ledger")
+        if ended[each] is None and selection.ids:
+            raise Conflict(f"{each} is still under way; only what has ended is replayed")
+    done: dict[str, Any] = {}
+    for row in parts:
+        if row.state == SubtaskState.DONE and row.job_id in done:
+            raise Malformed(
+                f"ids: {done[row.job_id].name} and {row.name} of job {row.job_id} are both done; name the one to "
+                "start from, and what is behind it follows"
+            )
+        if row.state == SubtaskState.DONE:
+            done[row.job_id] = row
+
+
+def _check_free(connection: Connection, selection: Selection) -> None:
+    jobs = found(selection).subquery()
+    taken = connection.execute(
+        select(func.count(), func.min(replay_item.c.job_id), func.min(replay_item.c.replay_id))
+        .join(jobs, jobs.c.job_id == replay_item.c.job_id)
+        .where(replay_item.c.state.in_(OPEN))
+    ).one()
+    if taken[0]:
+        raise Conflict(
+            f"{taken[0]} of the selected jobs are in an open replay already, such as {taken[1]} in {taken[2]}; "
+            "wait for its end, or abort it"
+        )
+
+
+def _workflows(connection: Connection, replay_id: str) -> list[str]:
+    query = (
+        select(job.c.workflow)
+        .join(replay_item, replay_item.c.job_id == job.c.id)
+        .where(replay_item.c.replay_id == replay_id)
+        .distinct()
+        .order_by(job.c.workflow)
+    )
+    return list(connection.execute(query).scalars())
+
+
+def _abort(connection: Connection, replay_id: str, person: str, reason: str, cancel: bool) -> int:
+    at, own = now(connection), replay_item.c.replay_id == replay_id
+    taken_back = connection.execute(
+        update(replay_item)
+        .where(own, replay_item.c.state == ItemState.WAITING)
+        .values(state=ItemState.ABORTED, why=f"{person} aborted the replay: {reason}")
+    ).rowcount
+    released = select(replay_item.c.new_job_id).where(own, replay_item.c.state == ItemState.RELEASED)
+    open_ = connection.execute(select(func.count()).select_from(released.subquery())).scalar_one()
+    if cancel:
+        _cancel(connection, released, person, at)
+    goes_on = f"{open_} open one(s) {'are cancelled' if cancel else 'go on'}"
+    why = f"aborted by {person}: {reason}; {taken_back} job(s) were not released, {goes_on}"
+    ended = {} if open_ else {"ended_at": at}
+    connection.execute(
+        update(replay).where(replay.c.id == replay_id).values(state=ReplayState.ABORTED, why=why, **ended)
+    )
+    sentence = f"replay {replay_id} was {why}"
+    events.record(connection, Event(at, EventKind.REPLAY_ENDED, person, sentence=sentence))
+    ring(connection)
+    return taken_back
+
+
+def _cancel(connection: Connection, jobs: Select[Any], person: str, at: float) -> None:
+    """Asks for each of these jobs to be cancelled, with two statements for all of them."""
+    open_ = (job.c.id.in_(jobs), job.c.ended_at.is_(None), job.c.cancel_requested_by.is_(None))
+    told = select(literal(at), literal(EventKind.CANCEL_REQUESTED.value), job.c.id, literal(person)).where(
+        *open_
+    )
+    events_of = insert(event).from_select(["at", "kind", "job_id", "actor"], told)
+    connection.execute(events_of)
+    connection.execute(update(job).where(*open_).values(cancel_requested_by=person))
