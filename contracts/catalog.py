@@ -5,7 +5,7 @@ all of its problems, so that an author mends a file once.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from string import Formatter
 from typing import Any, get_origin
@@ -13,9 +13,12 @@ from typing import Any, get_origin
 from pydantic import Field
 
 from contracts.base import Contract
+from contracts.ladders import ladder_problems, model_on, model_problems
 from contracts.lanes import Lane, Operation, Right
+from contracts.prerequisites import SUBJECT, Prerequisite
 from contracts.registry import contract
 from contracts.ticks import Tick
+from contracts.unknown import unknown as _unknown
 from contracts.vendor_batches import Inputs
 from contracts.vendors import Group, Vendor
 from contracts.verdicts import Verdict
@@ -42,6 +45,7 @@ class Catalog(Contract):
     workflows: dict[str, Workflow] = Field(default_factory=dict)
     vendors: dict[str, Vendor] = Field(default_factory=dict)
     ticks: dict[str, Tick] = Field(default_factory=dict)
+    prerequisites: dict[str, Prerequisite] = Field(default_factory=dict)
 
     def operation(self, step: Step) -> Operation:
         """What the step runs. Only for validated catalogs, and steps that have a lane."""
@@ -59,7 +63,10 @@ class Catalog(Contract):
     def part_for(self, workflow: Workflow) -> "Catalog":
         """The snapshot a job is planned with: its workflow and what that stands on."""
         lanes = {step.lane: self.lanes[step.lane] for step in workflow.steps.values() if step.lane}
-        vendors = {lane.model.vendor for lane in lanes.values() if lane.model}
+        rungs = [rung for lane in lanes.values() for rung in lane.ladder]
+        lanes |= {rung.lane: self.lanes[rung.lane] for rung in rungs if rung.lane}
+        models = [lane.model for lane in lanes.values()] + [model_on(rung, lanes) for rung in rungs]
+        vendors = {model.vendor for model in models if model}
         return Catalog(
             lanes=lanes,
             workflows={workflow.workflow: workflow},
@@ -84,18 +91,15 @@ def validate(
     """The catalog itself, or CatalogError with every problem found. The last two are asked of a vendor's model."""
     problems = [
         *_lane_problems(catalog, known, has_price),
+        *ladder_problems(catalog.lanes, catalog.vendors, catalog.workflows, has_price),
         *_batch_problems(catalog, is_cheaper_by_batch),
         *_workflow_problems(catalog, known),
         *_tick_problems(catalog, known),
+        *_prerequisite_problems(catalog, known),
     ]
     if problems:
         raise CatalogError(problems)
     return catalog
-
-
-def _unknown(where: str, kind: str, name: str, known: Collection[str]) -> Iterator[str]:
-    if name not in known:
-        yield f"{where} names the unknown {kind} “{name}” (known: {', '.join(sorted(known)) or 'none'})"
 
 
 def _lane_problems(catalog: Catalog, known: Known, has_price: Callable[[str, str], bool]) -> Iterator[str]:
@@ -107,7 +111,7 @@ def _lane_problems(catalog: Catalog, known: Known, has_price: Callable[[str, str
         if lane.model:
             if lane.right is Right.EFFECT:
                 yield f"{where} has a model and an effect right; no model lane has an effect right"
-            yield from _model_problems(catalog, lane, has_price)
+            yield from model_problems(where, lane.model, catalog.vendors, has_price)
         if lane.repeatable:
             yield from _repeating_problems(where, lane)
 
@@ -155,24 +159,6 @@ def _repeating_problems(where: str, lane: Lane) -> Iterator[str]:
         yield f"{where} is repeatable and has no model, so there is no request to save"
     if any(operation.output == Verdict.contract for operation in lane.operations.values()):
         yield f"{where} is repeatable and gives a {Verdict.contract}; a judgement is made anew each time"
-
-
-def _model_problems(catalog: Catalog, lane: Lane, has_price: Callable[[str, str], bool]) -> Iterator[str]:
-    model = lane.model
-    assert model is not None
-    where = f"lane {lane.lane}"
-    if model.vendor not in catalog.vendors:
-        yield from _unknown(where, "vendor", model.vendor, catalog.vendors)
-        return
-    groups = catalog.vendors[model.vendor].groups
-    if model.group not in groups:
-        yield from _unknown(where, f"group of {model.vendor}", model.group, groups)
-        return
-    yield from _unknown(
-        where, f"model of {model.vendor}/{model.group}", model.name, groups[model.group].models
-    )
-    if not has_price(model.vendor, model.name):
-        yield f"{where} uses {model.name} of {model.vendor}, which has no price; unpriced work is refused"
 
 
 def _workflow_problems(catalog: Catalog, known: Known) -> Iterator[str]:
@@ -365,3 +351,21 @@ def _tick_problems(catalog: Catalog, known: Known) -> Iterator[str]:
         where = f"tick {tick.tick}"
         yield from _unknown(where, "look", tick.look, known.looks)
         yield from _unknown(where, "workflow", tick.workflow, catalog.workflows)
+
+
+def _prerequisite_problems(catalog: Catalog, known: Known) -> Iterator[str]:
+    for entry in catalog.prerequisites.values():
+        where = f"prerequisite {entry.prerequisite}"
+        if entry.placeholders() - {SUBJECT}:
+            yield f"{where} has inputs in which only {SUBJECT} is filled in"
+        if entry.supplied_by not in catalog.workflows:
+            yield from _unknown(where, "workflow", entry.supplied_by, catalog.workflows)
+            continue
+        inputs = catalog.workflows[entry.supplied_by].inputs
+        if inputs in known.contracts:
+            fields = contract(inputs).model_fields
+            for name in entry.inputs:
+                yield from _unknown(where, f"field of {inputs}", name, fields)
+            for name, field in fields.items():
+                if field.is_required() and name not in entry.inputs:
+                    yield f"{where} does not say the {name} that {inputs} needs"

@@ -109,7 +109,10 @@ class Failure(Contract):
     retry_after_seconds: float | None = Field(default=None, ge=0)
     """The delay the other side asked for."""
     evidence: dict[str, str] = Field(default_factory=dict)
-    """Parameters, error types and places, each short; the whole answer is an artifact."""
+    """Parameters, error types and places, each short; the whole answer is an artifact. What lacks something names
+    the `prerequisite` and the `subject` that lacks it."""
+    kept: str = Field(default="", max_length=1000)
+    """What partly succeeded and stands, and must not be done again."""
 
     @property
     def category(self) -> Category:

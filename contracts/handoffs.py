@@ -48,6 +48,10 @@ class Tried(Contract):
     sentence: str
     artifact: ArtifactRef | None = None
     contract: str | None = None
+    parameters: dict[str, str] = Field(default_factory=dict)
+    """With which lane, model and rung it was tried."""
+    kept: str = ""
+    """What of it stands, and must not be done again."""
 
 
 class ModelRoute(Contract):

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from contracts.base import Contract
 
@@ -60,18 +60,55 @@ class Model(Contract):
     """Whether maintenance may go by its vendor's batches, which take up to a day and cost half."""
 
 
+class Rung(Contract):
+    """One rung of a lane's ladder: the one thing that is different from here on. What lower rungs gave is kept."""
+
+    richer: bool = False
+    """More of what there is: everything that was tried, and what `give` names of the job."""
+    give: dict[str, str] = Field(default_factory=dict)
+    """Context by name, as steps give it; only on a richer rung. A step that has not delivered gives nothing."""
+    narrower: str | None = Field(default=None, min_length=3, max_length=2000)
+    """Added to the subproblem, so that less is asked."""
+    model: Model | None = None
+    """Another model, of this vendor or of another."""
+    lane: str | None = None
+    """A peer lane, one of whose operations makes the same output."""
+    human: str | None = Field(default=None, min_length=3, max_length=500)
+    """A question to a person, who allows one more try with a note of theirs or ends it."""
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> "Rung":
+        words = [self.richer, self.narrower, self.model, self.lane, self.human]
+        if sum(bool(word) for word in words) != 1:
+            raise ValueError("a rung says exactly one of richer, narrower, model, lane and human")
+        if self.give and not self.richer:
+            raise ValueError("only a richer rung gives more context")
+        return self
+
+    def told(self) -> str:
+        """What it changes, in a few words."""
+        if self.model:
+            return f"model {self.model.name} of {self.model.vendor}"
+        if self.lane:
+            return f"lane {self.lane}"
+        if self.human:
+            return "a person"
+        return "a narrower task" if self.narrower else "richer context"
+
+
 class Attempts(Contract):
     """How often a subtask of this lane may be tried."""
 
     most: int = Field(default=4, ge=1, le=20)
-    """Attempts that ran, whatever came of them."""
+    """Attempts that ran, whatever came of them; on each rung of its ladder anew."""
     repairs: int = Field(default=1, ge=0, le=3)
     """Of these, attempts after an answer that was cut or broke its contract."""
     crashes: int = Field(default=3, ge=1, le=10)
-    """Lost leases after which the subtask is suspected of killing its workers."""
+    """Lost leases after which the subtask is taken to kill its workers. What was lost together with others is
+    suspected first, and counts none of them."""
     limited: int = Field(default=50, ge=1, le=1000)
-    """Attempts that a limit or an overload turned away, or that came before something was finished, which are no
-    tries; then the subtask ends as its step says of loops."""
+    """Attempts that a limit or an overload turned away, that came before something was finished or supplied, or
+    that were lost together with others, which are no tries; then the subtask ends as its step says of loops."""
     backoff_seconds: float = Field(default=1.0, gt=0)
     """Before the second attempt; doubled for each further one."""
     backoff_cap_seconds: float = Field(default=60.0, gt=0)
@@ -98,6 +135,8 @@ class Lane(Contract):
     operations: dict[str, Operation] = Field(min_length=1)
     model: Model | None = None
     attempts: Attempts = Attempts()
+    ladder: tuple[Rung, ...] = Field(default=(), max_length=6)
+    """What is changed, one thing after the other, when judgement fails or an answer could not be repaired."""
     deadline_seconds: float = Field(default=300.0, gt=0)
     """How long one attempt may run, however diligently it beats."""
     instructions: str = ""
@@ -116,6 +155,7 @@ class Lane(Contract):
             f"at most {self.attempts.most} attempts, {self.attempts.repairs} of them to repair an answer, "
             f"and {self.attempts.crashes} crashes",
             f"at most {self.attempts.limited} attempts turned away by a limit or an overload, which are no tries",
+            *self._climbing(),
             f"an attempt that runs longer than {self.deadline_seconds:g} s is taken away from its worker",
             "it reports and never decides what happens next",
         ]
@@ -128,7 +168,8 @@ class Lane(Contract):
             )
         if self.model:
             rules.append(
-                f"it calls {self.model.name} of {self.model.vendor} and nothing else, one request an attempt"
+                f"it calls {self.model.name} of {self.model.vendor} and nothing else{self._but()}, "
+                "one request an attempt"
             )
             rules.append(
                 f"at most {self.model.max_output_tokens} output tokens an attempt, reserved from the budget "
@@ -154,3 +195,17 @@ class Lane(Contract):
                 f"was then for {self.repeatable_for_hours:g} h, without a request"
             )
         return tuple(rules)
+
+    def _climbing(self) -> tuple[str, ...]:
+        if not self.ladder:
+            return ()
+        rungs = ", then ".join(rung.told() for rung in self.ladder)
+        return (
+            f"when judgement fails or an answer could not be repaired: {rungs}; each for as many attempts and "
+            "repairs again, and then no further",
+        )
+
+    def _but(self) -> str:
+        """The models that its ladder names besides its own."""
+        others = [f"{rung.model.name} of {rung.model.vendor}" for rung in self.ladder if rung.model]
+        return f" but, where its ladder says so, {', '.join(others)}" if others else ""

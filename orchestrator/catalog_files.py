@@ -14,7 +14,13 @@ from contracts.registry import contract_names, handler_names
 from orchestrator.deciders.looks import LOOKS
 from orchestrator.prices import has_price, is_cheaper_by_batch
 
-SECTIONS = {"lanes": "lane", "workflows": "workflow", "vendors": "vendor", "ticks": "tick"}
+SECTIONS = {
+    "lanes": "lane",
+    "workflows": "workflow",
+    "vendors": "vendor",
+    "ticks": "tick",
+    "prerequisites": "prerequisite",
+}
 """The folders of a catalog, and the key under which an entry of each names itself."""
 
 

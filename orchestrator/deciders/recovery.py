@@ -6,6 +6,8 @@ from contracts.failures import Category, Code, Failure
 from contracts.lanes import Attempts
 from contracts.workflows import Ending, OnTrouble
 
+WAITING = frozenset({Code.UNFINISHED, Code.UNKNOWN_CONTRACT, Code.MISSING_PREREQUISITE})
+"""Failures of work that only came too early; each stands under a bound of its own."""
 UNASKED = frozenset({Code.RATE_LIMITED, Code.OVERLOADED, Code.NOT_SENT})
 """Failures before which no model answered: the question stands as it was first asked."""
 
@@ -15,15 +17,21 @@ class History:
     """What this subtask has behind it, the failed attempt included."""
 
     tries: int
-    """Attempts that ran and were not turned away."""
+    """Attempts that ran and were not turned away, on this rung of its lane's ladder."""
     repairs: int
+    """Of these, on this rung."""
     crashes: int
     limited: int = 0
-    """Attempts that were turned away, or that looked at something unfinished: what counts as no try."""
+    """Attempts that were turned away, that looked at something unfinished, or that were lost with others: what
+    counts as no try and no crash."""
     paced: bool = False
     """Whether a budget holds it back, which a limit's refusal closes and an overload narrows."""
     promised_less: bool = False
     """Whether the answer was promised less room than its lane may give."""
+    rungs_left: int = 0
+    """Of its lane's ladder."""
+    shared_loss: bool = False
+    """Whether it was lost together with others, so that nobody can say whose crash it was."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,15 @@ class End:
     why: str
 
 
-Recovery = Retry | End
+@dataclass(frozen=True)
+class Climb:
+    """More of the same would not help: it goes on to the next rung of its lane's ladder, or ends so."""
+
+    why: str
+    otherwise: End
+
+
+Recovery = Retry | Climb | End
 
 
 def recover(failure: Failure, policy: Attempts, on: OnTrouble, history: History, chance: float) -> Recovery:
@@ -56,6 +72,8 @@ def recover(failure: Failure, policy: Attempts, on: OnTrouble, history: History,
             return _overloaded(failure, policy, on, history, chance, told)
         case Category.TRANSIENT if failure.code is Code.UNFINISHED:
             return _unfinished(policy, on, history, chance, told)
+        case Category.TRANSIENT if failure.code is Code.UNKNOWN_CONTRACT:
+            return _unknown_contract(policy, on, history, chance, told)
         case Category.TRANSIENT:
             return _transient(failure, policy, on, history, chance, told)
         case Category.OUTPUT if failure.code is Code.CUT and history.promised_less:
@@ -69,14 +87,14 @@ def recover(failure: Failure, policy: Attempts, on: OnTrouble, history: History,
         case Category.PREREQUISITE:
             return End(on.fail, f"{told} (and nothing is declared to supply it)")
         case Category.JUDGEMENT:
-            return End(on.fail, f"{told} (more of the same would not help)")
+            return _climb(history, End(on.fail, f"{told} (more of the same would not help)"))
         case Category.DETERMINISTIC:
             return End(on.fail, f"{told} (would fail the same way again)")
 
 
 def is_try(failure: Failure, paced: bool) -> bool:
-    """Whether a failed attempt counts as a try; being turned away, or waiting for something to finish, never eats
-    one."""
+    """Whether a failed attempt counts as a try; being turned away, or waiting for something to finish or to be
+    supplied, never eats one."""
     return failure.code is not Code.CRASHED and not counted_with(failure, paced)
 
 
@@ -85,10 +103,7 @@ def counted_with(failure: Failure, paced: bool) -> frozenset[Code]:
     vendor that has too much to do turns paced work away as its limits do: how much is sent to it is not for the
     subtask to choose."""
     turned_away = frozenset({Code.RATE_LIMITED, Code.OVERLOADED} if paced else {Code.RATE_LIMITED})
-    for codes in (turned_away, frozenset({Code.UNFINISHED})):
-        if failure.code in codes:
-            return codes
-    return frozenset()
+    return turned_away if failure.code in turned_away else WAITING & {failure.code}
 
 
 def _transient(
@@ -135,6 +150,17 @@ def _unfinished(policy: Attempts, on: OnTrouble, history: History, chance: float
     return Retry(delay, f"{told} ({look}; again in {delay:.1f} s)")
 
 
+def _unknown_contract(
+    policy: Attempts, on: OnTrouble, history: History, chance: float, told: str
+) -> Recovery:
+    """Its worker is older than its handoff; it goes back for a newer one, and not for ever."""
+    given_back = f"given back {history.limited} of {policy.limited} times"
+    if history.limited >= policy.limited:
+        return End(on.loop, f"{told} ({given_back})")
+    delay = backoff_seconds(policy, history.limited, chance)
+    return Retry(delay, f"{told} ({given_back}; for a newer worker in {delay:.1f} s)")
+
+
 def _delay(failure: Failure, policy: Attempts, times: int, chance: float) -> float:
     """Later than the other side asked, never sooner; where it did not ask, the backoff of so many times."""
     if failure.retry_after_seconds is not None:
@@ -152,11 +178,25 @@ def _output(policy: Attempts, on: OnTrouble, history: History, told: str) -> Rec
     if on.cut != "repair":
         return End(Ending(on.cut), f"{told} (its step allows no repair)")
     if history.repairs >= policy.repairs or history.tries >= policy.most:
-        return End(on.loop, f"{told} (after {history.repairs} repair(s))")
+        return _climb(history, End(on.loop, f"{told} (after {history.repairs} repair(s))"))
     return Retry(0.0, f"{told} (one repair, shown the fault)", is_repair=True)
 
 
+def _climb(history: History, otherwise: End) -> Recovery:
+    return Climb(otherwise.why, otherwise) if history.rungs_left else otherwise
+
+
 def _crash(policy: Attempts, history: History, told: str) -> Recovery:
+    if history.shared_loss:
+        return _shared_loss(policy, history, told)
     if history.crashes >= policy.crashes:
         return End(Ending.DEAD, f"{told} (crash {history.crashes} of {policy.crashes}; it may be the killer)")
     return Retry(0.0, f"{told} (crash {history.crashes} of {policy.crashes})")
+
+
+def _shared_loss(policy: Attempts, history: History, told: str) -> Recovery:
+    """No crash counts, and yet nothing is lost with others for ever."""
+    lost = f"loss {history.limited} of {policy.limited} with others"
+    if history.limited >= policy.limited:
+        return End(Ending.DEAD, f"{told} ({lost})")
+    return Retry(0.0, f"{told} (no crash of its own; {lost})")
