@@ -1,19 +1,23 @@
 """The handoff: the typed packet of five things that a worker gets, and nothing else."""
 
-from typing import Literal
+import json
+from typing import Any, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, SerializerFunctionWrapHandler, model_serializer
 
-from contracts.artifacts import ArtifactRef
+from contracts.artifacts import ArtifactRef, Digest, digest_of
 from contracts.base import Contract
 from contracts.failures import Code
 from contracts.purposes import Purpose
+from contracts.workflows import ReplayClass
 
 
 class Assignment(Contract):
     """Whose work this is; scope is identity."""
 
     job: str
+    lineage: str | None = None
+    """The first job of a chain of replays, whose effects this one may complete; None where it is the first."""
     subtask: str
     name: str
     """The subtask's name within its job, such as ``draft#2``."""
@@ -73,6 +77,26 @@ class EffectGrant(Contract):
     target: str
     approved_digest: str | None
     """The digest that a person approved, or None where the target is disposable."""
+    subject: str = ""
+    """What of the target it changes; empty where that is all of it."""
+    version: int | None = None
+    """The target's version on which the work was built: it is refused where the subject has changed since. None
+    where the step does not say from where it would be planned again."""
+    replay_class: ReplayClass = ReplayClass.IDEMPOTENT
+
+    @property
+    def changes(self) -> str:
+        """The name of what it changes."""
+        return f"{self.target}/{self.subject}" if self.subject else self.target
+
+
+class Manifest(Contract):
+    """What belongs to a handoff, so that whoever gets it can tell that it is whole."""
+
+    artifacts: int
+    size_bytes: int
+    digest: Digest
+    """Over context and tries, and with them over every artifact's digest and size."""
 
 
 class Handoff(Contract):
@@ -91,3 +115,34 @@ class Handoff(Contract):
     """The lane's standing instructions."""
     route: ModelRoute | None = None
     effect: EffectGrant | None = None
+    manifest: Manifest | None = None
+    """As it was when the handoff was written down; None in one that older code wrote."""
+
+    @model_serializer(mode="wrap")
+    def _with_its_manifest(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Whoever writes a handoff down writes its manifest with it."""
+        return dump(self) | {"manifest": manifest_of(self).model_dump(mode="json")}
+
+
+def manifest_of(handoff: Handoff) -> Manifest:
+    """The manifest of the handoff as it is in hand."""
+    carried = [*handoff.context, *handoff.tried]
+    sizes = [each.artifact.size_bytes for each in carried if each.artifact]
+    # Without defaults, so that a field of newer code changes nothing where it says nothing.
+    told = json.dumps(
+        [each.model_dump(mode="json", exclude_defaults=True) for each in carried], sort_keys=True
+    )
+    return Manifest(artifacts=len(sizes), size_bytes=sum(sizes), digest=digest_of(told.encode()))
+
+
+def incomplete(handoff: Handoff) -> str | None:
+    """What is wrong with a handoff on its arrival, in a sentence; None where it is as it was written down."""
+    written, found = handoff.manifest, manifest_of(handoff)
+    if written is None or written == found:
+        return None
+    if (written.artifacts, written.size_bytes) == (found.artifacts, found.size_bytes):
+        return f"the handoff's manifest is {found.digest}, and {written.digest} was written down"
+    return (
+        f"the handoff came with {found.artifacts} artifacts of {found.size_bytes} bytes, "
+        f"and its manifest names {written.artifacts} of {written.size_bytes} bytes"
+    )

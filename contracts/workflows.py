@@ -27,6 +27,15 @@ class Ending(StrEnum):
     """The branch is left out; a best-effort join names it as missing."""
 
 
+class PlanAgain(Contract):
+    """From where a step is planned again whose effect found the world changed since the state it was built on."""
+
+    step: str
+    """The step that reads the state. It and what was done behind it gets a new round, approvals included."""
+    most: int = Field(default=5, ge=1, le=20)
+    """After so many rounds it ends as the step's `loop` says."""
+
+
 class OnTrouble(Contract):
     """What a step does when it loops, is cut or fails. There is no default: nothing by accident."""
 
@@ -36,6 +45,8 @@ class OnTrouble(Contract):
     """Its answer was cut or broke its contract: one repair that is shown the fault, or an ending."""
     fail: Ending
     """It failed in a way that trying again does not change."""
+    stale: PlanAgain | None = None
+    """The state it was built on has changed since; only for steps with an effect."""
 
 
 class Revise(Contract):
@@ -56,11 +67,28 @@ class Approval(Contract):
     """After this the request lapses; silence never approves."""
 
 
+class ReplayClass(StrEnum):
+    """What doing an effect twice would do to the world, and so what follows an end that nobody knows."""
+
+    READ_ONLY = "read_only"
+    """Nothing: it is simply done again."""
+    IDEMPOTENT = "idempotent"
+    """Nothing more than doing it once: the world is read first, and what is missing is done."""
+    COMPENSABLE = "compensable"
+    """Something that can be made good: the world is read first."""
+    UNSAFE = "unsafe"
+    """Harm: it is never done again by itself, and a person decides."""
+
+
 class Effect(Contract):
     """What this step does to the world."""
 
     target: str
     """The logical target; ``{tenant}``, ``{portfolio}`` and ``{job}`` are filled in."""
+    subject: str = ""
+    """The part of the target that changes, where that is less than all of it; facts of what was approved are filled
+    in by name, such as ``{slug}``. One effect at a time changes a subject."""
+    replay_class: ReplayClass = ReplayClass.IDEMPOTENT
     disposable: bool = False
     """A target that may be thrown away needs no approval."""
     approved_by: str | None = None
