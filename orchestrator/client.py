@@ -165,12 +165,17 @@ class FleetClient:
     def dead_letters(
         self, limit: int = DEFAULT_LIMIT, cursor: str | None = None, **wanted: str | None
     ) -> Page[DeadLetterLine]:
-        """Dead letters, the latest first; narrowed by lane, category, code, tenant, job_id, discarded."""
+        """Dead letters, the latest first; narrowed by lane, category, code, tenant, workflow, job_id,
+        signature, discarded."""
         params = _given({"limit": limit, "cursor": cursor, **wanted})
         return self._ask(Page[DeadLetterLine], "GET", "/v1/dead-letters", params=params)
 
-    def dead_letter_groups(self, **wanted: str | None) -> Page[DeadLetterGroup]:
-        return self._ask(Page[DeadLetterGroup], "GET", "/v1/dead-letters/groups", params=_given(wanted))
+    def dead_letter_groups(
+        self, limit: int = DEFAULT_LIMIT, cursor: str | None = None, **wanted: str | None
+    ) -> Page[DeadLetterGroup]:
+        """The same by what they died of, the largest group first."""
+        params = _given({"limit": limit, "cursor": cursor, **wanted})
+        return self._ask(Page[DeadLetterGroup], "GET", "/v1/dead-letters/groups", params=params)
 
     def dead_letter(self, subtask_id: str) -> DeadLetterRead:
         return self._ask(DeadLetterRead, "GET", f"/v1/dead-letters/{subtask_id}")

@@ -8,6 +8,7 @@ from contracts.states import SubtaskState
 from orchestrator.batch import Batch
 from orchestrator.deciders.handing import purpose_of
 from orchestrator.deciders.nodes import Node, Planned, name_of
+from orchestrator.deciders.signing import normalised, signature
 from orchestrator.ledger.events import Event, EventKind
 from orchestrator.ledger.ids import new_id
 from orchestrator.ledger.moves import SubtaskMove
@@ -59,15 +60,19 @@ def move(view: JobView, node: Node, new: SubtaskState, why: str, batch: Batch, *
 def bury(view: JobView, node: Node, code: Code, why: str, batch: Batch, **sets: Any) -> None:
     """A node ends as a dead letter."""
     move(view, node, SubtaskState.DEAD, why, batch, **sets)
+    lane, category, alike = view.workflow.steps[node.step].lane, CATEGORY_OF[code], normalised(why)
     batch.dead_letters.append(
         {
             "subtask_id": node.id,
             "job_id": view.row.id,
             "tenant": view.row.tenant,
-            "lane": view.workflow.steps[node.step].lane,
-            "category": CATEGORY_OF[code],
+            "lane": lane,
+            "category": category,
             "code": code,
+            "vendor": node.vendor,
             "sentence": why,
+            "normalised": alike,
+            "signature": signature(category, code, lane, node.vendor, alike),
             "at": batch.at,
         }
     )

@@ -13,7 +13,7 @@ from prometheus_client import REGISTRY
 
 import beat_schedule
 from contracts.catalog import Catalog
-from orchestrator import purses
+from orchestrator import purses, unsigned
 from orchestrator.advance import Advancer
 from orchestrator.answers import Answerer
 from orchestrator.artifacts import ArtifactStore
@@ -81,6 +81,7 @@ def run_orchestrator(settings: Settings, metrics_port: int | None = None) -> Non
     schema.check_version(parts.ledger)
     with parts.ledger.write() as connection:
         purses.seed(connection, parts.catalog, now(connection))
+    unsigned.sign(parts.ledger)
     if metrics_port is not None:
         REGISTRY.register(WhileLeading(LedgerFigures(parts.ledger, parts.catalog)))
         serve_metrics(metrics_port)

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from pydantic import Field
+from sqlalchemy import Connection
 
 from contracts.base import Contract
 from orchestrator import inbox
@@ -15,6 +16,7 @@ from orchestrator.reads.dead_letters import (
     DeadLetterLine,
     dead_letter_groups,
     dead_letters,
+    whole_signature,
 )
 from orchestrator.reads.paging import Page
 from orchestrator.reads.post_mortems import DeadLetterRead, dead_letter_read
@@ -30,38 +32,60 @@ class Discard(Contract):
     why: str = Field(min_length=1, max_length=2000)
 
 
+class _Asked:
+    """The parameters that narrow a list of dead letters."""
+
+    def __init__(
+        self,
+        lane: Word = None,
+        category: Word = None,
+        code: Word = None,
+        tenant: Word = None,
+        workflow: Word = None,
+        job_id: Word = None,
+        signature: Annotated[
+            str | None, Query(max_length=71, description="a signature, or at least its first six digits")
+        ] = None,
+        discarded: Annotated[Literal["no", "yes", "all"], Query()] = "no",
+    ) -> None:
+        self._signature = signature
+        self._others = DeadLetterFilter(
+            lane=lane,
+            category=category,
+            code=code,
+            tenant=tenant,
+            workflow=workflow,
+            job_id=job_id,
+            discarded=_DISCARDED[discarded],
+        )
+
+    def narrowing(self, connection: Connection) -> DeadLetterFilter:
+        """With the whole signature; raises NotFound or Conflict where none or several begin as given."""
+        if self._signature is None:
+            return self._others
+        whole = whole_signature(connection, self._signature)
+        return self._others.model_copy(update={"signature": whole})
+
+
+Asked = Annotated[_Asked, Depends()]
+
+
 @router.get("")
 def list_dead_letters(
-    services: With,
-    lane: Word = None,
-    category: Word = None,
-    code: Word = None,
-    tenant: Word = None,
-    job_id: Word = None,
-    discarded: Annotated[Literal["no", "yes", "all"], Query()] = "no",
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: Cursor = None,
+    services: With, asked: Asked, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> Page[DeadLetterLine]:
     """Dead letters, the latest first."""
-    wanted = _wanted(lane, category, code, tenant, job_id, discarded)
     with services.ledger.read() as connection:
-        return dead_letters(connection, wanted, limit, cursor)
+        return dead_letters(connection, asked.narrowing(connection), limit, cursor)
 
 
 @router.get("/groups")
 def group_dead_letters(
-    services: With,
-    lane: Word = None,
-    category: Word = None,
-    code: Word = None,
-    tenant: Word = None,
-    job_id: Word = None,
-    discarded: Annotated[Literal["no", "yes", "all"], Query()] = "no",
+    services: With, asked: Asked, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> Page[DeadLetterGroup]:
-    """The same, counted by lane, category and code."""
-    wanted = _wanted(lane, category, code, tenant, job_id, discarded)
+    """The same, counted by what they died of, the largest group first."""
     with services.ledger.read() as connection:
-        return Page(items=dead_letter_groups(connection, wanted))
+        return dead_letter_groups(connection, asked.narrowing(connection), limit, cursor)
 
 
 @router.get("/{subtask_id}")
@@ -77,21 +101,3 @@ def discard_dead_letter(services: With, subtask_id: Id, discard: Discard) -> Dea
     inbox.discard(services.ledger, subtask_id, discard.by, discard.why)
     with services.ledger.read() as connection:
         return dead_letter_read(connection, subtask_id)
-
-
-def _wanted(
-    lane: str | None,
-    category: str | None,
-    code: str | None,
-    tenant: str | None,
-    job_id: str | None,
-    discarded: str,
-) -> DeadLetterFilter:
-    return DeadLetterFilter(
-        lane=lane,
-        category=category,
-        code=code,
-        tenant=tenant,
-        job_id=job_id,
-        discarded=_DISCARDED[discarded],
-    )

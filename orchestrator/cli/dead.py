@@ -1,13 +1,22 @@
 """`fleet dead`: what ended unwell."""
 
-from typing import Annotated
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
 
+from orchestrator.cli.approvals import told
 from orchestrator.cli.link import fleet
 from orchestrator.cli.options import Actor, AsJson, Cursor, Limit, actor_or_user
-from orchestrator.cli.screen import age, card, console, money, more, show_json, state, table, text
+from orchestrator.cli.screen import age, card, console, kin, money, more, short, show_json, state, table, text
 
+if TYPE_CHECKING:
+    from orchestrator.reads.dead_letters import DeadLetterGroup, DeadLetterLine
+    from orchestrator.reads.paging import Page
+
+GIVEN = ("subproblem", "context", "tried", "desired_output", "success", "effect")
+"""What of a handoff is worth a look; `--json` shows all of it."""
 app = typer.Typer(help="Dead letters: subtasks that ended unwell, kept whole.", invoke_without_command=True)
 LetterId = Annotated[
     str, typer.Argument(metavar="ID", help="The subtask's id, or the first characters of it.")
@@ -17,14 +26,23 @@ LaneFilter = Annotated[str | None, typer.Option("--lane", help="Only those of th
 
 @app.callback()
 def default(context: typer.Context, as_json: AsJson = False) -> None:
-    """Dead letters: subtasks that ended unwell, kept whole. Without a command they are listed."""
+    """Dead letters: subtasks that ended unwell, kept whole. Without a command: what they died of."""
     if context.invoked_subcommand is None:
         listing(as_json=as_json)
 
 
 @app.command("list")
 def listing(
+    each: Annotated[bool, typer.Option("--each", help="Every letter by itself, the latest first.")] = False,
+    signature: Annotated[
+        str | None,
+        typer.Option("--signature", help="Only those of this signature, or of one that begins so."),
+    ] = None,
     lane: LaneFilter = None,
+    category: Annotated[str | None, typer.Option("--category", help="Only those of this category.")] = None,
+    code: Annotated[str | None, typer.Option("--code", help="Only those of this code.")] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant", help="Only those of this tenant.")] = None,
+    workflow: Annotated[str | None, typer.Option("--workflow", help="Only those of this workflow.")] = None,
     job: Annotated[str | None, typer.Option("--job", help="Only those of this job.")] = None,
     discarded: Annotated[
         bool, typer.Option("--discarded", help="Those that somebody has discarded.")
@@ -33,27 +51,70 @@ def listing(
     cursor: Cursor = None,
     as_json: AsJson = False,
 ) -> None:
-    """List dead letters, the latest first.
+    """List dead letters by what they died of, the largest group first; with --each one by one.
 
-    Example: fleet dead list --job 01JD5Q2X
+    Example: fleet dead list --each --signature 5f0c9a
     """
-    page = fleet().dead_letters(
-        lane=lane, job_id=job, discarded="yes" if discarded else "no", limit=limit, cursor=cursor
-    )
+    wanted = {"signature": signature, "lane": lane, "category": category, "code": code, "tenant": tenant}
+    wanted |= {"workflow": workflow, "job_id": job, "discarded": "yes" if discarded else "no"}
+    if each:
+        return _show_each(fleet().dead_letters(limit, cursor, **wanted), as_json)
+    return _show_groups(fleet().dead_letter_groups(limit, cursor, **wanted), as_json)
+
+
+def _show_each(page: "Page[DeadLetterLine]", as_json: bool) -> None:
     if as_json:
         return show_json(page)
     if not page.items:
         return console().print("no dead letters")
-    letters = table("id", "subtask", "lane", "category", "code", "since", "why")
-    for letter in page.items:
-        letters.add_row(
-            letter.subtask_id, text(letter.name), text(letter.lane or ""), letter.category, letter.code,
-            age(letter.at), text(letter.sentence),
-        )  # fmt: skip
-    console().print(letters)
+    console().print(letters_table(page.items))
+    if page.next_cursor:
+        console().print(more(page.next_cursor, "fleet dead list --each"), style="dim")
+    return None
+
+
+def _show_groups(page: "Page[DeadLetterGroup]", as_json: bool) -> None:
+    if as_json:
+        return show_json(page)
+    if not page.items:
+        return console().print("no dead letters")
+    console().print(groups_table(page.items))
+    one_by_one, again = "`fleet dead list --each --signature …`", "`fleet replay --signature …`"
+    console().print(f"one by one: {one_by_one}; to run them again: {again}", style="dim")
     if page.next_cursor:
         console().print(more(page.next_cursor, "fleet dead list"), style="dim")
     return None
+
+
+def groups_table(groups: "Iterable[DeadLetterGroup]") -> Table:
+    made = table(
+        "count",
+        "lane",
+        "vendor",
+        "category",
+        "code",
+        "since",
+        "latest",
+        "signature",
+        "for example",
+        right=["count"],
+    )
+    for each in groups:
+        made.add_row(
+            str(each.count), text(each.lane or ""), text(each.vendor or ""), each.category, each.code,
+            age(each.oldest_at), age(each.latest_at), short(each.signature), text(each.sentence),
+        )  # fmt: skip
+    return made
+
+
+def letters_table(letters: "Iterable[DeadLetterLine]") -> Table:
+    made = table("id", "subtask", "lane", "category", "code", "since", "signature", "why")
+    for each in letters:
+        made.add_row(
+            each.subtask_id, text(each.name), text(each.lane or ""), each.category, each.code,
+            age(each.at), short(each.signature), text(each.sentence),
+        )  # fmt: skip
+    return made
 
 
 @app.command()
@@ -71,21 +132,29 @@ def show(letter: LetterId, as_json: AsJson = False) -> None:
         card(
             [
                 ("subtask", f"{read.subtask_id} ({read.name})"),
-                ("of job", f"{read.job_id} ({read.workflow})"),
-                ("lane", read.lane or ""),
+                ("of job", f"{read.job_id} ({read.workflow}, of {read.tenant})"),
+                *kin(read.kin),
+                ("lane", read.lane + (f", asking {read.vendor}" if read.vendor else "") if read.lane else ""),
                 ("why", f"{read.sentence} ({read.category}, {read.code})"),
+                ("died", f"{read.at.astimezone():%Y-%m-%d %H:%M:%S}, {age(read.at)}"),
+                ("signature", short(read.signature)),
                 ("discarded by", gone),
-                ("cost", money(read.cost.usd, read.cost.simulated)),
+                ("cost", f"{money(read.cost.usd, read.cost.simulated)} over {len(read.attempts)} attempts"),
             ]
         )
     )
+    if read.handoff:
+        out.print("\n[bold]what its worker was given[/]")
+        for line in told({name: read.handoff[name] for name in GIVEN if read.handoff.get(name)}):
+            out.print(f"  {line}", markup=False)
     if read.attempts:
         out.print("\n[bold]attempts[/]")
-        attempts = table("#", "state", "code", "worker", "what came of it")
+        attempts = table("#", "state", "code", "worker", "cost", "what came of it")
         for each in read.attempts:
             attempts.add_row(
-                str(each.number), each.state, each.code or "", text(each.worker or ""), text(each.sentence)
-            )
+                str(each.number), each.state, each.code or "", text(each.worker or ""),
+                money(each.usd, each.simulated), text(each.sentence),
+            )  # fmt: skip
         out.print(attempts)
         for each in read.attempts:
             for what, kept in (("request", each.request), ("answer", each.answer)):
@@ -98,6 +167,7 @@ def show(letter: LetterId, as_json: AsJson = False) -> None:
             said = each_round.summary.text if each_round.summary else each_round.why
             rounds.add_row(text(each_round.subtask), state(each_round.state), text(said))
         out.print(rounds)
+    out.print(f"\nto run it again: `{read.again}` says first what it would do")
     return None
 
 

@@ -6,7 +6,7 @@ import typer
 
 from orchestrator.cli.link import fleet
 from orchestrator.cli.options import AsJson
-from orchestrator.cli.screen import card, console, money, saved, show_json, table, text
+from orchestrator.cli.screen import card, console, kin, money, saved, show_json, table, text
 
 
 def explain(
@@ -31,7 +31,8 @@ def explain(
                 ("of job", told.job_id if told.job_id != told.id else ""),
                 ("why it exists", f"{why.reason} ({why.purpose}, asked for by {why.requested_by})"),
                 ("for", f"{why.tenant}/{why.portfolio}" + (f", KPI {why.kpi}" if why.kpi else "")),
-                ("comes from", why.origin or why.tick or ""),
+                ("made by", f"the tick {why.tick}" if why.tick else ""),
+                *kin(told.kin),
                 ("cost", f"{money(told.cost.usd, told.cost.simulated)} over {told.cost.attempts} attempts"),
                 ("saved", saved(told.cost)),
             ]
@@ -50,4 +51,6 @@ def explain(
         for waiting in told.waits:
             until = f", until {waiting.until.astimezone():%Y-%m-%d %H:%M:%S}" if waiting.until else ""
             out.print(f"  {text(waiting.subtask)}: {text(waiting.waits_for)}{until}")
+    if told.again:
+        out.print(f"\nto run it again: `{told.again}` says first what it would do")
     return None

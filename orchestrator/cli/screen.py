@@ -13,7 +13,10 @@ from orchestrator.deciders.spans import span as span
 
 if TYPE_CHECKING:
     from orchestrator.reads.costs import Cost
+    from orchestrator.reads.lineage import Kin
 
+SHOWN_DIGITS = 10
+"""Of a signature."""
 PIPE_WIDTH = 200
 """Columns of a table that no terminal limits."""
 
@@ -57,6 +60,21 @@ def card(rows: Iterable[tuple[str, str]]) -> Table:
         if value:
             made.add_row(name, text(value))
     return made
+
+
+_RELATIONS = {
+    "origin": "comes from", "replay_of": "replay of", "replayed_as": "replayed as", "follows": "followed by",
+}  # fmt: skip
+
+
+def kin(jobs: "Iterable[Kin]") -> list[tuple[str, str]]:
+    """The jobs linked to one, as rows of its card."""
+    return [(_RELATIONS[each.relation], f"{each.id} ({each.workflow}, {each.state})") for each in jobs]
+
+
+def short(signature: str) -> str:
+    """As much of a signature as tells it from others."""
+    return signature.removeprefix("sha256:")[:SHOWN_DIGITS]
 
 
 def text(value: object) -> str:

@@ -1,13 +1,23 @@
-"""Dead letters: subtasks that ended unwell, listed and grouped."""
+"""Dead letters: subtasks that ended unwell, one by one and by what they died of."""
 
+import re
+from collections.abc import Iterable
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, or_, select
 
 from orchestrator.ledger.tables import dead_letter, job, subtask
+from orchestrator.problems import Conflict, NotFound
 from orchestrator.reads.base import Read, moment, moment_or_none
 from orchestrator.reads.paging import DEFAULT_LIMIT, Page, page_of, parts_of
+
+_PREFIX = "sha256:"
+_SHORTEST_SIGNATURE = 6
+_SIGNATURE = re.compile(rf"[0-9a-f]{{{_SHORTEST_SIGNATURE},64}}")
+_BEYOND = "g"
+"""The letter after the last hexadecimal digit."""
 
 
 class DeadLetterFilter(Read):
@@ -17,7 +27,10 @@ class DeadLetterFilter(Read):
     category: str | None = None
     code: str | None = None
     tenant: str | None = None
+    workflow: str | None = None
     job_id: str | None = None
+    signature: str | None = None
+    """The whole of it, as `whole_signature` answers it."""
     discarded: bool | None = False
 
 
@@ -31,9 +44,13 @@ class DeadLetterLine(Read):
     name: str
     tenant: str
     lane: str | None
+    vendor: str | None
+    """Whose model was to answer; None where no model was asked."""
     category: str
     code: str
     sentence: str
+    signature: str
+    """What it has in common with others that died of the same."""
     at: datetime
     discarded_at: datetime | None
     discarded_by: str | None
@@ -41,14 +58,22 @@ class DeadLetterLine(Read):
 
 
 class DeadLetterGroup(Read):
-    """Dead letters that died of the same thing in the same lane."""
+    """Dead letters that died of the same thing: same category, code, lane and vendor, and sentences that differ
+    only in ids, numbers, times and the like."""
 
+    signature: str
     lane: str | None
+    vendor: str | None
     category: str
     code: str
     count: int
+    tenants: tuple[str, ...]
+    workflows: tuple[str, ...]
     oldest_at: datetime
     latest_at: datetime
+    example_id: str
+    """The latest subtask among them; `sentence` is its own."""
+    sentence: str
 
 
 def dead_letters(
@@ -69,28 +94,77 @@ def dead_letters(
     )
 
 
-def dead_letter_groups(connection: Connection, wanted: DeadLetterFilter) -> tuple[DeadLetterGroup, ...]:
-    """The same, counted by lane, category and code, the largest group first."""
+def dead_letter_groups(
+    connection: Connection, wanted: DeadLetterFilter, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+) -> Page[DeadLetterGroup]:
+    """The same, counted by what they died of, the largest group first."""
     letter = dead_letter.c
-    same = (letter.lane, letter.category, letter.code)
+    same = (letter.signature, letter.lane, letter.vendor, letter.category, letter.code)
+    whose = (letter.tenant, job.c.workflow)
     query = select(
         *same,
-        func.count().label("count"),
+        *whose,
+        func.count().label("total"),
         func.min(letter.at).label("oldest"),
         func.max(letter.at).label("latest"),
-    ).group_by(*same)
-    rows = connection.execute(_narrowed(query, wanted).order_by(func.count().desc(), *same))
-    return tuple(
-        DeadLetterGroup(
-            lane=row.lane,
-            category=row.category,
-            code=row.code,
-            count=row._mapping["count"],
-            oldest_at=moment(row.oldest),
-            latest_at=moment(row.latest),
+        func.max(letter.subtask_id).label("example"),
+    ).join(job, job.c.id == letter.job_id)
+    rows = connection.execute(_narrowed(query, wanted).group_by(*same, *whose)).all()
+    groups = sorted(_gathered(rows), key=_size, reverse=True)
+    if cursor is not None:
+        last = parts_of(cursor, (int, str))
+        groups = [each for each in groups if _size(each) < last]
+    told = _told(connection, groups[: limit + 1])
+    return page_of(told, limit, lambda group: group, lambda group: (group.count, group.example_id))
+
+
+def whole_signature(connection: Connection, given: str) -> str:
+    """The signature that begins so; raises NotFound, or Conflict where several do."""
+    digits = given.strip().lower().removeprefix(_PREFIX)
+    if not _SIGNATURE.fullmatch(digits):
+        raise NotFound(
+            f"no signature {given[:80]!r}: give at least its first {_SHORTEST_SIGNATURE} hexadecimal digits"
         )
-        for row in rows
-    )
+    column = dead_letter.c.signature
+    begins = column.between(_PREFIX + digits, _PREFIX + digits + _BEYOND)
+    found = connection.execute(select(column).where(begins).distinct().limit(2)).scalars().all()
+    if not found:
+        raise NotFound(f"no dead letter has a signature that begins with {digits}")
+    if len(found) > 1:
+        raise Conflict(f"several signatures begin with {digits}; give more digits of it")
+    return str(found[0])
+
+
+def _gathered(rows: Iterable[Any]) -> Iterable[dict[str, Any]]:
+    """One entry for each group, whichever tenants and workflows its letters belong to."""
+
+    def same(row: Any) -> tuple[str, ...]:
+        return tuple(part or "" for part in row[:5])
+
+    for _, parts in groupby(sorted(rows, key=same), key=same):
+        members = list(parts)
+        latest = max(members, key=lambda row: (row.latest, row.example))
+        yield {
+            **{name: getattr(latest, name) for name in ("signature", "lane", "vendor", "category", "code")},
+            "count": sum(row.total for row in members),
+            "tenants": tuple(sorted({row.tenant for row in members})),
+            "workflows": tuple(sorted({row.workflow for row in members})),
+            "oldest_at": moment(min(row.oldest for row in members)),
+            "latest_at": moment(latest.latest),
+            "example_id": latest.example,
+        }
+
+
+def _size(group: dict[str, Any]) -> tuple[int, str]:
+    return group["count"], group["example_id"]
+
+
+def _told(connection: Connection, groups: list[dict[str, Any]]) -> tuple[DeadLetterGroup, ...]:
+    """With the sentence of each one's example."""
+    ids = [group["example_id"] for group in groups]
+    query = select(dead_letter.c.subtask_id, dead_letter.c.sentence).where(dead_letter.c.subtask_id.in_(ids))
+    sentences = {row.subtask_id: row.sentence for row in connection.execute(query)}
+    return tuple(DeadLetterGroup(**group, sentence=sentences[group["example_id"]]) for group in groups)
 
 
 def dead_letter_rows() -> Select[Any]:
@@ -110,7 +184,8 @@ def dead_letter_values(row: Any) -> dict[str, Any]:
 
 def _narrowed(query: Select[Any], wanted: DeadLetterFilter) -> Select[Any]:
     for name, value in wanted.model_dump(exclude={"discarded"}, exclude_none=True).items():
-        query = query.where(dead_letter.c[name] == value)
+        column = job.c.workflow if name == "workflow" else dead_letter.c[name]
+        query = query.where(column == value)
     if wanted.discarded is None:
         return query
     return query.where(dead_letter.c.discarded_at.is_not(None) == wanted.discarded)

@@ -5,13 +5,14 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, func, select
 
-from contracts.states import JOB_ENDS, SUBTASK_ENDS, JobState
+from contracts.states import JOB_ENDS, SUBTASK_ENDS, JobState, SubtaskState
 from orchestrator.ledger.tables import job, subtask, tick
 from orchestrator.problems import NotFound
 from orchestrator.reads import ids
 from orchestrator.reads.base import Read, moment
 from orchestrator.reads.costs import Cost, cost_of_job, cost_of_subtask
 from orchestrator.reads.events import count_events, latest_events
+from orchestrator.reads.lineage import Kin, kin_of
 from orchestrator.reads.telling import Happening, told
 from orchestrator.reads.waiting import Waiting, waiting_in
 
@@ -53,6 +54,10 @@ class Explanation(Read):
     earlier_events: int
     """How many older ones are left out; the job's events hold them."""
     waits: tuple[Waiting, ...]
+    kin: tuple[Kin, ...]
+    """Jobs linked to its own: where it came from, what it runs again, and what runs it again."""
+    again: str | None
+    """The command that shows what running it again would do; None where it did not end badly."""
     cost: Cost
 
 
@@ -84,6 +89,8 @@ def explain_job(connection: Connection, given: str) -> Explanation:
         happened=_happened(connection, job_id, None),
         earlier_events=max(count_events(connection, job_id, None) - MOST_EVENTS, 0),
         waits=waits,
+        kin=kin_of(connection, job_id),
+        again=replaying(job_id) if row.state == JobState.FAILED else None,
         cost=cost,
     )
 
@@ -106,8 +113,15 @@ def explain_subtask(connection: Connection, given: str) -> Explanation:
         happened=_happened(connection, row.job_id, subtask_id),
         earlier_events=max(count_events(connection, row.job_id, subtask_id) - MOST_EVENTS, 0),
         waits=waits,
+        kin=kin_of(connection, row.job_id),
+        again=replaying(subtask_id) if row.state == SubtaskState.DEAD and owner.ended_at else None,
         cost=cost,
     )
+
+
+def replaying(given: str) -> str:
+    """The command that shows what running a job or a subtask again would do."""
+    return f"fleet replay {given}"
 
 
 def _existence(connection: Connection, row: Any, purpose: str) -> Existence:

@@ -1,6 +1,6 @@
 """Lineage: where a job comes from, what came of it, and the rounds in which its work was revised."""
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import ColumnElement, Connection, select
 
 from contracts.reports import Summary
 from contracts.states import JobState, SubtaskState
@@ -19,7 +19,8 @@ class Kin(Read):
     state: JobState
     reason: str
     relation: str
-    """``origin`` where the other one came from it, ``follows`` where it came from the other one."""
+    """What it is to the other one: its ``origin``, or a job that ``follows`` from it; ``replay_of`` is the job
+    that the other one runs again, ``replayed_as`` a job that runs the other one again."""
 
 
 class Round(Read):
@@ -35,23 +36,21 @@ class Round(Read):
 
 
 def kin_of(connection: Connection, job_id: str) -> tuple[Kin, ...]:
-    """The job that this one came from, and the jobs that came from it, oldest first."""
-    parent = select(job.c.origin).where(job.c.id == job_id).scalar_subquery()
-    rows = connection.execute(
-        select(job.c.id, job.c.workflow, job.c.state, job.c.reason, job.c.origin)
-        .where(or_(job.c.id == parent, job.c.origin == job_id))
-        .order_by(job.c.id)
-    )
-    return tuple(
-        Kin(
-            id=row.id,
-            workflow=row.workflow,
-            state=row.state,
-            reason=row.reason,
-            relation="follows" if row.origin == job_id else "origin",
-        )
-        for row in rows
-    )
+    """The jobs that this one came from, and the jobs that came from it, oldest first."""
+    own = connection.execute(select(job.c.origin, job.c.replay_of).where(job.c.id == job_id)).one()
+    related = {
+        **_ids(connection, job.c.origin == job_id, "follows"),
+        **_ids(connection, job.c.replay_of == job_id, "replayed_as"),
+        **({own.origin: "origin"} if own.origin else {}),
+        **({own.replay_of: "replay_of"} if own.replay_of else {}),
+    }
+    columns = job.c.id, job.c.workflow, job.c.state, job.c.reason
+    rows = connection.execute(select(*columns).where(job.c.id.in_(list(related))).order_by(job.c.id))
+    return tuple(Kin(**row._mapping, relation=related[row.id]) for row in rows)
+
+
+def _ids(connection: Connection, condition: ColumnElement[bool], relation: str) -> dict[str, str]:
+    return dict.fromkeys(connection.execute(select(job.c.id).where(condition)).scalars(), relation)
 
 
 def workflow_of(connection: Connection, job_id: str) -> Workflow:

@@ -8,6 +8,7 @@ from orchestrator.problems import NotFound
 from orchestrator.reads.attempts import AttemptRead, attempts_of
 from orchestrator.reads.costs import Cost, cost_of_subtask
 from orchestrator.reads.dead_letters import DeadLetterLine, dead_letter_rows, dead_letter_values
+from orchestrator.reads.explain import replaying
 from orchestrator.reads.ids import subtask_id
 from orchestrator.reads.lineage import Kin, Round, exchange_of, kin_of
 
@@ -21,7 +22,9 @@ class DeadLetterRead(DeadLetterLine):
     exchange: tuple[Round, ...]
     """All rounds of drafting and reviewing in its job."""
     kin: tuple[Kin, ...]
-    """Jobs linked to its own."""
+    """Jobs linked to its own: where it came from, what it runs again, and what runs it again."""
+    again: str
+    """The command that shows what running it again would do."""
     cost: Cost
 
 
@@ -40,5 +43,6 @@ def dead_letter_read(connection: Connection, given: str) -> DeadLetterRead:
         attempts=attempts_of(connection, letter_id),
         exchange=exchange_of(connection, row.job_id),
         kin=kin_of(connection, row.job_id),
+        again=replaying(letter_id),
         cost=cost_of_subtask(connection, letter_id),
     )
