@@ -121,12 +121,13 @@ class Handoff(Contract):
     @model_serializer(mode="wrap")
     def _with_its_manifest(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Whoever writes a handoff down writes its manifest with it."""
-        return dump(self) | {"manifest": manifest_of(self).model_dump(mode="json")}
+        dumped: dict[str, Any] = dump(self)
+        return dumped | {"manifest": manifest_of(self).model_dump(mode="json")}
 
 
 def manifest_of(handoff: Handoff) -> Manifest:
     """The manifest of the handoff as it is in hand."""
-    carried = [*handoff.context, *handoff.tried]
+    carried: tuple[ContextItem | Tried, ...] = (*handoff.context, *handoff.tried)
     sizes = [each.artifact.size_bytes for each in carried if each.artifact]
     # Without defaults, so that a field of newer code changes nothing where it says nothing.
     told = json.dumps(

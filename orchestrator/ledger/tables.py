@@ -58,6 +58,8 @@ job = Table(
     Column("callback_url", Text),
     Column("max_cost_nano_usd", BigInteger),
     Column("deadline", Double),
+    Column("stop_at", Double),
+    Column("spent_nano_usd", BigInteger, nullable=False, server_default="0"),
     Column("inputs", Json, nullable=False),
     Column("idempotency_key", String(200)),
     Column("body_digest", String(71)),
@@ -91,14 +93,15 @@ job = Table(
         postgresql_where=text("replay_of IS NOT NULL"),
     ),
     Index(
-        "ix_job_deadline",
-        "deadline",
-        sqlite_where=text("ended_at IS NULL AND deadline IS NOT NULL"),
-        postgresql_where=text("ended_at IS NULL AND deadline IS NOT NULL"),
+        "ix_job_stop_at",
+        "stop_at",
+        sqlite_where=text("ended_at IS NULL AND stop_at IS NOT NULL"),
+        postgresql_where=text("ended_at IS NULL AND stop_at IS NOT NULL"),
     ),
     comment="`origin` links a job to the one it reviews or reopens, `replay_of` to the one it replays, and "
     "`lineage` to the first of a chain of replays (null where it is the first): effects are keyed by it. "
-    "An ended job never moves.",
+    "An ended job never moves. `stop_at` is when its deadline or its age ends it, `spent_nano_usd` what its attempts "
+    "that ended have spent.",
 )
 
 subtask = Table(
@@ -123,10 +126,14 @@ subtask = Table(
     Column("repairs", Integer, nullable=False, server_default="0"),
     Column("crashes", Integer, nullable=False, server_default="0"),
     Column("rung", Integer, nullable=False, server_default="0"),
+    Column("tries_below_rung", Integer, nullable=False, server_default="0"),
+    Column("asks", Id),
     Column("suspect", Boolean, nullable=False, server_default="0"),
     Column("blocked_by", Id),
     Column("kept_from", Id),
-    Column("subject", String(200)),
+    Column("subject", String(300)),
+    Column("built_on", Integer),
+    Column("stop_at", Double),
     Column("not_before", Double),
     Column("budget", String(200)),
     Column("model", String(100)),
@@ -208,6 +215,18 @@ subtask = Table(
         postgresql_where=text("blocked_by IS NOT NULL AND ended_at IS NULL"),
     ),
     Index(
+        "ix_subtask_kept_from",
+        "kept_from",
+        sqlite_where=text("kept_from IS NOT NULL"),
+        postgresql_where=text("kept_from IS NOT NULL"),
+    ),
+    Index(
+        "ix_subtask_stop_at",
+        "stop_at",
+        sqlite_where=text("ended_at IS NULL AND stop_at IS NOT NULL"),
+        postgresql_where=text("ended_at IS NULL AND stop_at IS NOT NULL"),
+    ),
+    Index(
         "ix_subtask_subject",
         "subject",
         sqlite_where=text("subject IS NOT NULL AND ended_at IS NULL"),
@@ -218,9 +237,10 @@ subtask = Table(
     "`follows` names who is asked, or was, the same question; `answered_by` whose answer it took over. "
     "`capped_by` is the spending cap that holds it parked. `batch_scope` names the vendor and the model "
     "by whose batches it may go, until it was gathered into one. `rung` is how far it has climbed its lane's "
-    "ladder. A `suspect` was lost together with others and may have killed their worker. `blocked_by` is the "
-    "missing prerequisite that holds it parked, `kept_from` whose result a replay took over, `subject` what "
-    "it changes in the world.",
+    "ladder, `tries_below_rung` how many of its tries came before; `asks` is the question to a person on such a "
+    "rung that holds it parked. A `suspect` was lost together with others and may have killed their worker. "
+    "`blocked_by` is the missing prerequisite that holds it parked, `kept_from` whose result a replay took over, `subject` what "
+    "it changes in the world, `built_on` the version of that which it was handed.",
 )
 
 vendor_batch = Table(
@@ -272,6 +292,9 @@ attempt = Table(
     Column("reserved_nano_usd", BigInteger, nullable=False, server_default="0"),
     Column("granted_at", Double, nullable=False),
     Column("start_by", Double, nullable=False),
+    Column("rings", Integer, nullable=False, server_default="1"),
+    Column("rung_at", Double),
+    Column("suspect", Boolean, nullable=False, server_default="0"),
     Column("allowed_seconds", Double, nullable=False),
     Column("claimed_at", Double),
     Column("lease_until", Double),
@@ -303,13 +326,21 @@ attempt = Table(
         postgresql_where=text("vendor_batch_id IS NOT NULL"),
     ),
     Index(
+        "ix_attempt_lost",
+        "worker",
+        "ended_at",
+        sqlite_where=text("state = 'lost'"),
+        postgresql_where=text("state = 'lost'"),
+    ),
+    Index(
         "ix_attempt_open",
         "state",
         "reported_at",
         sqlite_where=text("ended_at IS NULL"),
         postgresql_where=text("ended_at IS NULL"),
     ),
-    comment="One try. At most one request to a vendor, which carries the attempt's id.",
+    comment="One try. At most one request to a vendor, which carries the attempt's id. `rings` counts its doorbells; "
+    "`rung_at` is when it was rung again, null where it never was. A `suspect` one was granted to a suspect.",
 )
 
 doorbell = Table(
@@ -568,6 +599,20 @@ replay_item = Table(
     Column("released_at", Double),
     Index("ix_replay_item_state", "replay_id", "state", "job_id"),
     Index(
+        "ix_replay_item_open",
+        "job_id",
+        unique=True,
+        sqlite_where=text("state IN ('waiting', 'released')"),
+        postgresql_where=text("state IN ('waiting', 'released')"),
+    ),
+    Index(
+        "ix_replay_item_released_at",
+        "replay_id",
+        "released_at",
+        sqlite_where=text("released_at IS NOT NULL"),
+        postgresql_where=text("released_at IS NOT NULL"),
+    ),
+    Index(
         "ix_replay_item_new_job_id",
         "new_job_id",
         sqlite_where=text("new_job_id IS NOT NULL"),
@@ -619,22 +664,24 @@ taint = Table(
     "taint",
     metadata,
     Column("subtask_id", Id, ForeignKey("subtask.id"), primary_key=True),
+    Column("cause", Id, ForeignKey("subtask.id"), primary_key=True),
     Column("job_id", Id, ForeignKey("job.id"), nullable=False, index=True),
-    Column("cause", Id, ForeignKey("subtask.id"), nullable=False),
     Column("by", String(100), nullable=False),
     Column("why", Text, nullable=False),
     Column("at", Double, nullable=False),
+    Index("ix_taint_cause", "cause"),
     comment="A result that was found wrong (`cause` is itself), or that was built on one.",
 )
 
 subject = Table(
     "subject",
     metadata,
-    Column("name", String(200), primary_key=True),
+    Column("name", String(300), primary_key=True),
     Column("version", Integer, nullable=False),
     Column("changed_at", Double, nullable=False),
     Column("changed_by", Id),
-    comment="What effects change, and how often it has been changed: a handoff carries the version it was built on.",
+    comment="What effects change. A target counts its changes; a part of it has the count at its own last change, so "
+    "that both are compared with the count that a handoff was built on.",
 )
 
 leader = Table(
@@ -661,7 +708,17 @@ worker = Table(
     Column("busy", Integer, nullable=False, server_default="0"),
     Column("heard_at", Double),
     Column("canary_at", Double),
+    Column("silent_at", Double),
     Column("stopped_at", Double),
+    comment="`heard_at` is when it was last seen to take something from the broker, `canary_at` when it was last "
+    "given a canary to take, `silent_at` when it was found to take nothing.",
+)
+
+compatibility = Table(
+    "compatibility",
+    metadata,
+    Column("oldest_code", Word, primary_key=True),
+    comment="One row: the version of the oldest code that may still work on this ledger.",
 )
 
 tick = Table(
@@ -684,10 +741,12 @@ escalation = Table(
     Column("drill", Boolean, nullable=False),
     Column("sentence", Text, nullable=False),
     Column("job_id", Id),
+    Column("subject", String(200)),
     Column("opened_at", Double, nullable=False),
     Column("told_at", Double),
     Column("acknowledged_at", Double),
     Column("acknowledged_by", String(100)),
+    comment="`subject` names what one call at a time is made about, until somebody takes note of it.",
 )
 
 webhook = Table(

@@ -11,6 +11,7 @@ WORD = sa.String(length=64)
 DIGEST = sa.String(length=71)
 NAME = sa.String(length=100)
 KEY = sa.String(length=200)
+SUBJECT = sa.String(length=300)
 
 
 def upgrade() -> None:
@@ -56,12 +57,12 @@ def upgrade() -> None:
 
     op.create_table(
         "subject",
-        sa.Column("name", KEY, nullable=False),
+        sa.Column("name", SUBJECT, nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("changed_at", sa.Double(), nullable=False),
         sa.Column("changed_by", ID, nullable=True),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_subject")),
-        comment="What effects change, and how often it has been changed: a handoff carries the version it was built on.",
+        comment="What effects change. A target counts its changes; a part of it has the count at its own last change, so that both are compared with the count that a handoff was built on.",
     )
     op.create_table(
         "blocker",
@@ -111,23 +112,38 @@ def upgrade() -> None:
             sqlite_where=sa.text("new_job_id IS NOT NULL"),
             postgresql_where=sa.text("new_job_id IS NOT NULL"),
         )
+        rows.create_index(
+            "ix_replay_item_open",
+            ["job_id"],
+            unique=True,
+            sqlite_where=sa.text("state IN ('waiting', 'released')"),
+            postgresql_where=sa.text("state IN ('waiting', 'released')"),
+        )
+        rows.create_index(
+            "ix_replay_item_released_at",
+            ["replay_id", "released_at"],
+            unique=False,
+            sqlite_where=sa.text("released_at IS NOT NULL"),
+            postgresql_where=sa.text("released_at IS NOT NULL"),
+        )
         rows.create_index("ix_replay_item_state", ["replay_id", "state", "job_id"], unique=False)
 
     op.create_table(
         "taint",
         sa.Column("subtask_id", ID, nullable=False),
-        sa.Column("job_id", ID, nullable=False),
         sa.Column("cause", ID, nullable=False),
+        sa.Column("job_id", ID, nullable=False),
         sa.Column("by", NAME, nullable=False),
         sa.Column("why", sa.Text(), nullable=False),
         sa.Column("at", sa.Double(), nullable=False),
         sa.ForeignKeyConstraint(["cause"], ["subtask.id"], name=op.f("fk_taint_cause")),
         sa.ForeignKeyConstraint(["job_id"], ["job.id"], name=op.f("fk_taint_job_id")),
         sa.ForeignKeyConstraint(["subtask_id"], ["subtask.id"], name=op.f("fk_taint_subtask_id")),
-        sa.PrimaryKeyConstraint("subtask_id", name=op.f("pk_taint")),
+        sa.PrimaryKeyConstraint("subtask_id", "cause", name=op.f("pk_taint")),
         comment="A result that was found wrong (`cause` is itself), or that was built on one.",
     )
     with op.batch_alter_table("taint") as rows:
+        rows.create_index("ix_taint_cause", ["cause"], unique=False)
         rows.create_index(op.f("ix_taint_job_id"), ["job_id"], unique=False)
 
     with op.batch_alter_table("dead_letter") as rows:
@@ -146,12 +162,14 @@ def upgrade() -> None:
         rows.add_column(sa.Column("replay_id", ID, nullable=True))
         rows.add_column(sa.Column("replay_of", ID, nullable=True))
         rows.add_column(sa.Column("lineage", ID, nullable=True))
+        rows.add_column(sa.Column("stop_at", sa.Double(), nullable=True))
+        rows.add_column(sa.Column("spent_nano_usd", sa.BigInteger(), server_default="0", nullable=False))
         rows.create_index(
-            "ix_job_deadline",
-            ["deadline"],
+            "ix_job_stop_at",
+            ["stop_at"],
             unique=False,
-            sqlite_where=sa.text("ended_at IS NULL AND deadline IS NOT NULL"),
-            postgresql_where=sa.text("ended_at IS NULL AND deadline IS NOT NULL"),
+            sqlite_where=sa.text("ended_at IS NULL AND stop_at IS NOT NULL"),
+            postgresql_where=sa.text("ended_at IS NULL AND stop_at IS NOT NULL"),
         )
         rows.create_index(
             "ix_job_replay_id",
@@ -170,16 +188,34 @@ def upgrade() -> None:
 
     with op.batch_alter_table("subtask") as rows:
         rows.add_column(sa.Column("rung", sa.Integer(), server_default="0", nullable=False))
+        rows.add_column(sa.Column("tries_below_rung", sa.Integer(), server_default="0", nullable=False))
+        rows.add_column(sa.Column("asks", ID, nullable=True))
         rows.add_column(sa.Column("suspect", sa.Boolean(), server_default="0", nullable=False))
         rows.add_column(sa.Column("blocked_by", ID, nullable=True))
         rows.add_column(sa.Column("kept_from", ID, nullable=True))
-        rows.add_column(sa.Column("subject", KEY, nullable=True))
+        rows.add_column(sa.Column("subject", SUBJECT, nullable=True))
+        rows.add_column(sa.Column("built_on", sa.Integer(), nullable=True))
+        rows.add_column(sa.Column("stop_at", sa.Double(), nullable=True))
+        rows.create_index(
+            "ix_subtask_stop_at",
+            ["stop_at"],
+            unique=False,
+            sqlite_where=sa.text("ended_at IS NULL AND stop_at IS NOT NULL"),
+            postgresql_where=sa.text("ended_at IS NULL AND stop_at IS NOT NULL"),
+        )
         rows.create_index(
             "ix_subtask_blocked_by",
             ["blocked_by"],
             unique=False,
             sqlite_where=sa.text("blocked_by IS NOT NULL AND ended_at IS NULL"),
             postgresql_where=sa.text("blocked_by IS NOT NULL AND ended_at IS NULL"),
+        )
+        rows.create_index(
+            "ix_subtask_kept_from",
+            ["kept_from"],
+            unique=False,
+            sqlite_where=sa.text("kept_from IS NOT NULL"),
+            postgresql_where=sa.text("kept_from IS NOT NULL"),
         )
         rows.create_index(
             "ix_subtask_subject",
@@ -193,15 +229,53 @@ def upgrade() -> None:
         rows.add_column(sa.Column("busy", sa.Integer(), server_default="0", nullable=False))
         rows.add_column(sa.Column("heard_at", sa.Double(), nullable=True))
         rows.add_column(sa.Column("canary_at", sa.Double(), nullable=True))
+        rows.add_column(sa.Column("silent_at", sa.Double(), nullable=True))
+
+    with op.batch_alter_table("attempt") as rows:
+        rows.add_column(sa.Column("rings", sa.Integer(), server_default="1", nullable=False))
+        rows.add_column(sa.Column("rung_at", sa.Double(), nullable=True))
+        rows.add_column(sa.Column("suspect", sa.Boolean(), server_default="0", nullable=False))
+        rows.create_index(
+            "ix_attempt_lost",
+            ["worker", "ended_at"],
+            unique=False,
+            sqlite_where=sa.text("state = 'lost'"),
+            postgresql_where=sa.text("state = 'lost'"),
+        )
+
+    # A later migration that only expands leaves the row as it is; one that contracts sets the oldest code that
+    # can live with what it takes away.
+    compatibility = op.create_table(
+        "compatibility",
+        sa.Column("oldest_code", WORD, nullable=False),
+        sa.PrimaryKeyConstraint("oldest_code", name=op.f("pk_compatibility")),
+        comment="One row: the version of the oldest code that may still work on this ledger.",
+    )
+    op.bulk_insert(compatibility, [{"oldest_code": "0003"}])
+
+    with op.batch_alter_table("escalation") as rows:
+        rows.add_column(sa.Column("subject", KEY, nullable=True))
 
     if op.get_bind().dialect.name == "postgresql":  # SQLite keeps no comments
         op.create_table_comment(
+            "escalation",
+            "`subject` names what one call at a time is made about, until somebody takes note of it.",
+        )
+        op.create_table_comment(
             "job",
-            "`origin` links a job to the one it reviews or reopens, `replay_of` to the one it replays, and `lineage` to the first of a chain of replays (null where it is the first): effects are keyed by it. An ended job never moves.",
+            "`origin` links a job to the one it reviews or reopens, `replay_of` to the one it replays, and `lineage` to the first of a chain of replays (null where it is the first): effects are keyed by it. An ended job never moves. `stop_at` is when its deadline or its age ends it, `spent_nano_usd` what its attempts that ended have spent.",
         )
         op.create_table_comment(
             "subtask",
-            "`tries` counts attempts that ran and were not turned away. `budget` is the group of accounts it draws on; the attempt names the account that was chosen. `place` is when it first became ready. `follows` names who is asked, or was, the same question; `answered_by` whose answer it took over. `capped_by` is the spending cap that holds it parked. `batch_scope` names the vendor and the model by whose batches it may go, until it was gathered into one. `rung` is how far it has climbed its lane's ladder. A `suspect` was lost together with others and may have killed their worker. `blocked_by` is the missing prerequisite that holds it parked, `kept_from` whose result a replay took over, `subject` what it changes in the world.",
+            "`tries` counts attempts that ran and were not turned away. `budget` is the group of accounts it draws on; the attempt names the account that was chosen. `place` is when it first became ready. `follows` names who is asked, or was, the same question; `answered_by` whose answer it took over. `capped_by` is the spending cap that holds it parked. `batch_scope` names the vendor and the model by whose batches it may go, until it was gathered into one. `rung` is how far it has climbed its lane's ladder, `tries_below_rung` how many of its tries came before; `asks` is the question to a person on such a rung that holds it parked. A `suspect` was lost together with others and may have killed their worker. `blocked_by` is the missing prerequisite that holds it parked, `kept_from` whose result a replay took over, `subject` what it changes in the world, `built_on` the version of that which it was handed.",
+        )
+        op.create_table_comment(
+            "attempt",
+            "One try. At most one request to a vendor, which carries the attempt's id. `rings` counts its doorbells; `rung_at` is when it was rung again, null where it never was. A `suspect` one was granted to a suspect.",
+        )
+        op.create_table_comment(
+            "worker",
+            "`heard_at` is when it was last seen to take something from the broker, `canary_at` when it was last given a canary to take, `silent_at` when it was found to take nothing.",
         )
         op.create_table_comment(
             "dead_letter",
