@@ -22,7 +22,8 @@ def peer_operation(lane: Lane, operation: str, peer: Lane) -> str | None:
 
 def model_on(rung: Rung, lanes: Mapping[str, Lane]) -> Model | None:
     """The model with which a rung goes on, where it changes that."""
-    return lanes[rung.lane].model if rung.lane in lanes else rung.model
+    peer = lanes.get(rung.lane or "")
+    return peer.model if peer else rung.model
 
 
 def ladder_problems(

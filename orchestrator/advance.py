@@ -5,17 +5,16 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from contracts.catalog import Catalog
-from contracts.failures import Code, Failure
-from contracts.handoffs import Tried
+from contracts.failures import Category, Code, Failure
 from contracts.reports import Completed, Failed, Report, Summary
 from contracts.states import AttemptState, SubtaskState
-from contracts.workflows import Ending
+from orchestrator import recovering
 from orchestrator.batch import Batch
+from orchestrator.blocking import Suppliers
 from orchestrator.deciders.nodes import Node
-from orchestrator.deciders.recovery import UNASKED, End, History, Retry, counted_with, is_try, recover
 from orchestrator.ledger import artifacts
 from orchestrator.ledger.engine import LedgerUnreachable
 from orchestrator.ledger.events import Event, EventKind
@@ -23,10 +22,11 @@ from orchestrator.ledger.leadership import Deposed, Leadership
 from orchestrator.ledger.moves import MovedMeanwhile, SubtaskMove
 from orchestrator.ledger.snapshots import Snapshots
 from orchestrator.ledger.tables import attempt, subtask
-from orchestrator.marking import bury, move
+from orchestrator.marking import move
 from orchestrator.progressing import advance_job
+from orchestrator.recovering import after_report
 from orchestrator.settling import Books, charged, references, settled_columns, tokens_of, tokens_reserved
-from orchestrator.views import JobView, delivered, handoff_with, load
+from orchestrator.views import JobView, delivered, load
 
 log = logging.getLogger(__name__)
 
@@ -43,14 +43,17 @@ class Advancer:
         snapshots: Snapshots,
         learn: Callable[[str, float], None],
         correct: Callable[[str, float], None],
+        suppliers: Suppliers,
         chance: Callable[[], float] = random.random,
     ) -> None:
         """`learn` is told the lane and the seconds of every attempt that completed, `correct` the subtask and
-        the tokens of every attempt that ends; `chance` spreads retries."""
+        the tokens of every attempt that ends; `suppliers` open what supplies a missing prerequisite; `chance`
+        spreads retries."""
         self._leadership = leadership
         self._snapshots = snapshots
         self._learn = learn
         self._correct = correct
+        self._suppliers = suppliers
         self._chance = chance
 
     def run(self) -> int:
@@ -128,48 +131,23 @@ class Advancer:
             case Completed(summary=summary):
                 _accept(view, node, summary, row, batch)
             case Failed(failure=failure):
-                tried = _tried(row, report, failure)
-                self._recover(connection, view, node, row, tried, failure, batch)
+                self._fail(connection, view, node, row, report, failure, batch)
 
-    def _recover(
+    def _fail(
         self,
         connection: Connection,
         view: JobView,
         node: Node,
         row: Any,
-        tried: Tried,
+        report: Report,
         failure: Failure,
         batch: Batch,
     ) -> None:
-        step = view.workflow.steps[node.step]
-        assert step.trouble is not None and step.lane is not None
-        paced = row.budget is not None
-        tries = row.tries + (1 if is_try(failure, paced) else 0)
-        history = History(
-            tries=tries,
-            repairs=row.repairs,
-            crashes=row.crashes,
-            limited=_limited(connection, node, counted_with(failure, paced)),
-            paced=paced,
-            promised_less=row.promised_output_tokens < row.most_output_tokens,
-        )
-        policy = view.catalog.lanes[step.lane].attempts
-        match recover(failure, policy, step.trouble, history, self._chance()):
-            case Retry() as retry:
-                sets = {
-                    "tries": tries,
-                    "repairs": row.repairs + (1 if retry.is_repair else 0),
-                    "not_before": batch.at + retry.delay_seconds,
-                    "ready_at": batch.at,
-                    "handoff": handoff_with(connection, node.id, tried),
-                }
-                if failure.code not in UNASKED:
-                    sets["repeat_key"] = None  # a retry is no answer to the question as it was first asked
-                move(view, node, SubtaskState.READY, retry.why, batch, **sets)
-            case End(ending=Ending.SKIP, why=why):
-                move(view, node, SubtaskState.SKIPPED, why, batch, tries=tries)
-            case End(why=why):
-                bury(view, node, failure.code, why, batch, tries=tries)
+        if failure.category is Category.PREREQUISITE:
+            self._suppliers.after_lack(connection, view, node, row, failure, batch)
+            return
+        answer = report.call.answer if report.call else None
+        after_report(connection, view, node, row, failure, answer, self._chance, batch)
 
 
 def checked(report: Report, catalog: Catalog, view: JobView, node: Node) -> Completed | Failed:
@@ -189,25 +167,13 @@ def _accept(view: JobView, node: Node, summary: Summary, row: Any, batch: Batch)
     kept = summary.model_dump(mode="json")
     view.summaries[node.id] = kept
     if view.workflow.steps[node.step].sealed_with:
-        batch.seals.append({"id": node.id, "summary": kept, "sealed_at": batch.at, "tries": row.tries + 1})
+        sealed = {"summary": kept, "sealed_at": batch.at, "tries": row.tries + 1, "suspect": False}
+        batch.seals.append({"id": node.id} | sealed)
         view.replace(node, delivered=delivered(summary), sealed_at=batch.at)
         return
-    move(view, node, SubtaskState.DONE, summary.text, batch, summary=kept, tries=row.tries + 1)
+    sets = {"summary": kept, "tries": row.tries + 1, "suspect": False}
+    move(view, node, SubtaskState.DONE, summary.text, batch, **sets)
     view.replace(view.node(node.id), delivered=delivered(summary))
-
-
-def _limited(connection: Connection, node: Node, codes: frozenset[Code]) -> int:
-    """How many attempts ended in one of these ways, this one included, which did; none where no way is given."""
-    if not codes:
-        return 0
-    refused = attempt.c.subtask_id == node.id, attempt.c.code.in_(codes)
-    # The batch, and this attempt's code with it, is written later.
-    return 1 + connection.execute(select(func.count()).select_from(attempt).where(*refused)).scalar_one()
-
-
-def _tried(row: Any, report: Report, failure: Failure) -> Tried:
-    answer = report.call.answer if report.call else None
-    return Tried(attempt=row.id, code=failure.code, sentence=failure.sentence, artifact=answer)
 
 
 def _reported(connection: Connection, only: str | None) -> list[Any]:
@@ -226,10 +192,8 @@ def _reported(connection: Connection, only: str | None) -> list[Any]:
             attempt.c.granted_at,
             attempt.c.reported_at,
             attempt.c.report,
-            subtask.c.most_output_tokens,
-            subtask.c.tries,
-            subtask.c.repairs,
-            subtask.c.crashes,
+            attempt.c.claimed_at,
+            *recovering.COLUMNS,
         )
         .join(subtask, subtask.c.id == attempt.c.subtask_id)
         .where(

@@ -39,25 +39,30 @@ class Candidate:
     backoff_seconds: float
 
 
-def queues(connection: Connection, at: float) -> list[Queue]:
-    """Every queue that has work whose time has come."""
+def queues(connection: Connection, at: float, free: ColumnElement[bool]) -> list[Queue]:
+    """Every queue that has work whose time has come, and that is free: no switch holds it."""
     columns = subtask.c.lane, subtask.c.purpose, subtask.c.tenant, subtask.c.budget, subtask.c.priority
-    rows = connection.execute(select(*columns).where(due(at)).distinct().order_by(*columns))
+    rows = connection.execute(select(*columns).where(due(at), free).distinct().order_by(*columns))
     return [Queue(row.lane, row.purpose, row.tenant, row.budget, row.priority) for row in rows]
 
 
 def heads(
-    connection: Connection, at: float, found: Sequence[Queue], free: Slots, most: int
+    connection: Connection,
+    at: float,
+    found: Sequence[Queue],
+    slots: Slots,
+    most: int,
+    free: ColumnElement[bool],
 ) -> list[Candidate]:
-    """The heads of the queues whose lanes have room, about `most` together: who was ready first."""
+    """The heads of the queues whose lanes have room, about `most` together: who was ready first, and is free."""
     candidates = []
     for queue in found:
-        room = min(free.room(queue.lane), max(most // len(found), FEWEST_HEADS))
+        room = min(slots.room(queue.lane), max(most // len(found), FEWEST_HEADS))
         if room:
             query = (
                 select(*_COLUMNS)
                 .join(job, job.c.id == subtask.c.job_id)
-                .where(due(at), *_of(queue))
+                .where(due(at), free, *_of(queue))
                 .order_by(subtask.c.place, subtask.c.id)
                 .limit(room)
             )
@@ -87,6 +92,7 @@ _COLUMNS = (
     subtask.c.tries,
     subtask.c.crashes,
     subtask.c.repairs,
+    subtask.c.suspect,
     subtask.c.budget,
     subtask.c.model,
     subtask.c.vendor,

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, case, func, select
 
 from contracts.states import AttemptState
-from orchestrator import calibrations, purses, shares, spending
+from orchestrator import calibrations, liveness, pauses, purses, shares, spending, suspects
 from orchestrator.batch import Batch
 from orchestrator.candidates import Candidate, heads, queues
 from orchestrator.deciders.fairness import Fairness
@@ -16,7 +16,7 @@ from orchestrator.deciders.shares import Shares
 from orchestrator.deciders.slots import Slots, ahead_of
 from orchestrator.granting import Granted, NoBudget, NoSlot, PassedOver, Round, Stopped
 from orchestrator.ledger.leadership import Leadership
-from orchestrator.ledger.tables import attempt, worker
+from orchestrator.ledger.tables import attempt
 from orchestrator.repeats import Questions
 from orchestrator.settings import Settings
 
@@ -69,12 +69,15 @@ class Dispatcher:
 
     def _dispatch(self, connection: Connection, at: float, charged: list[str]) -> int:
         """`charged` is told every subtask that fairness has charged."""
-        waiting = queues(connection, at)
+        unheld = pauses.free(pauses.standing(connection, at))
+        waiting = queues(connection, at, unheld)
         if not waiting:
             return 0
         in_flight = _in_flight(connection)
         free = self._slots(connection, at, in_flight)
-        candidates = heads(connection, at, waiting, free, BATCH)
+        suspected = {row.lane for row in in_flight if row.suspects}
+        apart = unheld & suspects.alone(suspected) if suspected else unheld
+        candidates = heads(connection, at, waiting, free, BATCH, apart)
         if not candidates:
             return 0
         self._remember(shares.read(connection))
@@ -106,6 +109,7 @@ class Dispatcher:
             questions=Questions(connection, at, rows),
             start_by_seconds=self._settings.start_by_seconds,
             refused=self._refused,
+            suspected={row.lane for row in in_flight if row.suspects},
         )
 
     def _walk(self, granting: Round, candidates: list[Candidate], charged: list[str]) -> None:
@@ -129,11 +133,7 @@ class Dispatcher:
                     pass
 
     def _slots(self, connection: Connection, at: float, in_flight: list[Any]) -> Slots:
-        silent = at - 4 * self._settings.heartbeat_seconds
-        alive = select(worker.c.lanes, worker.c.slots).where(
-            worker.c.beat_at > silent, worker.c.stopped_at.is_(None)
-        )
-        workers = [(frozenset(row.lanes), row.slots) for row in connection.execute(alive)]
+        workers = liveness.serving(connection, at, self._settings.heartbeat_seconds)
         serving, by_lane = Counter[str](), Counter[str]()
         for lanes, count in workers:
             serving.update(dict.fromkeys(lanes, count))
@@ -150,7 +150,12 @@ class Dispatcher:
 
 def _in_flight(connection: Connection) -> list[Any]:
     query = (
-        select(attempt.c.lane, attempt.c.budget, func.count().label("count"))
+        select(
+            attempt.c.lane,
+            attempt.c.budget,
+            func.count().label("count"),
+            func.count(case((attempt.c.suspect, 1))).label("suspects"),
+        )
         .where(
             attempt.c.state.in_(OPEN),
             attempt.c.ended_at.is_(None),

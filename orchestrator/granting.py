@@ -51,7 +51,7 @@ class NoBudget:
 
 @dataclass(frozen=True)
 class PassedOver:
-    """It alone has to wait, for another's answer."""
+    """It alone has to wait: for another's answer, or for another suspect to be cleared."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,8 @@ class Round:
     start_by_seconds: float
     refused: Mapping[str, float]
     """When a pool of fairness was last refused by its budget."""
+    suspected: set[str] = field(default_factory=set)
+    """The lanes in which a suspect is under way."""
     _before: dict[str, Purse] = field(init=False)
     _accounts: dict[str, list[str]] = field(init=False)
     _held: list[tuple[Any, str]] = field(default_factory=list)
@@ -103,6 +105,8 @@ class Round:
         row = candidate.row
         if not self.free.room(row.lane):
             return NoSlot()
+        if row.suspect and row.lane in self.suspected:
+            return PassedOver()
         if self.questions.follows(row):
             return PassedOver()
         if row.budget is None:
@@ -112,6 +116,8 @@ class Round:
             if refusal:
                 return refusal
         self.free.take(row.lane)
+        if row.suspect:
+            self.suspected.add(row.lane)
         self.questions.lead(row)
         return Granted()
 
@@ -168,6 +174,7 @@ class Round:
                 "granted_at": at,
                 "start_by": at + self.start_by_seconds,
                 "allowed_seconds": row.allowed_seconds,
+                "suspect": row.suspect,
                 "backoff_seconds": candidate.backoff_seconds,
                 "budget_seconds": budget_seconds,
                 "queue_seconds": candidate.waited_seconds - budget_seconds,

@@ -60,7 +60,11 @@ def move(view: JobView, node: Node, new: SubtaskState, why: str, batch: Batch, *
 def bury(view: JobView, node: Node, code: Code, why: str, batch: Batch, **sets: Any) -> None:
     """A node ends as a dead letter."""
     move(view, node, SubtaskState.DEAD, why, batch, **sets)
-    lane, category, alike = view.workflow.steps[node.step].lane, CATEGORY_OF[code], normalised(why)
+    lane, category, alike = (
+        node.lane or view.workflow.steps[node.step].lane,
+        CATEGORY_OF[code],
+        normalised(why),
+    )
     batch.dead_letters.append(
         {
             "subtask_id": node.id,

@@ -4,24 +4,24 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, or_, select
+from sqlalchemy import ColumnElement, Connection, exists, or_, select
 
 from contracts.failures import Code, Failure
-from contracts.handoffs import Tried
 from contracts.states import AttemptState, JobState, SubtaskState
-from orchestrator import spending, vendor_batches
+from orchestrator import blocking, liveness, recovering, ringing, spending, suspects, vendor_batches
 from orchestrator.aside import Aside
 from orchestrator.batch import Batch
-from orchestrator.deciders.recovery import End, History, Retry, recover
+from orchestrator.deciders.suspecting import Blame
 from orchestrator.ledger import ticks
 from orchestrator.ledger.leadership import Leadership
 from orchestrator.ledger.moves import SubtaskMove, move_subtasks
 from orchestrator.ledger.snapshots import Snapshots
-from orchestrator.ledger.tables import attempt, doorbell, job, subtask
-from orchestrator.marking import bury, move
+from orchestrator.ledger.tables import attempt, job, subtask
+from orchestrator.marking import move
 from orchestrator.progressing import advance_job
+from orchestrator.recovering import after_loss
 from orchestrator.settling import Books, charged, tokens_reserved
-from orchestrator.views import JobView, handoff_with, load
+from orchestrator.views import JobView, load
 
 ACTOR = "orchestrator.reconcile"
 BATCH = 200
@@ -47,12 +47,16 @@ class Reconciler:
         cadences: dict[str, float],
         correct: Callable[[str, float], None],
         chance: Callable[[], float] = random.random,
+        heartbeat_seconds: float = 5.0,
+        silent_seconds: float = 90.0,
     ) -> None:
         self._leadership = leadership
         self._snapshots = snapshots
         self._cadences = cadences
         self._correct = correct
         self._chance = chance
+        self._heartbeat_seconds = heartbeat_seconds
+        self._silent_seconds = silent_seconds
         self._aside = Aside(leadership, ACTOR)
 
     def run(self) -> int:
@@ -67,7 +71,10 @@ class Reconciler:
             lost = self._take_back(connection, at, self._aside.among(attempt.c.job_id, only))
             resumed = self._resume(connection, at, self._aside.among(job.c.id, only))
             released = _release(connection, at, self._aside.among(subtask.c.job_id, only))
-            return returned + lost + resumed + released
+            released += self._unblock(connection, at, self._aside.among(subtask.c.job_id, only))
+            liveness.report_silent(connection, at, ACTOR, self._heartbeat_seconds, self._silent_seconds)
+            rung = ringing.ring_again(connection, at, self._heartbeat_seconds)
+            return returned + lost + resumed + released + rung
 
     def _silent(self) -> set[str]:
         """The jobs that there is anything to do for."""
@@ -76,7 +83,8 @@ class Reconciler:
             rows = [*_unrun(connection, at, among), *_lost(connection, at, among)]
             resting = _resting(connection, self._aside.among(job.c.id, None))
             capped = spending.releases(connection, at, self._aside.among(subtask.c.job_id, None), BATCH)
-            return {row.job_id for row in [*rows, *capped]} | set(resting)
+            blocked = blocking.held(connection, self._aside.among(subtask.c.job_id, None), BATCH)
+            return {row.job_id for row in [*rows, *capped, *blocked]} | set(resting)
 
     def _return_unrun(self, connection: Connection, at: float, among: ColumnElement[bool]) -> int:
         """They go back: refunded, and not counted as a try."""
@@ -100,8 +108,7 @@ class Reconciler:
                 )
             )
         gone = [row["id"] for row in batch.settled]
-        if gone:
-            connection.execute(delete(doorbell).where(doorbell.c.attempt_id.in_(gone)))
+        ringing.take_down(connection, gone)
         books.write(connection, at, ACTOR)
         batch.write(connection)
         return len(gone)
@@ -109,44 +116,36 @@ class Reconciler:
     def _take_back(self, connection: Connection, at: float, among: ColumnElement[bool]) -> int:
         """Attempts whose worker fell silent, or that ran past their own deadline."""
         rows = _lost(connection, at, among)
+        blamed = suspects.blame_all(connection, rows)
         views = load(connection, self._snapshots, {row.job_id for row in rows})
         batch, books = Batch(at, ACTOR), Books()
         for row in rows:
-            self._lose(connection, row, views[row.job_id], batch)
+            self._lose(connection, row, views[row.job_id], blamed[row.id], batch)
         for view in views.values():
             advance_job(view, batch)
         books.write(connection, at, ACTOR)
         batch.write(connection)
         return len(rows)
 
-    def _lose(self, connection: Connection, row: Any, view: JobView, batch: Batch) -> None:
-        failure = Failure(code=Code.CRASHED, sentence=_silence(row, batch.at))
+    def _lose(self, connection: Connection, row: Any, view: JobView, blamed: Blame, batch: Batch) -> None:
+        sentence = f"{_silence(row, batch.at)}; {blamed.why}" if blamed.why else _silence(row, batch.at)
+        failure = Failure(code=Code.CRASHED, sentence=sentence)
         batch.settled.append(_lost_columns(row, batch.at))
         self._correct(row.subtask_id, tokens_reserved(row))
         node = view.node(row.subtask_id)
         if view.row.cancel_requested_by:
             move(view, node, SubtaskState.CANCELLED, f"cancelled by {view.row.cancel_requested_by}", batch)
             return
-        step = view.workflow.steps[node.step]
-        assert step.trouble is not None and step.lane is not None
-        crashes = row.crashes + 1
-        policy = view.catalog.lanes[step.lane].attempts
-        match recover(
-            failure, policy, step.trouble, History(row.tries, row.repairs, crashes), self._chance()
-        ):
-            case Retry() as retry:
-                tried = Tried(attempt=row.id, code=failure.code, sentence=failure.sentence)
-                handoff = handoff_with(connection, node.id, tried)
-                sets = {
-                    "crashes": crashes,
-                    "ready_at": batch.at,
-                    "not_before": None,
-                    "handoff": handoff,
-                    "repeat_key": None,  # it may be what kills its workers: nobody waits for it
-                }
-                move(view, node, SubtaskState.READY, retry.why, batch, **sets)
-            case End(why=why):
-                bury(view, node, failure.code, why, batch, crashes=crashes)
+        after_loss(connection, view, node, row, failure, blamed.counts, self._chance, batch)
+
+    def _unblock(self, connection: Connection, at: float, among: ColumnElement[bool]) -> int:
+        """What a missing prerequisite held, once the job that was to supply it has ended."""
+        blocking.resolve(connection, at, ACTOR)
+        rows, batch = blocking.held(connection, among, BATCH), Batch(at, ACTOR)
+        if rows:
+            blocking.go_on(connection, self._snapshots, rows, batch)
+            batch.write(connection)
+        return len(rows)
 
     def _resume(self, connection: Connection, at: float, among: ColumnElement[bool]) -> int:
         """Jobs in which nothing moves although something could, and those that are being cancelled."""
@@ -187,7 +186,7 @@ def _release(connection: Connection, at: float, among: ColumnElement[bool]) -> i
 
 def _lost(connection: Connection, at: float, among: ColumnElement[bool]) -> list[Any]:
     query = (
-        select(attempt, subtask.c.tries, subtask.c.repairs, subtask.c.crashes)
+        select(attempt, *recovering.COLUMNS)
         .join(subtask, subtask.c.id == attempt.c.subtask_id)
         .where(
             attempt.c.state == AttemptState.RUNNING,

@@ -1,5 +1,7 @@
 """Starting: a node whose needs are met gets its handoff, or its question is put before a person."""
 
+from typing import Any
+
 from contracts.failures import Code
 from contracts.handoffs import Handoff
 from contracts.purposes import Purpose
@@ -28,31 +30,38 @@ def start_node(view: JobView, start: Start, batch: Batch) -> None:
     if isinstance(handed, Refused):
         _refuse(view, node, handed, batch)
         return
-    tokens = fitting.input_tokens(handed)
-    lane = view.catalog.lanes[handed.assignment.lane]
-    if lane.model and tokens > fitting.room(lane, view.catalog):
-        why = f"about {tokens} tokens, and {lane.model.name} takes {fitting.room(lane, view.catalog)}"
-        bury(view, node, Code.TOO_LARGE, why, batch)
+    misfit = fitting.misfit(handed, view.catalog)
+    if misfit:
+        bury(view, node, Code.TOO_LARGE, misfit, batch)
         return
-    _make_ready(view, node, handed, tokens, batch)
+    _make_ready(view, node, handed, batch)
 
 
-def _make_ready(view: JobView, node: Node, handed: Handoff, tokens: int, batch: Batch) -> None:
+def columns_of(handed: Handoff) -> dict[str, Any]:
+    """What a subtask's row says of its handoff, for dispatch and for whoever is independent of its vendor."""
+    route = handed.route
+    return {
+        "handoff": handed.model_dump(mode="json", exclude_defaults=True),
+        "vendor": route.vendor if route else None,
+        "budget": scope_of(route.vendor, route.group) if route else None,
+        "model": route.model if route else None,
+        "most_output_tokens": route.max_output_tokens if route else 0,
+        "reserve_input_tokens": fitting.input_tokens(handed) if route else 0,
+    }
+
+
+def _make_ready(view: JobView, node: Node, handed: Handoff, batch: Batch) -> None:
     lane, route = view.catalog.lanes[handed.assignment.lane], handed.route
-    # What is sealed is revealed with its siblings of this job, and not before.
-    repeats = lane.repeatable and not view.workflow.steps[node.step].sealed_with
+    # What is sealed is revealed with its siblings of this job, and not before; what is replayed is made anew.
+    sealed, replayed = bool(view.workflow.steps[node.step].sealed_with), view.row.replay_of is not None
+    repeats = lane.repeatable and not sealed and not replayed
     move(
         view,
         node,
         SubtaskState.READY,
         "what it needs has delivered",
         batch,
-        handoff=handed.model_dump(mode="json", exclude_defaults=True),
-        vendor=route.vendor if route else None,
-        budget=scope_of(route.vendor, route.group) if route else None,
-        model=route.model if route else None,
-        most_output_tokens=route.max_output_tokens if route else 0,
-        reserve_input_tokens=tokens if route else 0,
+        **columns_of(handed),
         reserve_output_tokens=lane.model.expected_output_tokens if lane.model else 0,
         repeat_key=key_of(handed, lane.revision) if repeats else None,
         repeat_within_seconds=lane.repeatable_for_hours * 3600 if repeats else 0.0,

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from contracts.catalog import Catalog
-from contracts.handoffs import Handoff, Tried
+from contracts.handoffs import Handoff
 from contracts.reports import Summary
 from contracts.states import JobState, SubtaskState
 from contracts.workflows import Workflow
@@ -56,6 +56,7 @@ def load(connection: Connection, snapshots: Snapshots, job_ids: Iterable[str]) -
             row=row,
             facts=JobFacts(
                 id=row.id,
+                lineage=row.lineage,
                 tenant=row.tenant,
                 portfolio=row.portfolio,
                 purpose=row.purpose,
@@ -80,6 +81,7 @@ def _nodes(connection: Connection, job_ids: set[str]) -> tuple[dict[str, list[No
         subtask.c.round,
         subtask.c.state,
         subtask.c.vendor,
+        subtask.c.lane,
         subtask.c.summary,
         subtask.c.why,
         subtask.c.created_at,
@@ -98,6 +100,7 @@ def _nodes(connection: Connection, job_ids: set[str]) -> tuple[dict[str, list[No
             round=row.round,
             state=SubtaskState(row.state),
             vendor=row.vendor,
+            lane=row.lane,
             delivered=delivered(Summary.model_validate(row.summary)) if row.summary else None,
             why=row.why,
             created_at=row.created_at,
@@ -115,9 +118,7 @@ def delivered(summary: Summary) -> Delivered:
     return Delivered(summary.contract, summary.text, summary.output, summary.decision)
 
 
-def handoff_with(connection: Connection, subtask_id: str, tried: Tried) -> dict[str, Any]:
-    """The handoff of the next try: everything of the last one, and what came of that."""
+def handoff_of(connection: Connection, subtask_id: str) -> Handoff:
+    """What its last attempt was handed."""
     kept = connection.execute(select(subtask.c.handoff).where(subtask.c.id == subtask_id)).scalar_one()
-    handoff = Handoff.model_validate(kept)
-    told = handoff.model_copy(update={"tried": (*handoff.tried, tried)})
-    return told.model_dump(mode="json", exclude_defaults=True)
+    return Handoff.model_validate(kept)

@@ -17,6 +17,7 @@ from orchestrator import purses, unsigned
 from orchestrator.advance import Advancer
 from orchestrator.answers import Answerer
 from orchestrator.artifacts import ArtifactStore
+from orchestrator.blocking import Suppliers
 from orchestrator.catalog_files import load_catalog
 from orchestrator.dispatch import Dispatcher
 from orchestrator.door import Door
@@ -34,6 +35,7 @@ from orchestrator.reads.figures.collector import LedgerFigures
 from orchestrator.recall import Recaller
 from orchestrator.reconcile import Reconciler
 from orchestrator.relay import Relay
+from orchestrator.replay import Replayer
 from orchestrator.settings import Settings
 from orchestrator.telemetry import WhileLeading, configure_logging, serve_metrics
 from orchestrator.wake import wake_for
@@ -87,7 +89,13 @@ def run_orchestrator(settings: Settings, metrics_port: int | None = None) -> Non
         serve_metrics(metrics_port)
     holder = f"{settings.node}/{os.getpid()}"
     leadership = Leadership(parts.ledger, holder, settings.leader_lease_seconds)
-    relay = Relay(parts.ledger, settings.broker_url, lambda: leadership.leads)
+    relay = Relay(
+        parts.ledger,
+        settings.broker_url,
+        lambda: leadership.leads,
+        settings.heartbeat_seconds,
+        settings.silent_seconds,
+    )
     deliverer = Deliverer(parts.ledger, settings.webhook_allow, lambda: leadership.leads)
     loop = make_loop(parts, leadership, relay)
     _stop_on_signal(loop.stop, relay.stop, deliverer.stop)
@@ -108,12 +116,26 @@ def make_loop(parts: Parts, leadership: Leadership, relay: Relay) -> Loop:
     dispatcher = Dispatcher(leadership, parts.settings)
     verbs = Verbs(
         plan=Planner(leadership, snapshots),
-        advance=Advancer(leadership, snapshots, dispatcher.learn, dispatcher.correct),
+        replay=Replayer(leadership, snapshots, parts.catalog),
+        advance=Advancer(
+            leadership,
+            snapshots,
+            dispatcher.learn,
+            dispatcher.correct,
+            Suppliers(parts.intake, parts.catalog.prerequisites),
+        ),
         answer=Answerer(leadership, snapshots),
         recall=Recaller(leadership, snapshots, parts.settings),
         gather=Gatherer(parts.ledger, leadership, parts.catalog, parts.intake, parts.settings),
         dispatch=dispatcher,
-        reconcile=Reconciler(leadership, snapshots, beat_schedule.CADENCE_SECONDS, dispatcher.correct),
+        reconcile=Reconciler(
+            leadership,
+            snapshots,
+            beat_schedule.CADENCE_SECONDS,
+            dispatcher.correct,
+            heartbeat_seconds=parts.settings.heartbeat_seconds,
+            silent_seconds=parts.settings.silent_seconds,
+        ),
     )
     look = Looker(parts.ledger).look
     return Loop(leadership, verbs, look, wake_for(parts.ledger), relay.wake)

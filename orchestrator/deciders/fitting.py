@@ -27,6 +27,16 @@ def room(lane: Lane, catalog: Catalog) -> int:
     return context - lane.model.max_output_tokens
 
 
+def misfit(handoff: Handoff, catalog: Catalog) -> str | None:
+    """A sentence where a handoff is too large for the model that it goes to, with the numbers."""
+    route = handoff.route
+    if route is None:
+        return None
+    model = catalog.vendors[route.vendor].groups[route.group].models[route.model]
+    tokens, takes = input_tokens(handoff), model.context_tokens - route.max_output_tokens
+    return f"about {tokens} tokens, and {route.model} takes {takes}" if tokens > takes else None
+
+
 def too_large(workflow: Workflow, catalog: Catalog, inputs: dict[str, Any]) -> tuple[str, ...]:
     """A sentence for each document that no model of its lane can take, with the numbers."""
     return tuple(_too_large(workflow, catalog, inputs))

@@ -9,6 +9,7 @@ from contracts.artifacts import ArtifactRef, digest_of
 from contracts.base import Contract
 from contracts.catalog import Catalog
 from contracts.handoffs import Assignment, ContextItem, EffectGrant, Handoff, ModelRoute, Tried
+from contracts.lanes import Model
 from contracts.purposes import Purpose
 from contracts.states import SubtaskState
 from contracts.verdicts import Decision
@@ -23,6 +24,8 @@ class JobFacts(Contract):
     """What handoffs need to know of their job."""
 
     id: str
+    lineage: str | None = None
+    """The first job of a chain of replays, or None where this one is the first."""
     tenant: str
     portfolio: str
     purpose: Purpose
@@ -49,10 +52,10 @@ def compose(
     """The handoff of a node that may start, or the gate that refuses it. `origin`: the linked job's nodes."""
     step = workflow.steps[node.step]
     lane = catalog.lanes[step.lane or ""]
-    refusal = _dependent_vendor(step, lane.model.vendor if lane.model else None, nodes, origin)
+    refusal = dependent_vendor(step, lane.model.vendor if lane.model else None, nodes, origin)
     if refusal:
         return refusal
-    context = tuple(_context(job, workflow, node, nodes, origin))
+    context = tuple(context_of(step.give, job, workflow, node, nodes, origin))
     grant = _grant(job, workflow, node, nodes)
     if isinstance(grant, Refused):
         return grant
@@ -64,7 +67,7 @@ def compose(
         desired_output=catalog.operation(step).output,
         success=step.success,
         role=lane.instructions,
-        route=_route(catalog, step),
+        route=route_of(catalog, lane.model) if lane.model else None,
         effect=grant,
     )
 
@@ -90,6 +93,7 @@ def _assignment(job: JobFacts, catalog: Catalog, workflow: Workflow, node: Node)
     mapped = source_of(workflow, node.step) is not None
     return Assignment(
         job=job.id,
+        lineage=job.lineage,
         subtask=node.id,
         name=name_of(node.step, node.item, node.round, mapped),
         step=node.step,
@@ -102,10 +106,8 @@ def _assignment(job: JobFacts, catalog: Catalog, workflow: Workflow, node: Node)
     )
 
 
-def _route(catalog: Catalog, step: Step) -> ModelRoute | None:
-    model = catalog.lanes[step.lane or ""].model
-    if model is None:
-        return None
+def route_of(catalog: Catalog, model: Model) -> ModelRoute:
+    """The way to a model, before an account was chosen for it."""
     return ModelRoute(
         vendor=model.vendor,
         account=catalog.vendors[model.vendor].accounts[0],
@@ -127,21 +129,35 @@ def _missing(missing: tuple[Node, ...], workflow: Workflow) -> str:
     return f" Missing, and to be named as such: {', '.join(names)}."
 
 
-def _context(
-    job: JobFacts, workflow: Workflow, node: Node, nodes: list[Node], origin: list[Node]
+def context_of(
+    give: dict[str, str],
+    job: JobFacts,
+    workflow: Workflow,
+    node: Node,
+    nodes: list[Node],
+    origin: list[Node],
 ) -> Iterator[ContextItem]:
-    for name, source in workflow.steps[node.step].give.items():
+    """What `give` names, as far as it is there."""
+    for name, source in give.items():
         if source == "item":
             field = source_of(workflow, node.step)
             yield _input_item(name, job.inputs[field or ""][node.item])
         elif source.startswith("inputs."):
-            yield _input_item(name, job.inputs.get(source.removeprefix("inputs.")))
+            yield from _input_items(name, job.inputs.get(source.removeprefix("inputs.")))
         elif source.startswith("origin."):
             for other in current(origin, source.removeprefix("origin.")):
                 yield from _output_item(name, other)
         else:
             for other in needed(workflow, node.step, node.item, source, nodes):
                 yield from _output_item(name, other)
+
+
+def _input_items(name: str, value: Any) -> Iterator[ContextItem]:
+    """Of a list of documents each is an item of its own."""
+    if isinstance(value, list) and value and all(isinstance(v, dict) and v.get("artifact") for v in value):
+        yield from (_input_item(name, each) for each in value)
+    else:
+        yield _input_item(name, value)
 
 
 def _input_item(name: str, value: Any) -> ContextItem:
@@ -188,9 +204,7 @@ def _as_tried(node: Node, sentence: str) -> Tried:
     )
 
 
-def _dependent_vendor(
-    step: Step, vendor: str | None, nodes: list[Node], origin: list[Node]
-) -> Refused | None:
+def dependent_vendor(step: Step, vendor: str | None, nodes: list[Node], origin: list[Node]) -> Refused | None:
     """The gate of independence, held against the vendors that were really used."""
     for name in step.independent_of:
         pool = origin if name.startswith("origin.") else nodes
@@ -207,8 +221,9 @@ def _grant(job: JobFacts, workflow: Workflow, node: Node, nodes: list[Node]) -> 
     effect = workflow.steps[node.step].effect
     if effect is None:
         return None
-    target = effect.target.format(tenant=job.tenant, portfolio=job.portfolio, job=job.id)
-    key = digest_of(f"{job.id}\n{node.step}\n{target}".encode())
+    first = job.lineage or job.id  # so that a replay finds what was done before, and does it no second time
+    target = effect.target.format(tenant=job.tenant, portfolio=job.portfolio, job=first)
+    key = digest_of(f"{first}\n{node.step}\n{target}".encode())
     if effect.approved_by is None:
         return EffectGrant(key=key, target=target, approved_digest=None)
     approval = current(nodes, effect.approved_by)[0]

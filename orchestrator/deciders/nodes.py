@@ -27,6 +27,8 @@ class Node:
     round: int
     state: SubtaskState
     vendor: str | None = None
+    lane: str | None = None
+    """The lane it is in now, as soon as that may be another than its step's."""
     delivered: Delivered | None = None
     """Set once its report was accepted; while its state is still `reported`, it is sealed."""
     why: str = ""

@@ -13,11 +13,15 @@ class Blame:
     why: str
 
 
+ALONE = Blame(True, "")
+"""Nothing else was in its process, or nothing is known to have ended that."""
+
+
 def blame(suspect: bool, others: Sequence[bool]) -> Blame:
     """Decides over one lost attempt. `suspect`: whether it ran as one; `others`: the same of everything else that
     was in its process when that fell silent."""
     if not others:
-        return Blame(True, "nothing else was in its process")
+        return ALONE
     together = f"{len(others)} other{'s' if len(others) > 1 else ''}"
     if suspect and not any(others):
         return Blame(True, f"it was the only suspect beside {together}")

@@ -15,6 +15,7 @@ from contracts.catalog import Catalog
 from contracts.states import JobState
 from orchestrator.advance import Advancer
 from orchestrator.answers import Answerer
+from orchestrator.blocking import Suppliers
 from orchestrator.dispatch import Dispatcher
 from orchestrator.ledger import schema, tables
 from orchestrator.ledger.engine import Ledger
@@ -135,7 +136,14 @@ class LoopOf:
         self.plan: Verb = Planner(self.leadership, snapshots)
         verbs = Verbs(
             plan=self,
-            advance=Advancer(self.leadership, snapshots, dispatcher.learn, dispatcher.correct),
+            replay=fleet.replay,
+            advance=Advancer(
+                self.leadership,
+                snapshots,
+                dispatcher.learn,
+                dispatcher.correct,
+                Suppliers(fleet.intake, fleet.catalog.prerequisites),
+            ),
             answer=Answerer(self.leadership, snapshots),
             recall=Recaller(self.leadership, snapshots, fleet.settings),
             gather=fleet.gather,

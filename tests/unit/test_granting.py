@@ -29,6 +29,7 @@ def granted(
         purpose="feature",
         tries=0,
         crashes=0,
+        suspect=False,
         budget=None,
         repeat_key=None,
         reserve_input_tokens=0,

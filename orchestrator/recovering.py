@@ -1,0 +1,240 @@
+"""Recovering: what follows a failed attempt is decided and gathered into a batch."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from contracts.artifacts import ArtifactRef
+from contracts.failures import Code, Failure
+from contracts.handoffs import Handoff, Tried
+from contracts.lanes import Attempts
+from contracts.states import SubtaskState
+from contracts.workflows import Ending, OnTrouble
+from orchestrator.batch import Batch
+from orchestrator.deciders.climbing import Standing, Top, Up, climb
+from orchestrator.deciders.nodes import Node
+from orchestrator.deciders.recovery import UNASKED, Climb, End, History, Retry, counted_with, is_try, recover
+from orchestrator.ledger.tables import attempt, effect, subtask
+from orchestrator.marking import bury, move
+from orchestrator.prices import has_price
+from orchestrator.starting import columns_of
+from orchestrator.views import JobView, handoff_of
+
+COLUMNS = (
+    subtask.c.tries,
+    subtask.c.repairs,
+    subtask.c.crashes,
+    subtask.c.rung,
+    subtask.c.tries_below_rung,
+    subtask.c.most_output_tokens,
+)
+"""What must be known of a subtask to decide what follows."""
+
+
+def after_report(
+    connection: Connection,
+    view: JobView,
+    node: Node,
+    row: Any,
+    failure: Failure,
+    answer: ArtifactRef | None,
+    chance: Callable[[], float],
+    batch: Batch,
+) -> None:
+    """An attempt was reported as failed. Whatever came of it, it did not kill its worker."""
+    paced = row.budget is not None
+    tries = row.tries + (1 if is_try(failure, paced) else 0)
+    history = _history(
+        view,
+        node,
+        row,
+        tries=tries - row.tries_below_rung,
+        crashes=row.crashes,
+        limited=times(connection, node, counted_with(failure, paced)),
+        paced=paced,
+        promised_less=row.promised_output_tokens < row.most_output_tokens,
+    )
+    policy, on = policy_of(view, row), trouble_of(view, node)
+    decided = recover(failure, policy, on, history, chance())
+    handoff = handed_again(connection, node, row, failure, answer)
+    enact(view, node, row, failure, decided, handoff, batch, tries=tries, suspect=False)
+
+
+def after_loss(
+    connection: Connection,
+    view: JobView,
+    node: Node,
+    row: Any,
+    failure: Failure,
+    counts: bool,
+    chance: Callable[[], float],
+    batch: Batch,
+) -> None:
+    """An attempt fell silent. `counts`: whether that is a crash of its own."""
+    crashes = row.crashes + (1 if counts else 0)
+    shared = 0 if counts else times(connection, node, frozenset({Code.CRASHED})) - row.crashes
+    history = _history(
+        view,
+        node,
+        row,
+        tries=row.tries - row.tries_below_rung,
+        crashes=crashes,
+        limited=shared,
+        shared_loss=not counts,
+    )
+    decided = recover(failure, policy_of(view, row), trouble_of(view, node), history, chance())
+    handoff = handed_again(connection, node, row, failure, None)
+    enact(
+        view, node, row, failure, decided, handoff, batch, crashes=crashes, suspect=row.suspect or not counts
+    )
+
+
+def _history(view: JobView, node: Node, row: Any, **facts: Any) -> History:
+    ladder = view.catalog.lanes[view.workflow.steps[node.step].lane or ""].ladder
+    return History(repairs=row.repairs, rungs_left=len(ladder) - row.rung, **facts)
+
+
+def policy_of(view: JobView, row: Any) -> Attempts:
+    """By the lane that the attempt was in."""
+    return view.catalog.lanes[row.lane].attempts
+
+
+def trouble_of(view: JobView, node: Node) -> OnTrouble:
+    """What its step declares."""
+    on = view.workflow.steps[node.step].trouble
+    assert on is not None
+    return on
+
+
+def times(connection: Connection, node: Node, codes: frozenset[Code]) -> int:
+    """How many attempts ended in one of these ways, this one included, which did; none where no way is given."""
+    if not codes:
+        return 0
+    same = attempt.c.subtask_id == node.id, attempt.c.code.in_(codes)
+    # The batch, and this attempt's code with it, is written later.
+    return 1 + connection.execute(select(func.count()).select_from(attempt).where(*same)).scalar_one()
+
+
+def handed_again(
+    connection: Connection, node: Node, row: Any, failure: Failure, answer: ArtifactRef | None
+) -> Handoff:
+    """The handoff of the next try: everything of the last one, and what came of that, with which parameters."""
+    handoff = handoff_of(connection, node.id)
+    tried = Tried(
+        attempt=row.id,
+        code=failure.code,
+        sentence=failure.sentence,
+        artifact=answer,
+        parameters=_parameters(handoff, row),
+        kept=failure.kept or _effects(connection, row),
+    )
+    return handoff.model_copy(update={"tried": (*handoff.tried, tried)})
+
+
+def _parameters(handoff: Handoff, row: Any) -> dict[str, str]:
+    found = {"lane": handoff.assignment.lane}
+    if handoff.route:
+        promised = row.promised_output_tokens or handoff.route.max_output_tokens
+        found |= {
+            "model": f"{handoff.route.vendor}/{handoff.route.model}",
+            "max_output_tokens": str(promised),
+        }
+    return found | ({"rung": str(row.rung)} if row.rung else {})
+
+
+def _effects(connection: Connection, row: Any) -> str:
+    """What the attempt changed in the world, or may have, as far as it was written down."""
+    of_it = select(effect.c.target, effect.c.applied_at).where(effect.c.attempt_id == row.id)
+    return "; ".join(
+        f"{each.target} was changed"
+        if each.applied_at
+        else f"{each.target} may have been changed: look first"
+        for each in connection.execute(of_it)
+    )
+
+
+def enact(
+    view: JobView,
+    node: Node,
+    row: Any,
+    failure: Failure,
+    decided: Retry | Climb | End,
+    handoff: Handoff,
+    batch: Batch,
+    **sets: Any,
+) -> None:
+    """Gathers what was decided; `sets` are columns of the subtask that change whatever that is."""
+    match decided:
+        case Retry() as retry:
+            sets |= _again(handoff, batch) | {
+                "repairs": row.repairs + (1 if retry.is_repair else 0),
+                "not_before": batch.at + retry.delay_seconds,
+            }
+            if failure.code not in UNASKED:
+                sets["repeat_key"] = None  # a retry is no answer to the question as it was first asked
+            move(view, node, SubtaskState.READY, retry.why, batch, **sets)
+        case Climb() as wanted:
+            _climb(view, node, row, failure, wanted, handoff, batch, **sets)
+        case End(ending=Ending.SKIP, why=why):
+            move(view, node, SubtaskState.SKIPPED, why, batch, **sets)
+        case End(why=why):
+            bury(view, node, failure.code, why, batch, **sets)
+
+
+def _again(handoff: Handoff, batch: Batch) -> dict[str, Any]:
+    return {"ready_at": batch.at, "handoff": handoff.model_dump(mode="json", exclude_defaults=True)}
+
+
+def _climb(
+    view: JobView,
+    node: Node,
+    row: Any,
+    failure: Failure,
+    wanted: Climb,
+    handoff: Handoff,
+    batch: Batch,
+    **sets: Any,
+) -> None:
+    standing = Standing(
+        job=view.facts,
+        catalog=view.catalog,
+        workflow=view.workflow,
+        node=node,
+        nodes=view.nodes,
+        origin=view.origin,
+        handoff=handoff,
+        rung=row.rung,
+        has_price=has_price,
+    )
+    match climb(standing):
+        case Up() as up:
+            _step_up(view, node, up, f"{wanted.why}; {up.why}", batch, **sets)
+        case Top(why=passed):
+            end = wanted.otherwise
+            why = f"{end.why}; {passed}" if passed else end.why
+            enact(view, node, row, failure, End(end.ending, why), handoff, batch, **sets)
+
+
+def _step_up(view: JobView, node: Node, up: Up, why: str, batch: Batch, **sets: Any) -> None:
+    """On a new rung it has its tries and repairs again; it is asked live, and is no answer to the question as it
+    was first asked."""
+    sets |= columns_of(up.handoff) | {
+        "rung": up.rung,
+        "tries_below_rung": sets["tries"],
+        "repairs": 0,
+        "not_before": batch.at,
+        "ready_at": batch.at,
+        "repeat_key": None,
+        "batch_scope": None,
+    }
+    if up.model:
+        sets["reserve_output_tokens"] = up.model.expected_output_tokens
+    if up.taken.lane:
+        lane = view.catalog.lanes[up.taken.lane]
+        sets |= {"lane": lane.lane, "allowed_seconds": lane.deadline_seconds}
+        if lane.model is None:
+            sets["reserve_output_tokens"] = 0
+    move(view, node, SubtaskState.READY, why, batch, **sets)
+    current = view.node(node.id)
+    view.replace(current, vendor=sets["vendor"], lane=up.handoff.assignment.lane)
