@@ -13,6 +13,17 @@ def queue_of(lane: str) -> str:
     return f"lane.{lane}"
 
 
+CANARY = "fleet.canary"
+"""The task that does nothing. Whoever takes it shows that its process takes what the broker has for it."""
+FORGOTTEN_SECONDS = 300.0
+"""After so long the broker drops the queue of a worker that is no more."""
+
+
+def queue_of_worker(worker_id: str) -> str:
+    """The queue on which one worker process alone is given its canaries."""
+    return f"worker.{worker_id}"
+
+
 def celery_settings(broker_url: str) -> dict[str, Any]:
     """Settings for publishing and consuming doorbells, on Redis and on RabbitMQ.
 
@@ -70,4 +81,16 @@ def queue_options(lane: str, broker_url: str) -> dict[str, Any]:
         "exchange_type": "direct",
         "routing_key": queue_of(lane),
         "queue_arguments": {"x-queue-type": "quorum"} if broker_url.startswith("amqp") else {},
+    }
+
+
+def worker_queue_options(worker_id: str) -> dict[str, Any]:
+    """How a worker's own queue is declared, in the words of kombu's `Queue.from_dict`: a plain one that goes when
+    nobody uses it, since a quorum queue would outlive its worker."""
+    name = queue_of_worker(worker_id)
+    return {
+        "exchange": name,
+        "exchange_type": "direct",
+        "routing_key": name,
+        "expires": FORGOTTEN_SECONDS,
     }

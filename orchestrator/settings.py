@@ -40,7 +40,13 @@ class Settings(BaseSettings):
 
     lease_seconds: float = 30.0
     """How long a worker may be silent before its attempts are taken away."""
-    heartbeat_seconds: float = 5.0
+    heartbeat_seconds: float = Field(default_factory=lambda given: min(5.0, given["lease_seconds"] / 3))
+    """How often a worker says that it lives: by default three times within a lease, so that one lost beat costs
+    nothing."""
+    silent_seconds: float = 90.0
+    """How long a worker with free slots may take nothing, canaries included, while there is work for it."""
+    drain_seconds: float = Field(default=25.0, ge=0)
+    """How long a worker that is told to stop lets its attempts end, before it gives them back."""
     start_by_seconds: float = 15.0
     """How long a granted attempt may wait for a worker before it is returned unrun."""
     leader_lease_seconds: float = 6.0

@@ -12,7 +12,6 @@ from orchestrator.door import LedgerUnreachable, WrongVersion, check_ledger, ope
 from workers.app import WorkerPlan, make_app
 
 WAITING_SLOTS = 16
-DRAIN_SECONDS = 30
 SWITCH_SECONDS = 0.0005
 
 
@@ -35,13 +34,15 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(levelname)s %(name)s: %(message)s")
     slots = options.slots or (os.cpu_count() or 2 if lanes[0].regime is Regime.COMPUTING else WAITING_SLOTS)
     node = f"{options.name or '+'.join(lane.lane for lane in lanes)}@{socket.gethostname()}"
-    plan = WorkerPlan(node, lanes, accounts, slots, paces.broker_url, paces.heartbeat_seconds)
+    plan = WorkerPlan(
+        node, lanes, accounts, slots, paces.broker_url, paces.heartbeat_seconds, paces.drain_seconds
+    )
     os.environ.setdefault("REMAP_SIGTERM", "SIGTERM")
     # The thread that talks to the broker must not wait 5 ms, Python's default, for each turn among the others.
     sys.setswitchinterval(SWITCH_SECONDS)
     app = make_app(plan, open_door)
     app.conf.worker_send_task_events = not options.no_events
-    app.conf.worker_soft_shutdown_timeout = DRAIN_SECONDS
+    app.conf.worker_soft_shutdown_timeout = plan.drain_seconds
     app.worker_main(
         [
             "worker",

@@ -3,6 +3,7 @@
 import importlib.metadata
 import logging
 import os
+import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,17 +11,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from celery import Celery, Task, signals
-from celery.worker.consumer import Consumer
 
 from contracts.doorbell import celery_settings, queue_of, queue_options
 from contracts.lanes import Lane, Regime
 from contracts.quiet import keep_quiet_while_away
 from contracts.registry import handler_names
-from orchestrator.door import Door, LedgerUnreachable, WorkerCard
+from orchestrator.door import Door, LedgerUnreachable, Pulse, WorkerCard, listen
 from workers.attempts import AttemptFailed, Attempts
 from workers.heartbeat import Heartbeat
+from workers.leaving import Leaving
 from workers.settings import WorkerSettings
 from workers.vendors.access import limits_readable, simulated_of
+from workers.warming import warm_up
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,7 @@ class WorkerPlan:
     slots: int
     broker_url: str
     heartbeat_seconds: float
+    drain_seconds: float
 
     @property
     def regime(self) -> Regime:
@@ -50,9 +53,10 @@ class WorkerPlan:
 class Process:
     """What one operating-system process needs to work attempts off. Made after any fork, at first use."""
 
-    def __init__(self, plan: WorkerPlan, open_door: Callable[[], Door]) -> None:
+    def __init__(self, plan: WorkerPlan, open_door: Callable[[], Door], leaving: Leaving) -> None:
         self._plan = plan
         self._open_door = open_door
+        self._leaving = leaving
         self._lock = threading.Lock()
         self._attempts: Attempts | None = None
         self._pid = 0
@@ -67,18 +71,9 @@ class Process:
                     heartbeat=Heartbeat(door, self._plan.heartbeat_seconds),
                     settings=WorkerSettings(),
                     worker=f"{self._plan.node}/{self._pid}",
+                    leaving=self._leaving,
                 )
             return self._attempts
-
-
-class Listening(Consumer):
-    """Takes doorbells, and leaves out Celery's delayed delivery: on RabbitMQ it would declare 28 quorum queues,
-    and nothing is ever delayed in the broker."""
-
-    class Blueprint(Consumer.Blueprint):
-        default_steps = tuple(
-            step for step in Consumer.Blueprint.default_steps if not step.endswith(":DelayedDelivery")
-        )
 
 
 def make_app(plan: WorkerPlan, open_door: Callable[[], Door]) -> Celery:
@@ -88,15 +83,16 @@ def make_app(plan: WorkerPlan, open_door: Callable[[], Door]) -> Celery:
     app.conf.broker_transport_options = _without_redelivery(
         app.conf.broker_transport_options, plan.broker_url
     )
-    app.conf.worker_consumer = Listening
     app.conf.task_queues = {
         queue_of(lane.lane): queue_options(lane.lane, plan.broker_url) for lane in plan.lanes
     }
+    worker_id, leaving = f"{plan.node}/{os.getpid()}", Leaving(plan.drain_seconds)
+    listen(app, worker_id)
     keep_quiet_while_away()
-    process = Process(plan, open_door)
+    process = Process(plan, open_door, leaving)
     for lane in plan.lanes:
         _add_task(app, lane, process)
-    _announce(app, plan, open_door)
+    _announce(plan, open_door, worker_id, leaving)
     return app
 
 
@@ -113,31 +109,22 @@ def _add_task(app: Celery, lane: Lane, process: Process) -> None:
     app.task(ring, name=lane.lane, bind=True, throws=(AttemptFailed,))
 
 
-def _announce(app: Celery, plan: WorkerPlan, open_door: Callable[[], Door]) -> None:
-    """Keeps the worker's row while its consumer runs. The parent process does it, in a thread."""
+def _announce(plan: WorkerPlan, open_door: Callable[[], Door], worker_id: str, leaving: Leaving) -> None:
+    """Keeps the worker's row while its consumer runs, and begins to leave when it is told to. The parent process
+    does it, in a thread."""
     stopping = threading.Event()
-    worker_id = f"{plan.node}/{os.getpid()}"
 
     def keep() -> None:
-        door = open_door()
-        settings = WorkerSettings()
-        card = WorkerCard(
-            worker_id,
-            tuple(lane.lane for lane in plan.lanes),
-            tuple(sorted(handler_names())),
-            plan.slots,
-            importlib.metadata.version("tuesday-fleet"),
-            simulated_of({lane.model.vendor for lane in plan.lanes if lane.model}, settings),
-            limits_readable(plan.accounts, settings),
-        )
+        warm_up(plan.lanes, plan.accounts, WorkerSettings())
+        door, pulse, card = open_door(), Pulse(), _card(plan, worker_id)
         announced = False
         while not stopping.is_set():
             try:
-                if announced:
-                    door.beat(worker_id)
-                else:
+                if not announced:
                     door.announce(card)
                     announced = True
+                elif door.beat(worker_id, pulse.busy, pulse.took()):
+                    _leave_deaf(leaving)
             except LedgerUnreachable as error:
                 log.warning("%s; trying again", error)
             except Exception:
@@ -153,9 +140,31 @@ def _announce(app: Celery, plan: WorkerPlan, open_door: Callable[[], Door]) -> N
         thread.start()
 
     def stop(**_: Any) -> None:
+        leaving.begin()
         stopping.set()
         if thread.is_alive():  # it starts with the first connection to the broker
             thread.join(timeout=5)
 
     signals.worker_ready.connect(start, weak=False)
     signals.worker_shutting_down.connect(stop, weak=False)
+
+
+def _card(plan: WorkerPlan, worker_id: str) -> WorkerCard:
+    settings = WorkerSettings()
+    return WorkerCard(
+        worker_id,
+        tuple(lane.lane for lane in plan.lanes),
+        tuple(sorted(handler_names())),
+        plan.slots,
+        importlib.metadata.version("tuesday-fleet"),
+        simulated_of({lane.model.vendor for lane in plan.lanes if lane.model}, settings),
+        limits_readable(plan.accounts, settings),
+    )
+
+
+def _leave_deaf(leaving: Leaving) -> None:
+    """Leaves, so that its supervisor starts it again: it beats, and takes nothing of what the broker has for it."""
+    if not leaving.begun:
+        log.error("this worker takes nothing from its broker although there is work; it drains and leaves")
+        leaving.begin()
+        os.kill(os.getpid(), signal.SIGTERM)

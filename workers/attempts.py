@@ -5,7 +5,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -14,12 +14,22 @@ from ulid import ULID
 from contracts.artifacts import ArtifactRef
 from contracts.base import Payload
 from contracts.failures import Code, Failure, HandlerFailure
-from contracts.handoffs import EffectGrant
+from contracts.handoffs import EffectGrant, incomplete
 from contracts.registry import HANDLERS_GROUP, UnknownName, contract, handler_names
 from contracts.reports import Completed, Failed, Report, Summary
 from contracts.verdicts import Verdict
-from orchestrator.door import ArtifactMissing, CarriedBatch, Claim, Door, Refusal, patience
+from orchestrator.door import (
+    ArtifactMissing,
+    Begun,
+    CarriedBatch,
+    Claim,
+    Door,
+    EffectRefused,
+    Refusal,
+    patience,
+)
 from workers.heartbeat import Heartbeat
+from workers.leaving import Leaving
 from workers.settings import WorkerSettings
 from workers.task import Handler, Task
 
@@ -39,15 +49,20 @@ class Attempts:
     settings: WorkerSettings
     worker: str
     sleep: Callable[[float], None] = time.sleep
+    leaving: Leaving = field(default_factory=lambda: Leaving(0.0))
+    """Told when the process is to end; by default nobody tells it."""
 
     def run(self, attempt_id: str) -> str:
         """Works one attempt off and says what came of it; raises AttemptFailed after a reported failure."""
+        if self.leaving.begun:
+            return "not run: its worker is leaving"
         claim = patience.claim(self.door, attempt_id, self.worker, str(ULID()), self.sleep)
         if isinstance(claim, Refusal):
             return f"not run: {claim.why}"
         with self.heartbeat.hold(claim) as stopped:
             task = self._task(claim, stopped)
-            report = self._worked(task)
+            with self.leaving.holding(lambda: self._give_back(claim, task)):
+                report = self._worked(task)
             accepted = patience.hand_in(self.door, claim, report, self.worker, self.sleep)
         if not accepted:
             return "reported too late: the attempt had been taken away"
@@ -56,6 +71,17 @@ class Attempts:
                 return report.outcome.failure.sentence
             raise AttemptFailed(f"{report.outcome.failure.code}: {report.outcome.failure.sentence}"[:300])
         return report.outcome.summary.text
+
+    def _give_back(self, claim: Claim, task: Task) -> None:
+        """Reports at once that the attempt was interrupted, with its call as far as it got, so that nobody has to
+        wait for its lease. An effect is left to its lease: what it is doing now must not be done beside it."""
+        if claim.handoff.effect is not None:
+            return
+        task.stopped.set()
+        failure = Failure(code=Code.INTERRUPTED, sentence="its worker was told to stop and gave it back")
+        self.door.report(
+            claim, Report(outcome=Failed(failure=failure), call=task.call, worker_seconds=0.0), self.worker
+        )
 
     def _task(self, claim: Claim, stopped: Any) -> Task:
         return Task(
@@ -77,13 +103,18 @@ class Attempts:
 def outcome_of(task: Task, work: Handler) -> Completed | Failed:
     """Does the work. Whatever it raises becomes a typed failure."""
     try:
-        payload = work(task)
+        if broken := incomplete(task.handoff):
+            raise HandlerFailure(Failure(code=Code.BROKEN_HANDOFF, sentence=broken))
         wanted = contract(task.handoff.desired_output)
+        payload = work(task)
         if not isinstance(payload, wanted):
             raise TypeError(f"the handler made a {type(payload).__name__}, wanted is {wanted.__name__}")
         return Completed(summary=summarise(task, payload))
     except HandlerFailure as failed:
         return Failed(failure=failed.failure)
+    except UnknownName as unknown:
+        sentence = f"this worker's code does not know what it was handed: {unknown}"
+        return Failed(failure=Failure(code=Code.UNKNOWN_CONTRACT, sentence=sentence[:2000]))
     except Exception as error:
         log.exception("attempt %s: its handler raised", task.attempt)
         place = traceback.extract_tb(error.__traceback__)[-1]
@@ -122,15 +153,19 @@ def handler(name: str) -> Handler:
 
 @dataclass
 class _CheckedArtifacts:
-    """The door's artifacts, with a missing one typed as a failure."""
+    """The door's artifacts; a missing one, or one that is not what was announced, is a failure with a type."""
 
     door: Door
 
     def get(self, ref: ArtifactRef) -> bytes:
         try:
-            return self.door.get(ref)
+            content = self.door.get(ref)
         except ArtifactMissing as missing:
             raise HandlerFailure(Failure(code=Code.BROKEN_HANDOFF, sentence=str(missing))) from None
+        if len(content) != ref.size_bytes:
+            sentence = f"{ref.digest} has {len(content)} bytes, and {ref.size_bytes} were announced"
+            raise HandlerFailure(Failure(code=Code.BROKEN_HANDOFF, sentence=sentence))
+        return content
 
     def put(self, content: bytes, media_type: str, name: str) -> ArtifactRef:
         return self.door.put(content, media_type, name)
@@ -143,8 +178,14 @@ class _ClaimedEffects:
     door: Door
     claim: Claim
 
-    def begin(self, grant: EffectGrant, intent: dict[str, Any]) -> dict[str, Any] | None:
-        return self.door.begin_effect(self.claim, grant, intent)
+    def begin(self, grant: EffectGrant, intent: dict[str, Any]) -> Begun:
+        try:
+            return self.door.begin_effect(self.claim, grant, intent)
+        except EffectRefused as refused:
+            raise HandlerFailure(Failure(code=refused.code, sentence=str(refused))) from None
+
+    def verified(self, grant: EffectGrant, verification: str) -> None:
+        self.door.effect_verified(self.claim, grant, verification)
 
     def finish(self, grant: EffectGrant, result: dict[str, Any]) -> None:
         self.door.finish_effect(self.claim, grant, result)

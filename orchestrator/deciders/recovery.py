@@ -6,8 +6,8 @@ from contracts.failures import Category, Code, Failure
 from contracts.lanes import Attempts
 from contracts.workflows import Ending, OnTrouble
 
-WAITING = frozenset({Code.UNFINISHED, Code.UNKNOWN_CONTRACT, Code.MISSING_PREREQUISITE})
-"""Failures of work that only came too early; each stands under a bound of its own."""
+WAITING = frozenset({Code.UNFINISHED, Code.UNKNOWN_CONTRACT, Code.MISSING_PREREQUISITE, Code.INTERRUPTED})
+"""Failures of work that only came too early, or in a worker that had to go; each stands under a bound of its own."""
 UNASKED = frozenset({Code.RATE_LIMITED, Code.OVERLOADED, Code.NOT_SENT})
 """Failures before which no model answered: the question stands as it was first asked."""
 
@@ -74,6 +74,8 @@ def recover(failure: Failure, policy: Attempts, on: OnTrouble, history: History,
             return _unfinished(policy, on, history, chance, told)
         case Category.TRANSIENT if failure.code is Code.UNKNOWN_CONTRACT:
             return _unknown_contract(policy, on, history, chance, told)
+        case Category.TRANSIENT if failure.code is Code.INTERRUPTED:
+            return _interrupted(policy, on, history, told)
         case Category.TRANSIENT:
             return _transient(failure, policy, on, history, chance, told)
         case Category.OUTPUT if failure.code is Code.CUT and history.promised_less:
@@ -159,6 +161,14 @@ def _unknown_contract(
         return End(on.loop, f"{told} ({given_back})")
     delay = backoff_seconds(policy, history.limited, chance)
     return Retry(delay, f"{told} ({given_back}; for a newer worker in {delay:.1f} s)")
+
+
+def _interrupted(policy: Attempts, on: OnTrouble, history: History, told: str) -> Recovery:
+    """Its worker was told to stop, which is no fault of the work: it goes on elsewhere at once."""
+    stop = f"stop {history.limited} of {policy.limited}"
+    if history.limited >= policy.limited:
+        return End(on.loop, f"{told} ({stop})")
+    return Retry(0.0, f"{told} ({stop}; again at once)")
 
 
 def _delay(failure: Failure, policy: Attempts, times: int, chance: float) -> float:

@@ -8,6 +8,8 @@ from orchestrator.artifacts import ArtifactMissing
 from orchestrator.door import patience
 from orchestrator.door.claims import Claim, FencedOut, Refusal
 from orchestrator.door.door import Door, WorkerPaces, check_ledger, open_door, worker_paces
+from orchestrator.door.effects import Begun, EffectRefused
+from orchestrator.door.listening import Pulse, listen
 from orchestrator.door.presence import WorkerCard
 from orchestrator.door.vendor_batches import CarriedBatch
 from orchestrator.ledger.engine import LedgerUnreachable
@@ -15,16 +17,20 @@ from orchestrator.ledger.schema import WrongVersion
 
 __all__ = [
     "ArtifactMissing",
+    "Begun",
     "CarriedBatch",
     "Claim",
     "Door",
+    "EffectRefused",
     "FencedOut",
     "LedgerUnreachable",
+    "Pulse",
     "Refusal",
     "WorkerCard",
     "WorkerPaces",
     "WrongVersion",
     "check_ledger",
+    "listen",
     "open_door",
     "patience",
     "worker_paces",

@@ -13,6 +13,7 @@ from orchestrator.artifacts import ArtifactStore
 from orchestrator.catalog_files import load_catalog
 from orchestrator.door import claims, effects, presence, reports, vendor_batches
 from orchestrator.door.claims import Claim, Delivery, Refusal
+from orchestrator.door.effects import Begun
 from orchestrator.door.groups import Groups
 from orchestrator.door.presence import WorkerCard
 from orchestrator.door.reports import Delivered
@@ -32,6 +33,7 @@ class WorkerPaces:
 
     broker_url: str
     heartbeat_seconds: float
+    drain_seconds: float
     catalog_dir: Path | None
 
     def lanes(self) -> dict[str, Lane]:
@@ -60,9 +62,10 @@ class Door:
         """Writes the worker's row, or refreshes it after a restart."""
         presence.announce(self._ledger, card)
 
-    def beat(self, worker_id: str) -> None:
-        """Says that the worker lives."""
-        presence.beat(self._ledger, worker_id)
+    def beat(self, worker_id: str, busy: int = 0, heard: bool = False) -> bool:
+        """Says that the worker lives, how many of its slots are taken, and whether it has `heard` anything from its
+        broker since. Answers whether it has to leave, since it takes nothing although there is work for it."""
+        return presence.beat(self._ledger, worker_id, busy, heard)
 
     def leave(self, worker_id: str) -> None:
         """Says that the worker takes no more."""
@@ -92,13 +95,19 @@ class Door:
         """Keeps bytes. The ledger learns of them with the report that names them."""
         return self._store.put(content, media_type, name)
 
-    def begin_effect(self, claim: Claim, grant: EffectGrant, intent: dict[str, Any]) -> dict[str, Any] | None:
-        """Writes the intent down before anything is applied; answers an earlier result of this key, if any.
-        Raises FencedOut where the attempt was taken away meanwhile."""
+    def begin_effect(self, claim: Claim, grant: EffectGrant, intent: dict[str, Any]) -> Begun:
+        """Writes the intent down before anything is applied. Answers an earlier result of this key, if any, and
+        whether the world has to be read first. Raises FencedOut where the attempt was taken away meanwhile, and
+        EffectRefused where the effect may not be applied."""
         return effects.begin(self._ledger, claim, grant, intent)
 
+    def effect_verified(self, claim: Claim, grant: EffectGrant, verification: str) -> None:
+        """Writes down what the world shows of an effect whose end nobody knew. Raises FencedOut."""
+        effects.verified(self._ledger, claim, grant, verification)
+
     def finish_effect(self, claim: Claim, grant: EffectGrant, result: dict[str, Any]) -> None:
-        """Writes the result down, once, and only at the claim's own fence."""
+        """Writes the result down, once, and only at the claim's own fence; where the end of an earlier attempt is
+        unknown only after the world was read."""
         effects.finish(self._ledger, claim, grant, result)
 
     def begin_batch(self, claim: Claim, worker_id: str) -> CarriedBatch:
@@ -143,4 +152,6 @@ def check_ledger(settings: Settings | None = None) -> None:
 def worker_paces(settings: Settings | None = None) -> WorkerPaces:
     """The paces by the environment's settings."""
     settings = settings or Settings()
-    return WorkerPaces(settings.broker_url, settings.heartbeat_seconds, settings.catalog)
+    return WorkerPaces(
+        settings.broker_url, settings.heartbeat_seconds, settings.drain_seconds, settings.catalog
+    )

@@ -1,12 +1,14 @@
 """Presence: a worker's row, from its start to its stop."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 
 from orchestrator.ledger.clock import now, wall_clock
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.tables import worker
+from orchestrator.liveness import SILENT
 from orchestrator.wake import ring
 
 
@@ -36,21 +38,28 @@ def announce(ledger: Ledger, card: WorkerCard) -> None:
         "simulates": list(card.simulates),
         "reads_limits": list(card.reads_limits),
         "stopped_at": None,
+        "silent_at": None,
+        "canary_at": None,
     }
     with ledger.write() as connection:
         at = now(connection)
-        times = {"started_at": at, "beat_at": at}
+        times = {"started_at": at, "beat_at": at, "heard_at": at}
         known = update(worker).where(worker.c.id == card.id).values(**values, **times)
         if connection.execute(known).rowcount == 0:
             connection.execute(insert(worker).values(id=card.id, **values, **times))
         ring(connection)
 
 
-def beat(ledger: Ledger, worker_id: str) -> None:
-    """Says that the worker lives, whatever was said of its id before."""
-    alive = {"beat_at": wall_clock(), "stopped_at": None}
+def beat(ledger: Ledger, worker_id: str, busy: int, heard: bool) -> bool:
+    """Says that the worker lives, whatever was said of its id before, how many of its slots are taken, and whether
+    it has `heard` anything from its broker since it last said so. Answers whether it was found to take nothing
+    although there is work for it: such a worker has to leave."""
+    alive: dict[str, Any] = {"beat_at": wall_clock(), "stopped_at": None, "busy": busy}
+    if heard:
+        alive["heard_at"] = wall_clock()
     with ledger.write() as connection:
         connection.execute(update(worker).where(worker.c.id == worker_id).values(**alive))
+        return bool(connection.execute(select(SILENT).where(worker.c.id == worker_id)).scalar())
 
 
 def leave(ledger: Ledger, worker_id: str) -> None:

@@ -18,7 +18,7 @@ class LaneRead(Read):
     enforced: tuple[str, ...]
     """What holds for it whatever any prompt says, a sentence each."""
     workers: int
-    """Live workers that serve it."""
+    """Live workers that serve it and take work."""
     slots: int
     """How many attempts these may run at once; workers of several lanes share theirs."""
     ready: int
@@ -48,7 +48,7 @@ def lane_read(connection: Connection, catalog: Catalog, lease_seconds: float, na
 
 
 def _read(lane: Lane, workers: tuple[WorkerRead, ...], queue: Queue) -> LaneRead:
-    serving = [worker for worker in workers if lane.lane in worker.lanes]
+    serving = [worker for worker in workers if lane.lane in worker.lanes and not worker.silent]
     return LaneRead(
         lane=lane.lane,
         card=lane,

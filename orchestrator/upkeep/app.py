@@ -8,12 +8,11 @@ from contextlib import suppress
 from typing import Any
 
 from celery import Celery, signals
-from celery.worker.consumer import Consumer
 
 from contracts.doorbell import celery_settings, queue_of, queue_options
 from contracts.quiet import keep_quiet_while_away
 from contracts.registry import handler_names
-from orchestrator.door import Door, WorkerCard
+from orchestrator.door import Door, Pulse, WorkerCard, listen
 from orchestrator.ledger.engine import LedgerUnreachable
 from orchestrator.upkeep.duties import Duties, DutyFailed
 from orchestrator.upkeep.ticker import Ticker
@@ -24,24 +23,15 @@ SLOTS = 2
 LOOK_EVERY_SECONDS = 5.0
 
 
-class Listening(Consumer):
-    """Takes doorbells, and leaves out Celery's delayed delivery: on RabbitMQ it would declare 28 quorum queues,
-    and nothing is ever delayed in the broker."""
-
-    class Blueprint(Consumer.Blueprint):
-        default_steps = tuple(
-            step for step in Consumer.Blueprint.default_steps if not step.endswith(":DelayedDelivery")
-        )
-
-
 def make_app(
     broker_url: str, lane: str, tick_task: str, node: str, door: Door, duties: Duties, ticker: Ticker
 ) -> Celery:
     """The app of the upkeep lane; it connects when its worker starts."""
     app = Celery("fleet-upkeep", set_as_current=True)
     app.conf.update(celery_settings(broker_url))
-    app.conf.worker_consumer = Listening
     app.conf.task_queues = {queue_of(lane): queue_options(lane, broker_url)}
+    worker_id = f"{node}/{os.getpid()}"
+    listen(app, worker_id)
 
     def ring(attempt_id: str) -> str:
         return duties.run(str(attempt_id))
@@ -52,25 +42,26 @@ def make_app(
     app.task(ring, name=lane, throws=(DutyFailed,))
     app.task(tick, name=tick_task)
     keep_quiet_while_away()
-    _keep(node, lane, door, duties, ticker)
+    _keep(worker_id, lane, door, duties, ticker)
     return app
 
 
-def _keep(node: str, lane: str, door: Door, duties: Duties, ticker: Ticker) -> None:
+def _keep(worker_id: str, lane: str, door: Door, duties: Duties, ticker: Ticker) -> None:
     """Announces the worker, tells whom the fleet calls, and looks at the clock even where no message comes."""
     stopping = threading.Event()
     version = importlib.metadata.version("tuesday-fleet")
-    card = WorkerCard(f"{node}/{os.getpid()}", (lane,), tuple(sorted(handler_names())), SLOTS, version)
+    card = WorkerCard(worker_id, (lane,), tuple(sorted(handler_names())), SLOTS, version)
 
     def keep() -> None:
-        announced = False
+        pulse, announced = Pulse(), False
         while not stopping.is_set():
             try:
-                if announced:
-                    door.beat(card.id)
-                else:
+                if not announced:
                     door.announce(card)
                     announced = True
+                elif door.beat(worker_id, pulse.busy, pulse.took()):
+                    log.error("upkeep takes nothing from its broker although there is work; it leaves")
+                    os._exit(1)  # its supervisor starts it again
                 duties.tell()
                 ticker.run()
             except LedgerUnreachable as error:
@@ -80,7 +71,7 @@ def _keep(node: str, lane: str, door: Door, duties: Duties, ticker: Ticker) -> N
             stopping.wait(LOOK_EVERY_SECONDS)
         if announced:
             with suppress(LedgerUnreachable):
-                door.leave(card.id)
+                door.leave(worker_id)
 
     thread = threading.Thread(target=keep, name="upkeep", daemon=True)
 

@@ -296,14 +296,15 @@ def test_nothing_is_sent_where_the_material_is_missing_or_of_another_shape(
     memory = Memory()
     gone = ArtifactRef(digest=digest_of(b"gone"), size_bytes=4)
     odd = memory.put(b'{"no": "draft"}', "application/json", Draft.contract)
-    items = (
-        ContextItem(name="document", source="d", artifact=gone),
-        ContextItem(name="draft", source="d", contract=Draft.contract, artifact=odd),
-        ContextItem(name="draft", source="d", contract="no.Such@1", artifact=odd),
-    )
-    for item in items:
+    newer = ContextItem(name="draft", source="d", contract="no.Such@1", artifact=odd)
+    items = {
+        ContextItem(name="document", source="d", artifact=gone): Code.BROKEN_HANDOFF,
+        ContextItem(name="draft", source="d", contract=Draft.contract, artifact=odd): Code.BROKEN_HANDOFF,
+        newer: Code.UNKNOWN_CONTRACT,
+    }
+    for item, code in items.items():
         task = a_task(simulator.url, context=(item,), memory=memory)
-        assert failure_of(task).code is Code.BROKEN_HANDOFF
+        assert failure_of(task).code is code
         assert task.call is not None and not task.call.sent
     assert simulator.ledger() == []
 

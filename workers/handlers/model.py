@@ -85,7 +85,8 @@ def _payload_model(name: str) -> type[Payload]:
     try:
         model = contract(name)
     except UnknownName as error:
-        raise _failure(Code.BROKEN_HANDOFF, str(error)) from error
+        sentence = f"this worker's code does not know what it was handed: {error}"
+        raise _failure(Code.UNKNOWN_CONTRACT, sentence[:2000]) from error
     if not issubclass(model, Payload):
         raise _failure(Code.BROKEN_HANDOFF, f"“{name}” is no payload that a model could deliver")
     return model
