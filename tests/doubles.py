@@ -11,7 +11,7 @@ from contracts.failures import Code, Failure, HandlerFailure
 from contracts.handoffs import Assignment, ContextItem, EffectGrant, Handoff
 from contracts.purposes import Purpose
 from contracts.reports import Report
-from orchestrator.door import CarriedBatch, Claim
+from orchestrator.door import Begun, CarriedBatch, Claim
 from workers.settings import WorkerSettings
 from workers.task import Task
 
@@ -38,14 +38,21 @@ class MemoryArtifacts:
 
 @dataclass
 class MemoryEffects:
-    """Intents and results by effect key; a result, once there, stays."""
+    """Intents and results by effect key; a result, once there, stays. An intent of before is one whose end nobody
+    knows."""
 
     intents: dict[str, dict[str, Any]] = field(default_factory=dict)
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
+    verifications: dict[str, str] = field(default_factory=dict)
 
-    def begin(self, grant: EffectGrant, intent: dict[str, Any]) -> dict[str, Any] | None:
+    def begin(self, grant: EffectGrant, intent: dict[str, Any]) -> Begun:
+        known = grant.key in self.intents
         self.intents.setdefault(grant.key, intent)
-        return self.results.get(grant.key)
+        result = self.results.get(grant.key)
+        return Begun(result, ambiguous=known and result is None)
+
+    def verified(self, grant: EffectGrant, verification: str) -> None:
+        self.verifications[grant.key] = verification
 
     def finish(self, grant: EffectGrant, result: dict[str, Any]) -> None:
         self.results.setdefault(grant.key, result)

@@ -11,7 +11,7 @@ from contracts.failures import Code, Failure, HandlerFailure
 from contracts.handoffs import ContextItem, EffectGrant, Handoff
 from contracts.registry import contract
 from contracts.reports import Call, Report
-from orchestrator.door import CarriedBatch, Claim
+from orchestrator.door import Begun, CarriedBatch, Claim
 from workers.settings import WorkerSettings
 
 
@@ -26,8 +26,13 @@ class Artifacts(Protocol):
 class Effects(Protocol):
     """The record of effects: an intent before, a result after."""
 
-    def begin(self, grant: EffectGrant, intent: dict[str, Any]) -> dict[str, Any] | None:
-        """Records the intent. Answers the earlier result where this key was already applied, else None."""
+    def begin(self, grant: EffectGrant, intent: dict[str, Any]) -> Begun:
+        """Records the intent. Answers the earlier result where this key was already applied, and whether an earlier
+        attempt may have applied it. Raises HandlerFailure where it may not be applied."""
+        ...
+
+    def verified(self, grant: EffectGrant, verification: str) -> None:
+        """Records what the world shows, where an earlier attempt may have applied it; only then may it be applied."""
         ...
 
     def finish(self, grant: EffectGrant, result: dict[str, Any]) -> None:

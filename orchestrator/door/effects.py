@@ -1,56 +1,156 @@
-"""Effects: an intent before anything is applied, a result after, each key once."""
+"""Effects: an intent before anything is applied, a result after, each key once; and what an effect may not follow.
 
+An intent without a result is an end that nobody knows. Whoever begins the same effect again reads the world first
+and writes down what it shows; until then the effect is another attempt's, and no result of it is taken.
+"""
+
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 
+from contracts.failures import Code
 from contracts.handoffs import EffectGrant
+from contracts.workflows import ReplayClass
 from orchestrator.door.claims import Claim, FencedOut, standing
 from orchestrator.ledger import events
 from orchestrator.ledger.clock import now
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.events import Event, EventKind
 from orchestrator.ledger.missing import insert_missing
-from orchestrator.ledger.tables import effect
+from orchestrator.ledger.tables import attempt, effect, subject
+from orchestrator.pauses import KILLED
 
 
-def begin(ledger: Ledger, claim: Claim, grant: EffectGrant, intent: dict[str, Any]) -> dict[str, Any] | None:
-    """Writes the intent down before anything is applied; answers an earlier result of this key, if any.
-    Raises FencedOut where the attempt was taken away meanwhile."""
+@dataclass(frozen=True)
+class Begun:
+    """An effect whose intent is written down."""
+
+    result: dict[str, Any] | None = None
+    """What came of it before: it is applied already."""
+    ambiguous: bool = False
+    """An earlier attempt may have applied it: read the world and write down what it shows, before anything else."""
+
+
+class EffectRefused(Exception):
+    """The effect may not be applied; nothing was written down."""
+
+    def __init__(self, code: Code, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+def begin(ledger: Ledger, claim: Claim, grant: EffectGrant, intent: dict[str, Any]) -> Begun:
+    """Writes the intent down before anything is applied. Raises FencedOut where the attempt was taken away
+    meanwhile, and EffectRefused where what it changes is not as it was handed over, or where it may have been done
+    and must not be done twice."""
     with ledger.write() as connection:
         at = now(connection)
         if connection.execute(standing(claim).with_for_update()).one_or_none() is None:
             raise FencedOut(f"attempt {claim.attempt} was taken away before {grant.target} was touched")
-        intended = {
-            "key": grant.key,
-            "subtask_id": claim.subtask,
-            "attempt_id": claim.attempt,
-            "target": grant.target,
-            "intent": intent,
-            "intended_at": at,
-        }
-        insert_missing(connection, effect, [intended])
-        earlier = select(effect.c.result).where(effect.c.key == grant.key)
-        result: dict[str, Any] | None = connection.execute(earlier).scalar_one()
-        if result is None:
+        if connection.execute(select(KILLED).where(attempt.c.id == claim.attempt)).scalar_one():
+            raise FencedOut(
+                f"attempt {claim.attempt} was killed by a switch before {grant.target} was touched"
+            )
+        begun = _begin(connection, claim, grant, intent, at)
+        if begun.result is None:
+            _check_version(connection, grant, at)
             events.record(connection, _event(claim, grant, EventKind.EFFECT_INTENDED, at))
-        return result
+        return begun
+
+
+def _begin(
+    connection: Connection, claim: Claim, grant: EffectGrant, intent: dict[str, Any], at: float
+) -> Begun:
+    intended = {
+        "key": grant.key,
+        "subtask_id": claim.subtask,
+        "attempt_id": claim.attempt,
+        "target": grant.target,
+        "intent": intent,
+        "intended_at": at,
+        "replay_class": grant.replay_class,
+    }
+    insert_missing(connection, effect, [intended])
+    row = connection.execute(select(effect).where(effect.c.key == grant.key).with_for_update()).one()
+    if row.result is not None:
+        return Begun(result=row.result)
+    ambiguous = row.attempt_id != claim.attempt and grant.replay_class is not ReplayClass.READ_ONLY
+    if ambiguous and ReplayClass.UNSAFE in (grant.replay_class, row.replay_class):
+        raise EffectRefused(
+            Code.GATE_REFUSED,
+            f"attempt {row.attempt_id} may have changed {grant.changes} and never said so; doing it twice would do "
+            f"harm, so a person has to look",
+        )
+    taken = {"subtask_id": claim.subtask, "intent": intent, "replay_class": grant.replay_class}
+    if not ambiguous:
+        taken["attempt_id"] = claim.attempt
+    connection.execute(update(effect).where(effect.c.key == grant.key).values(taken))
+    return Begun(ambiguous=ambiguous)
+
+
+def _check_version(connection: Connection, grant: EffectGrant, at: float) -> None:
+    """Under the lock of what is to change, so that of two at once only one goes on."""
+    if grant.version is None:
+        return
+    insert_missing(connection, subject, [{"name": grant.changes, "version": 0, "changed_at": at}])
+    row = connection.execute(select(subject).where(subject.c.name == grant.changes).with_for_update()).one()
+    if row.version > grant.version:
+        raise EffectRefused(
+            Code.STATE_CHANGED,
+            f"{grant.changes} was changed by subtask {row.changed_by} (version {row.version}) since the state that "
+            f"this was built on (version {grant.version})",
+        )
+
+
+def verified(ledger: Ledger, claim: Claim, grant: EffectGrant, verification: str) -> None:
+    """Writes down what the world shows of an effect whose end nobody knew; from here on it may be applied. Raises
+    FencedOut."""
+    with ledger.write() as connection:
+        at = now(connection)
+        if connection.execute(standing(claim).with_for_update()).one_or_none() is None:
+            raise FencedOut(f"attempt {claim.attempt} was taken away while it read {grant.target}")
+        read = {"verified_at": at, "verification": verification, "attempt_id": claim.attempt}
+        connection.execute(
+            update(effect).where(effect.c.key == grant.key, effect.c.result.is_(None)).values(read)
+        )
+        events.record(connection, _event(claim, grant, EventKind.EFFECT_VERIFIED, at, verification))
 
 
 def finish(ledger: Ledger, claim: Claim, grant: EffectGrant, result: dict[str, Any]) -> None:
-    """Writes the result down, once, and only at the claim's own fence."""
+    """Writes the result down, once, and only at the claim's own fence and by the attempt that may apply it; what it
+    changed is of a new version from here on."""
     with ledger.write() as connection:
         at = now(connection)
         applied = connection.execute(
             update(effect)
-            .where(effect.c.key == grant.key, effect.c.result.is_(None), standing(claim).exists())
-            .values(result=result, applied_at=at, attempt_id=claim.attempt)
+            .where(
+                effect.c.key == grant.key,
+                effect.c.result.is_(None),
+                effect.c.attempt_id == claim.attempt,
+                standing(claim).exists(),
+            )
+            .values(result=result, applied_at=at)
         ).rowcount
         if applied:
+            if grant.replay_class is not ReplayClass.READ_ONLY:
+                _raise_version(connection, claim, grant, at)
             events.record(connection, _event(claim, grant, EventKind.EFFECT_APPLIED, at))
 
 
-def _event(claim: Claim, grant: EffectGrant, kind: EventKind, at: float) -> Event:
+def _raise_version(connection: Connection, claim: Claim, grant: EffectGrant, at: float) -> None:
+    names = dict.fromkeys((grant.target, grant.changes))
+    insert_missing(connection, subject, [{"name": name, "version": 0, "changed_at": at} for name in names])
+    of_target = select(subject.c.version).where(subject.c.name == grant.target).with_for_update()
+    version = connection.execute(of_target).scalar_one() + 1
+    connection.execute(
+        update(subject)
+        .where(subject.c.name.in_(names))
+        .values(version=version, changed_at=at, changed_by=claim.subtask)
+    )
+
+
+def _event(claim: Claim, grant: EffectGrant, kind: EventKind, at: float, more: str = "") -> Event:
     return Event(
         at=at,
         kind=kind,
@@ -58,5 +158,5 @@ def _event(claim: Claim, grant: EffectGrant, kind: EventKind, at: float) -> Even
         job_id=claim.job,
         subtask_id=claim.subtask,
         attempt_id=claim.attempt,
-        sentence=f"{grant.target} by key {grant.key[:19]}…",
+        sentence=f"{grant.target} by key {grant.key[:19]}…" + (f": {more}" if more else ""),
     )

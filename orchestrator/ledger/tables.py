@@ -239,8 +239,8 @@ subtask = Table(
     "by whose batches it may go, until it was gathered into one. `rung` is how far it has climbed its lane's "
     "ladder, `tries_below_rung` how many of its tries came before; `asks` is the question to a person on such a "
     "rung that holds it parked. A `suspect` was lost together with others and may have killed their worker. "
-    "`blocked_by` is the missing prerequisite that holds it parked, `kept_from` whose result a replay took over, `subject` what "
-    "it changes in the world, `built_on` the version of that which it was handed.",
+    "`blocked_by` is the missing prerequisite that holds it parked, `kept_from` whose result a replay took over, "
+    "`subject` what it changes in the world, `built_on` the version of that which it was handed.",
 )
 
 vendor_batch = Table(

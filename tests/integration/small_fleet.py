@@ -183,7 +183,10 @@ class Hands:
     def _effect(self, claim: Claimed, payload: Payload) -> None:
         grant = claim.handoff.effect
         assert grant is not None
-        if self._door.begin_effect(claim, grant, {"by": claim.attempt}) is None:
+        begun = self._door.begin_effect(claim, grant, {"by": claim.attempt})
+        if begun.ambiguous:
+            self._door.effect_verified(claim, grant, "the hands looked")
+        if begun.result is None:
             self._door.finish_effect(claim, grant, payload.model_dump(mode="json"))
 
     def _summary(self, payload: Payload, claimed: str | None) -> Summary:

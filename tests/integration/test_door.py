@@ -16,7 +16,7 @@ from contracts.bench import Nothing
 from contracts.handoffs import EffectGrant
 from contracts.states import SubtaskState
 from orchestrator.artifacts import ArtifactStore
-from orchestrator.door import Claim, Door, FencedOut, Refusal, WorkerCard, patience
+from orchestrator.door import Begun, Claim, Door, FencedOut, Refusal, WorkerCard, patience
 from orchestrator.ledger import tables
 from orchestrator.ledger.clock import now
 from orchestrator.ledger.engine import Ledger, LedgerUnreachable
@@ -135,11 +135,11 @@ def test_an_effect_begun_again_answers_the_earlier_result(fleet: SmallFleet) -> 
     claim = fleet.claimed()
     grant = EffectGrant(key="sha256:key", target="scratch:here", approved_digest=None)
 
-    assert fleet.door.begin_effect(claim, grant, {"slug": "one"}) is None
-    assert fleet.door.begin_effect(claim, grant, {"slug": "one"}) is None
+    assert fleet.door.begin_effect(claim, grant, {"slug": "one"}) == Begun()
+    assert fleet.door.begin_effect(claim, grant, {"slug": "one"}) == Begun()
     fleet.door.finish_effect(claim, grant, {"path": "one.html"})
     fleet.door.finish_effect(claim, grant, {"path": "two.html"})
-    assert fleet.door.begin_effect(claim, grant, {"slug": "one"}) == {"path": "one.html"}
+    assert fleet.door.begin_effect(claim, grant, {"slug": "one"}) == Begun({"path": "one.html"})
 
     (effect,) = fleet.rows(tables.effect)
     assert (effect.result, effect.attempt_id) == ({"path": "one.html"}, claim.attempt)
@@ -191,7 +191,7 @@ def test_two_that_begin_one_effect_at_once_both_get_an_answer(fleet: SmallFleet)
         return fleet.door.begin_effect(claim, grant, {"number": number})
 
     with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(begin, range(4))) == [None] * 4
+        assert list(pool.map(begin, range(4))) == [Begun()] * 4
     assert len(fleet.rows(tables.effect)) == 1
 
 

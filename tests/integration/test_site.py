@@ -94,7 +94,7 @@ def test_a_slug_taken_since_the_approval_is_refused_and_the_other_page_stays(tmp
     before = first.html()
     second = site_job(tmp_path, job="job-2", body="Another body [wind-1].")
     failure = _refused(second)
-    assert failure.code is Code.INELIGIBLE
+    assert failure.code is Code.STATE_CHANGED
     assert "was taken by job job-1 since it was approved" in failure.sentence
     assert first.html() == before
     assert len(first.posts()) == 1

@@ -79,7 +79,7 @@ def test_processes_that_publish_at_once_neither_double_nor_lose_a_post(tmp_path:
 
     digests = {answer.page_digest for answer in answers[:4] if isinstance(answer, Published)}
     assert len(digests) == 1
-    assert sorted(map(str, answers[12:])).count("ineligible") == 3
+    assert sorted(map(str, answers[12:])).count("state_changed") == 3
     job = site_job(tmp_path, "job-1", slug="one")
     assert len(job.posts()) == 1 + 8 + 1
     for n, answer in enumerate(answers[4:12], start=2):

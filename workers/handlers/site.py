@@ -8,7 +8,7 @@ from contracts.failures import Code
 from contracts.handoffs import ContextItem, EffectGrant
 from workers.site.page import Page
 from workers.site.place import granted_place, place_of_page
-from workers.site.publisher import put_up, utc_now
+from workers.site.publisher import put_up, shown, utc_now
 from workers.site.readback import read_back
 from workers.site.refusal import refusal
 from workers.site.sources import sources_of
@@ -19,7 +19,8 @@ def publish(task: Task, now: Callable[[], datetime] = utc_now) -> Published:
     """Puts the page up where the grant says, once per effect key.
 
     Raises HandlerFailure: gate_refused without a grant that covers exactly this draft and place, ineligible
-    where the slug is no slug or was taken meanwhile, interrupted where the attempt was taken away.
+    where the slug is no slug, state_changed where it was taken meanwhile, interrupted where the attempt was taken
+    away.
     """
     item = task.item("draft")
     grant = _held_grant(task.handoff.effect, item)
@@ -27,9 +28,11 @@ def publish(task: Task, now: Callable[[], datetime] = utc_now) -> Published:
     page = _page(task, item, grant)
     if task.stopped.is_set():
         raise refusal(Code.INTERRUPTED, "the attempt was taken away before anything was published")
-    earlier = task.effects.begin(grant, {"slug": page.draft.slug, "path": place.address(page.draft.slug)})
-    if earlier is not None:
-        return Published.model_validate(earlier)
+    begun = task.effects.begin(grant, {"slug": page.draft.slug, "path": place.address(page.draft.slug)})
+    if begun.result is not None:
+        return Published.model_validate(begun.result)
+    if begun.ambiguous:
+        task.effects.verified(grant, shown(place, page))
     published = put_up(place, page, now)
     task.effects.finish(grant, published.model_dump(mode="json"))
     return published

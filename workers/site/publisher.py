@@ -13,7 +13,7 @@ from contracts.failures import Code
 from workers.site.files import replace_file
 from workers.site.page import Page, index_html
 from workers.site.place import Place
-from workers.site.posts import Post, Posts, writing
+from workers.site.posts import Post, Posts, reading, writing
 from workers.site.refusal import refusal
 
 
@@ -24,7 +24,7 @@ def utc_now() -> datetime:
 def put_up(place: Place, page: Page, now: Callable[[], datetime] = utc_now) -> Published:
     """Publishes the page unless its effect key is in the posts table already, and says where it stands.
 
-    Raises HandlerFailure (ineligible) where the slug belongs to another effect by now.
+    Raises HandlerFailure (state_changed) where the slug belongs to another effect by now.
     """
     place.directory.mkdir(parents=True, exist_ok=True)
     with writing(place.posts) as posts:
@@ -38,12 +38,21 @@ def put_up(place: Place, page: Page, now: Callable[[], datetime] = utc_now) -> P
     )
 
 
+def shown(place: Place, page: Page) -> str:
+    """What the site shows of the page's effect, in a sentence: whether it was applied before."""
+    with reading(place.posts) as posts:
+        post = posts.of_effect(page.effect_key)
+    if post is None:
+        return "the posts table has no page of this effect, so it was not applied"
+    return f"the posts table has “{post.slug}” of this effect since {post.published_at}, so it was applied"
+
+
 def _put(place: Place, page: Page, posts: Posts, at: datetime) -> Post:
     slug = page.draft.slug
     other = posts.of_slug(slug)
     if other is not None:
         raise refusal(
-            Code.INELIGIBLE,
+            Code.STATE_CHANGED,
             f"the slug “{slug}” was taken by job {other.job} since it was approved, and the approval is bound to it",
             {"slug": slug, "job": other.job},
         )
