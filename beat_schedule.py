@@ -14,6 +14,7 @@ CADENCE_SECONDS: dict[str, float] = {
     "re-review": 15 * MINUTE,
     "escalation-drill": 6 * HOUR,
     "limits": 15 * MINUTE,
+    "invariants": 5 * MINUTE,
 }
 
 TICK_TASK = "tick"

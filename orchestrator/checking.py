@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 from kombu.connection import Connection as BrokerConnection
-from sqlalchemy import make_url, text
+from sqlalchemy import make_url
 
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.catalog_files import load_catalog
 from orchestrator.ledger import schema
 from orchestrator.ledger.engine import Ledger
+from orchestrator.ledger.promises import promises
 from orchestrator.settings import Settings
 
 BROKER_SECONDS = 3
@@ -88,20 +88,13 @@ def _artifacts(settings: Settings) -> str:
 
 
 def _invariants(settings: Settings) -> Iterator[Finding]:
-    """Each invariant is a SQL file whose query finds violations: no row is a good answer."""
     ledger = Ledger(settings.ledger_url)
-    folder = files("orchestrator.ledger") / "invariants"
-    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if not file.name.endswith(".sql"):
-            continue
-        query = file.read_text(encoding="utf-8")
+    for promise in promises().values():
         with ledger.read() as connection:
-            violations = connection.execute(text(query)).all()
-        name = file.name.removesuffix(".sql")
-        promise = query.splitlines()[0].removeprefix("-- ")
+            violations = promise.broken(connection)
         told = (
-            f"{promise}"
+            promise.says
             if not violations
             else f"{len(violations)} violation(s), first: {tuple(violations[0])}"
         )
-        yield Finding(name, not violations, told)
+        yield Finding(promise.name, not violations, told)

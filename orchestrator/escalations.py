@@ -16,6 +16,9 @@ from orchestrator.ledger.events import Event, EventKind
 from orchestrator.ledger.ids import new_id
 from orchestrator.ledger.tables import escalation
 
+ABOUT_PROMISES = "invariant/"
+"""How the subjects begin of calls about what the ledger promises; what follows is the promise's name."""
+
 
 def call(
     connection: Connection,
@@ -24,16 +27,31 @@ def call(
     sentence: str,
     job_id: str | None = None,
     drill: bool = False,
+    subject: str | None = None,
 ) -> str:
-    """Calls a person, and answers the escalation's id."""
+    """Calls a person, and answers the escalation's id. About a subject one call at a time is made: see `called`."""
     escalation_id = new_id()
     connection.execute(
         insert(escalation).values(
-            id=escalation_id, route="log", drill=drill, sentence=sentence, job_id=job_id, opened_at=at
+            id=escalation_id,
+            route="log",
+            drill=drill,
+            sentence=sentence,
+            job_id=job_id,
+            subject=subject,
+            opened_at=at,
         )
     )
     events.record(connection, Event(at, EventKind.ESCALATED, actor, job_id, sentence=sentence))
     return escalation_id
+
+
+def called(connection: Connection, about: str) -> set[str]:
+    """The subjects beginning so about which somebody was called who has not taken note of it."""
+    query = select(escalation.c.subject).where(
+        escalation.c.acknowledged_at.is_(None), escalation.c.subject.startswith(about, autoescape=True)
+    )
+    return set(connection.execute(query).scalars())
 
 
 def tell(ledger: Ledger, route: Path) -> int:

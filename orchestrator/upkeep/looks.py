@@ -11,9 +11,12 @@ from contracts.base import Fact
 from contracts.purposes import Purpose
 from contracts.states import JobState, SubtaskState
 from contracts.ticks import Tick
+from orchestrator import escalations
 from orchestrator.deciders.looks import LOOKS
 from orchestrator.ledger.events import EventKind
+from orchestrator.ledger.promises import last_event_before, promises
 from orchestrator.ledger.tables import approval, budget, escalation, event, job, subtask, tick, worker
+from orchestrator.upkeep import invariants
 
 ALIVE_SECONDS = 30.0
 """A worker that was silent for longer is not counted on."""
@@ -107,7 +110,27 @@ def limits(connection: Connection, entry: Tick, at: float) -> list[Opening]:
     return [Opening(subjects=tuple(sorted(readable)))] if readable else []
 
 
-BY_NAME: dict[str, Look] = dict(zip(LOOKS, (activity, stalled, closed_work, always, limits), strict=True))
+def broken_promises(connection: Connection, entry: Tick, at: float) -> list[Opening]:
+    """One opening for all promises that the ledger breaks and about which nobody was called yet. Nothing is read
+    where nothing has happened since the last look, and of the history only what has."""
+    since = _last_looked(connection, entry)
+    newest = connection.execute(select(event.c.at).order_by(event.c.seq.desc()).limit(1)).scalar()
+    if newest is None or newest < since:
+        return []
+    known = escalations.called(connection, escalations.ABOUT_PROMISES)
+    # What was begun before the last look may have been written after it.
+    after = last_event_before(connection, since - float(entry.settings["overlap_seconds"]))
+    broken = [
+        promise.name
+        for promise in promises().values()
+        if invariants.about(promise.name) not in known and promise.broken(connection, after)
+    ]
+    return [Opening(subjects=tuple(broken), found={"broken": len(broken)})] if broken else []
+
+
+BY_NAME: dict[str, Look] = dict(
+    zip(LOOKS, (activity, stalled, closed_work, always, limits, broken_promises), strict=True)
+)
 
 
 def in_sample(job_id: str, percent: int) -> bool:
@@ -118,6 +141,12 @@ def in_sample(job_id: str, percent: int) -> bool:
 def _last_made(connection: Connection, entry: Tick) -> float:
     """When a look of this tick last made a job; 0 if none did."""
     last = select(func.max(tick.c.looked_at)).where(tick.c.name == entry.tick, tick.c.job_id.is_not(None))
+    return connection.execute(last).scalar() or 0.0
+
+
+def _last_looked(connection: Connection, entry: Tick) -> float:
+    """When this tick was last looked after, whatever came of it; 0 if it never was."""
+    last = select(func.max(tick.c.looked_at)).where(tick.c.name == entry.tick)
     return connection.execute(last).scalar() or 0.0
 
 

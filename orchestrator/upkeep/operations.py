@@ -71,7 +71,7 @@ def _counts(connection: Connection, column: Column[str]) -> list[tuple[str, int]
 def stalled(duty: Duty) -> Findings:
     """Writes an event for every subject that still waits and was not told before, and calls a person once for
     all of them."""
-    subjects = _subjects(duty.handoff)
+    subjects = subjects_of(duty.handoff)
     with duty.ledger.write() as connection:
         at = now(connection)
         waiting, drills = _waiting(connection, subjects), _unanswered(connection, subjects)
@@ -111,7 +111,7 @@ def _told(subject: Column[str]) -> ColumnElement[bool]:
 def reopen(duty: Duty) -> Findings:
     """Opens a new job, linked to the closed one, where the re-review objects."""
     verdict = _verdict(duty)
-    origin_id = _subjects(duty.handoff)[0]
+    origin_id = subjects_of(duty.handoff)[0]
     if verdict.decision is Decision.APPROVE:
         return Findings(sentence=f"job {origin_id} holds: {verdict.headline()}", subjects=(origin_id,))
     with duty.ledger.read() as connection:
@@ -151,7 +151,8 @@ def _call(connection: Connection, duty: Duty, sentence: str, drill: bool) -> str
     return escalations.call(connection, now(connection), ACTOR, sentence, job_id, drill)
 
 
-def _subjects(handoff: Handoff) -> list[str]:
+def subjects_of(handoff: Handoff) -> list[str]:
+    """What the tick's look found, as the handoff gives it."""
     item = next(item for item in handoff.context if item.name == "subjects")
     assert isinstance(item.value, list)
     return [str(subject) for subject in item.value]

@@ -61,6 +61,7 @@ class LedgerFigures(Collector):
     def _standing(self, connection: Connection) -> Iterator[Metric]:
         yield from standing.lanes(connection, self._catalog)
         yield from standing.people(connection)
+        yield from standing.promises(connection)
         yield from standing.pace(connection)
         if self._tells_leader:
             yield from standing.leader(connection)

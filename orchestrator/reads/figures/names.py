@@ -29,6 +29,7 @@ class Figure(StrEnum):
     OLDEST_APPROVAL_SECONDS = "fleet_oldest_approval_seconds"
     GATE_EVENTS = "fleet_gate_events"
     ESCALATION_DRILL_AGE_SECONDS = "fleet_escalation_drill_age_seconds"
+    INVARIANTS_BROKEN = "fleet_invariants_broken"
     ORCHESTRATOR_LEADER = "fleet_orchestrator_leader"
     COST_PER_SUCCESS_USD = "fleet_cost_per_success_usd"
 

@@ -8,6 +8,7 @@ from prometheus_client.metrics_core import Metric
 from sqlalchemy import Connection, func, select
 
 from contracts.catalog import Catalog
+from orchestrator import escalations
 from orchestrator.ledger.clock import now
 from orchestrator.ledger.tables import approval, dead_letter, escalation
 from orchestrator.reads.budgets import budgets
@@ -71,6 +72,19 @@ def _drill(connection: Connection, at: float) -> Iterator[Metric]:
         yield _gauge(
             Figure.ESCALATION_DRILL_AGE_SECONDS, "Since a person last answered a drill.", _age(at, since)
         )
+
+
+def promises(connection: Connection) -> Iterator[Metric]:
+    """Which promises the ledger was found to break. Looking costs too much for a figure, so that this is what the
+    clock found and nobody has taken note of."""
+    family = GaugeMetricFamily(
+        Figure.INVARIANTS_BROKEN,
+        "Promises the ledger breaks, until somebody takes note of the call about it.",
+        labels=["invariant"],
+    )
+    for subject in sorted(escalations.called(connection, escalations.ABOUT_PROMISES)):
+        family.add_metric([subject.removeprefix(escalations.ABOUT_PROMISES)], 1)
+    yield family
 
 
 def pace(connection: Connection) -> Iterator[Metric]:

@@ -1,0 +1,2 @@
+-- every doorbell was rung
+SELECT seq, attempt_id FROM doorbell
