@@ -23,6 +23,8 @@ from orchestrator.ledger.tables import attempt, budget, budget_level
 RETIRED = "its account is no longer in the catalog"
 RETIRED_UNTIL = 9e9
 """Long after anybody who reads this; nothing else closes a budget for longer than `LONGEST_CLOSED_SECONDS`."""
+FIRST_BURST_SECONDS = 5.0
+"""Of the vendor's burst, what is relied on before it was tried; the rest is climbed to as after a refusal."""
 LONGEST_CLOSED_SECONDS = 90_000.0
 """A day, and an hour for clocks that differ: the quota of a day is what takes longest to come back."""
 
@@ -90,14 +92,15 @@ def _row(vendor: Vendor, account: str, group: str, limits: Limits, at: float) ->
 
 
 def _level(key: str, dimension: Dimension, limit: float, burst_seconds: float) -> dict[str, Any]:
+    first = min(burst_seconds, FIRST_BURST_SECONDS)
     return {
         "key": key,
         "dimension": dimension,
         "declared_limit": limit,
         "limit": limit,
         "declared_burst_seconds": burst_seconds,
-        "burst_seconds": burst_seconds,
-        "level": _first_level(dimension, Bucket(limit, burst_seconds, 0.0)),
+        "burst_seconds": first,
+        "level": _first_level(dimension, Bucket(limit, first, 0.0)),
     }
 
 

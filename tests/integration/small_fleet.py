@@ -309,6 +309,10 @@ class SmallFleet:
         with ledger.write() as connection:
             at = now(connection)
             purses.seed(connection, catalog, at)
+            known_for_long = update(tables.budget_level)
+            connection.execute(
+                known_for_long.values(burst_seconds=tables.budget_level.c.declared_burst_seconds)
+            )
             seeded = purses.read_purses(connection, at, {})
             rested = {key: refilled(purse, 60.0, another_day=False) for key, purse in seeded.items()}
             purses.write_levels(connection, rested, at)
