@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import exists, or_, select
+from sqlalchemy import and_, exists, func, or_, select
 
+from contracts.replays import ItemState, ReplayState
 from contracts.states import AttemptState, JobState, SubtaskState
 from orchestrator.ledger.clock import wall_clock
 from orchestrator.ledger.engine import Ledger
-from orchestrator.ledger.tables import approval, attempt, job, subtask
+from orchestrator.ledger.tables import approval, attempt, job, replay, replay_item, subtask
 from orchestrator.repeats import FREED
 
 
@@ -16,6 +17,7 @@ class Seen:
     """Which verbs have something to do."""
 
     plan: bool
+    replay: bool
     advance: bool
     answer: bool
     recall: bool
@@ -24,8 +26,22 @@ class Seen:
     """Whether any job is under way; without one there is little to reconcile."""
 
 
+_OF_REPLAY = replay_item.c.replay_id == replay.c.id
+_IS_OPEN = replay_item.c.state == ItemState.RELEASED
+_OPEN = select(func.count()).select_from(replay_item).where(_OF_REPLAY, _IS_OPEN).scalar_subquery()
+_MAY_RELEASE = and_(
+    replay.c.state == ReplayState.RUNNING,
+    exists().where(_OF_REPLAY, replay_item.c.state == ItemState.WAITING),
+    replay.c.most_open > _OPEN,
+)
+_TO_FOLLOW = exists().where(
+    _OF_REPLAY, _IS_OPEN, job.c.id == replay_item.c.new_job_id, job.c.ended_at.is_not(None)
+)
+_AT_ITS_END = ~exists().where(_OF_REPLAY, replay_item.c.state.in_((ItemState.WAITING, ItemState.RELEASED)))
+
 _LOOK = select(
     exists().where(job.c.state == JobState.ACCEPTED, job.c.ended_at.is_(None)).label("plan"),
+    exists().where(replay.c.ended_at.is_(None), or_(_MAY_RELEASE, _TO_FOLLOW, _AT_ITS_END)).label("replay"),
     exists().where(attempt.c.state == AttemptState.REPORTED, attempt.c.ended_at.is_(None)).label("advance"),
     exists()
     .where(
@@ -58,6 +74,7 @@ class Looker:
             row = connection.execute(_LOOK).one()
         return Seen(
             plan=row.plan,
+            replay=row.replay,
             advance=row.advance,
             answer=row.answer,
             recall=row.recall,

@@ -1,4 +1,4 @@
-"""The loop: plan, advance, hear people, recall, reconcile, gather, dispatch; serially, in short transactions.
+"""The loop: plan, replay, advance, hear people, recall, reconcile, gather, dispatch; serially, in short transactions.
 
 It touches the ledger only. The relay runs beside it and is woken after every dispatch.
 """
@@ -42,6 +42,7 @@ class Granting(Verb, Protocol):
 @dataclass(frozen=True)
 class Verbs:
     plan: Verb
+    replay: Verb
     advance: Verb
     answer: Verb
     recall: Verb
@@ -120,6 +121,8 @@ class Loop:
         self._pause = float("inf")
         if seen.plan:
             done += self._timed("plan", self._verbs.plan)
+        if seen.replay:
+            done += self._timed("replay", self._verbs.replay)
         if seen.advance:
             done += self._timed("advance", self._verbs.advance)
         if seen.answer:

@@ -122,7 +122,8 @@ def _freeze(connection: Connection, replay_id: str, selection: Selection) -> int
     jobs = found(selection).subquery()
     items = select(literal(replay_id), jobs.c.job_id, jobs.c.subtask_id, literal(ItemState.WAITING.value))
     columns = ["replay_id", "job_id", "subtask_id", "state"]
-    return connection.execute(insert(replay_item).from_select(columns, items)).rowcount
+    frozen = insert(replay_item).from_select(columns, items).execution_options(preserve_rowcount=True)
+    return connection.execute(frozen).rowcount
 
 
 def _check_ids(connection: Connection, selection: Selection) -> None:

@@ -81,7 +81,7 @@ def not_taken_up() -> ColumnElement[bool]:
 def letters(selection: Selection) -> list[ColumnElement[bool]]:
     """The conditions of a filter on dead letters and their jobs."""
     given = selection.filter()
-    conditions = [dead_letter.c.discarded_at.is_(None)]
+    conditions: list[ColumnElement[bool]] = [dead_letter.c.discarded_at.is_(None)]
     for name in ("lane", "category", "code", "tenant"):
         if name in given:
             conditions.append(dead_letter.c[name] == given[name])

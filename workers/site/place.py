@@ -54,29 +54,31 @@ def site_of(settings: WorkerSettings, assignment: Assignment) -> Place:
 def granted_place(settings: WorkerSettings, target: str, assignment: Assignment) -> Place:
     """The place behind an effect's target, which must be the assignment's own: scope is identity.
 
-    Raises HandlerFailure (gate_refused) for any target but ``site:<tenant>/<portfolio>`` and ``scratch:<job>``.
+    Raises HandlerFailure (gate_refused) for any target but ``site:<tenant>/<portfolio>`` and ``scratch:<job>``,
+    the job being the first of a chain of replays.
     """
     site = f"site:{assignment.tenant}/{assignment.portfolio}"
     if target == site:
         return site_of(settings, assignment)
-    if target == f"scratch:{assignment.job}":
-        return Place(settings.state_dir, settings.scratch_dir / _simple(assignment.job))
-    own = f"{site} and scratch:{assignment.job}"
+    first = assignment.lineage or assignment.job
+    if target == f"scratch:{first}":
+        return Place(settings.state_dir, settings.scratch_dir / _simple(first))
+    own = f"{site} and scratch:{first}"
     raise refusal(Code.GATE_REFUSED, f"the grant is for “{target}”; this job may write to {own} only")
 
 
 def place_of_page(settings: WorkerSettings, path: str, slug: str, assignment: Assignment) -> Place:
     """The place in which a published page claims to stand; raises HandlerFailure (not_verified) for a page
     outside of the assignment's own portfolio and job."""
-    parts = PurePosixPath(path).parts
+    parts, first = PurePosixPath(path).parts, assignment.lineage or assignment.job
     if is_slug(slug):
         for place in (
             site_of(settings, assignment),
-            granted_place(settings, f"scratch:{assignment.job}", assignment),
+            granted_place(settings, f"scratch:{first}", assignment),
         ):
             if parts == PurePosixPath(place.address(slug)).parts:
                 return place
-    own = f"sites/{assignment.tenant}/{assignment.portfolio} and scratch/{assignment.job}"
+    own = f"sites/{assignment.tenant}/{assignment.portfolio} and scratch/{first}"
     raise refusal(Code.NOT_VERIFIED, f"“{path}” is no page “{slug}” in {own}, which are this job's places")
 
 
