@@ -75,7 +75,7 @@ def usd(account: Account, input_tokens: int, output_tokens: int) -> float:
 
 def billed_usd(account: Account, calls: Sequence[Seen]) -> float:
     """What the vendor bills for these calls."""
-    return usd(account, sum(call.input_tokens for call in calls), sum(call.output_tokens for call in calls))
+    return sum(usd(account, call.input_tokens, call.output_tokens) for call in calls)
 
 
 def at_least(what: str, found: float, bar: float | None, form: str = ".1%") -> Figure:
