@@ -1,0 +1,166 @@
+"""How a worker's process ends: told to stop it gives back what it holds, and deaf to its broker it leaves."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from contracts.states import AttemptState, SubtaskState
+from orchestrator.ledger import tables
+from orchestrator.reconcile import Reconciler
+from orchestrator.relay import Relay
+from orchestrator.up.child import Spec
+from orchestrator.up.statedir import StateDir
+from orchestrator.up.supervisor import Supervisor
+from tests.integration.brokers import nobody_answers, own_broker, wire
+from tests.integration.ledgers import ledger, migrated_file, migrated_schema
+from tests.integration.small_fleet import SmallFleet, bench_catalog, fleet
+
+__all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
+
+HEARTBEAT_SECONDS, SILENT_SECONDS = 0.3, 3.0
+Found = TypeVar("Found")
+
+
+def eventually(what: str, look: Callable[[], Found | None], seconds: float = 40.0) -> Found:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if found := look():
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"{what} did not happen within {seconds:g} s")
+
+
+def spec(fleet: SmallFleet, folder: Path, broker_url: str, lane: str, **env: str) -> Spec:
+    catalog = Path(__file__).parent.parent / "bench" / "catalog"
+    environment = os.environ | {
+        "FLEET_DATABASE_URL": fleet.ledger.url.render_as_string(hide_password=False),
+        "FLEET_STATE_DIR": str(folder),
+        "FLEET_CATALOG": str(catalog),
+        "FLEET_BROKER_URL": broker_url,
+        "FLEET_HEARTBEAT_SECONDS": str(HEARTBEAT_SECONDS),
+        "FLEET_DRAIN_SECONDS": "1",
+    }
+    command = (sys.executable, "-W", "ignore", "-m", "workers", "--lanes", lane, "--slots", "2")
+    return Spec("worker", command, environment | env, stage=1)
+
+
+@contextmanager
+def running(spec: Spec) -> Iterator["subprocess.Popen[str]"]:
+    process = subprocess.Popen(
+        spec.command, env=dict(spec.env), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def present(fleet: SmallFleet, pid: int) -> bool:
+    return any(row.id.endswith(f"/{pid}") for row in fleet.rows(tables.worker))
+
+
+def test_what_a_worker_cannot_end_in_time_goes_back_at_once_and_counts_as_nothing(
+    fleet: SmallFleet, tmp_path: Path
+) -> None:
+    with own_broker(tmp_path / "state") as broker, nobody_answers() as (vendor, let_in):
+        access = {"ANTHROPIC_API_KEY": "k", "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{vendor}"}
+        with running(spec(fleet, tmp_path, broker.url, "research", **access)) as process:
+            eventually("its being there", lambda: present(fleet, process.pid))
+            job_id = fleet.submit("summary")
+            fleet.turn()
+            assert Relay(fleet.ledger, broker.url, lambda: True).publish() == 1
+            assert let_in.acquire(timeout=30), "the vendor was never asked"
+            (held,) = fleet.attempts(job_id, "research[1]")
+            assert held.state == AttemptState.RUNNING
+
+            process.send_signal(signal.SIGTERM)
+            told_at = time.monotonic()
+            (row,) = [row for row in fleet.rows(tables.worker) if row.id.endswith(f"/{process.pid}")]
+            eventually("giving back", lambda: fleet.subtask(job_id, "research[1]").state == "reported")
+            assert time.monotonic() - told_at < 10, "its lease is 30 s"
+            assert process.wait(timeout=15) == 0
+            assert fleet.row(tables.worker, id=row.id).stopped_at is not None
+
+    fleet.advance.run()
+    research, (attempt,) = fleet.subtask(job_id, "research[1]"), fleet.attempts(job_id, "research[1]")
+    assert (research.state, research.tries, research.crashes) == (SubtaskState.READY, 0, 0)
+    assert research.why.startswith("interrupted: its worker was told to stop and gave it back")
+    assert (attempt.code, attempt.ambiguous) == ("interrupted", True), (
+        "it was asked, and nobody heard the answer"
+    )
+    fleet.run()
+    assert fleet.job(job_id).state == "done"
+
+
+def test_a_worker_that_beats_and_hears_nothing_of_its_broker_is_found_and_started_again(
+    fleet: SmallFleet, tmp_path: Path
+) -> None:
+    fleet.door.leave("hands")
+    said: list[str] = []
+    with own_broker(tmp_path / "state") as broker, wire(broker.port) as line:
+        supervisor = Supervisor(StateDir.opened(tmp_path / "children"), said.append)
+        deaf = spec(fleet, tmp_path, f"redis://127.0.0.1:{line.port}/0", "noop")
+        (child,) = supervisor.start([deaf])
+        relay = Relay(fleet.ledger, broker.url, lambda: True, HEARTBEAT_SECONDS, SILENT_SECONDS)
+        reconcile = Reconciler(
+            fleet.leadership,
+            fleet.snapshots,
+            {},
+            fleet.dispatch.correct,
+            heartbeat_seconds=HEARTBEAT_SECONDS,
+            silent_seconds=SILENT_SECONDS,
+        )
+        try:
+            first = child.pid
+            assert first is not None
+            eventually("its being there", lambda: present(fleet, first))
+            _carried(fleet, relay)
+            line.die()
+            job_id = fleet.submit("fan")
+
+            def silent() -> bool:
+                _turn(fleet, relay, reconcile)
+                return bool(fleet.rows(tables.event, kind="worker_silent"))
+
+            eventually("its being found", silent)
+            (told,) = fleet.rows(tables.event, kind="worker_silent")
+            assert f"/{first} beats and has taken nothing" in told.sentence
+            assert fleet.row(tables.worker, id=told.sentence.split()[1]).beat_at > told.at - 5
+            eventually("being started again", lambda: child.pid not in (None, first))
+            line.live()
+
+            def done() -> bool:
+                _turn(fleet, relay, reconcile)
+                return bool(fleet.job(job_id).state == "done")
+
+            eventually("working again", done, seconds=60)
+            assert "it is started again" in said[0]
+            assert len(fleet.rows(tables.event, kind="worker_silent")) == 1
+        finally:
+            supervisor.stop(in_a_hurry=lambda: True)
+
+
+def _carried(fleet: SmallFleet, relay: Relay) -> None:
+    """One job from end to end, so that the line is known to carry."""
+    job_id = fleet.submit("fan")
+
+    def done() -> bool:
+        fleet.turn()
+        relay.publish()
+        return bool(fleet.job(job_id).state == "done")
+
+    eventually("a first job", done)
+
+
+def _turn(fleet: SmallFleet, relay: Relay, reconcile: Reconciler) -> None:
+    for verb in (fleet.plan, fleet.advance, fleet.dispatch, reconcile):
+        verb.run()
+    relay.publish()
+    relay.sing()
