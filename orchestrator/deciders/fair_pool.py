@@ -8,6 +8,9 @@ from orchestrator.deciders.fair_queue import REMEMBERED, FairQueue, Recent
 from orchestrator.deciders.offers import Line, Waiting
 from orchestrator.deciders.shares import URGENT_WORK, WorkClass
 
+FLOOR_MARGIN = 1.05
+"""A floor is held on estimates that are corrected when answers come; what was really used stays above it so."""
+
 
 class Bill(NamedTuple):
     """Where a grant is charged."""
@@ -74,7 +77,8 @@ def _furthest_below(
     below = [
         (work_class != URGENT_WORK, share / floors[work_class], work_class)
         for work_class in claiming
-        if work_class in waiting.by_class and (share := recent.share(work_class)) < floors[work_class]
+        if work_class in waiting.by_class
+        and (share := recent.share(work_class)) < floors[work_class] * FLOOR_MARGIN
     ]
     return min(below)[-1] if below else None
 
