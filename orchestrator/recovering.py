@@ -18,6 +18,7 @@ from orchestrator.deciders.recovery import UNASKED, Climb, End, History, Retry, 
 from orchestrator.ledger.tables import attempt, effect, subtask
 from orchestrator.marking import bury, move
 from orchestrator.prices import has_price
+from orchestrator.replanning import plan_again
 from orchestrator.starting import columns_of
 from orchestrator.views import JobView, handoff_of
 
@@ -45,6 +46,8 @@ def after_report(
     """An attempt was reported as failed. Whatever came of it, it did not kill its worker."""
     paced = row.budget is not None
     tries = row.tries + (1 if is_try(failure, paced) else 0)
+    if plan_again(view, node, failure, batch, tries=tries, suspect=False):
+        return
     history = _history(
         view,
         node,
@@ -57,7 +60,9 @@ def after_report(
     )
     policy, on = policy_of(view, row), trouble_of(view, node)
     decided = recover(failure, policy, on, history, chance())
-    handoff = handed_again(connection, node, row, failure, answer)
+    # What its worker could not read may have been written by newer code than this, too: it stays as it is.
+    unread = failure.code is Code.UNKNOWN_CONTRACT
+    handoff = None if unread else handed_again(connection, node, row, failure, answer)
     enact(view, node, row, failure, decided, handoff, batch, tries=tries, suspect=False)
 
 
@@ -160,11 +165,12 @@ def enact(
     row: Any,
     failure: Failure,
     decided: Retry | Climb | End,
-    handoff: Handoff,
+    handoff: Handoff | None,
     batch: Batch,
     **sets: Any,
 ) -> None:
-    """Gathers what was decided; `sets` are columns of the subtask that change whatever that is."""
+    """Gathers what was decided; `sets` are columns of the subtask that change whatever that is. Without a
+    `handoff` it keeps the one it has."""
     match decided:
         case Retry() as retry:
             sets |= _again(handoff, batch) | {
@@ -175,6 +181,7 @@ def enact(
                 sets["repeat_key"] = None  # a retry is no answer to the question as it was first asked
             move(view, node, SubtaskState.READY, retry.why, batch, **sets)
         case Climb() as wanted:
+            assert handoff is not None  # what was not read did not fall short
             _climb(view, node, row, failure, wanted, handoff, batch, **sets)
         case End(ending=Ending.SKIP, why=why):
             move(view, node, SubtaskState.SKIPPED, why, batch, **sets)
@@ -182,8 +189,9 @@ def enact(
             bury(view, node, failure.code, why, batch, **sets)
 
 
-def _again(handoff: Handoff, batch: Batch) -> dict[str, Any]:
-    return {"ready_at": batch.at, "handoff": handoff.model_dump(mode="json", exclude_defaults=True)}
+def _again(handoff: Handoff | None, batch: Batch) -> dict[str, Any]:
+    kept = {"handoff": handoff.model_dump(mode="json", exclude_defaults=True)} if handoff else {}
+    return {"ready_at": batch.at} | kept
 
 
 def _climb(

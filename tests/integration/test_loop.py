@@ -147,13 +147,13 @@ def test_a_repair_is_shown_the_fault_and_the_answer_that_had_it(fleet: SmallFlee
 
 
 def test_a_second_answer_that_is_cut_is_a_dead_letter(fleet: SmallFleet) -> None:
-    job_id = fleet.submit("summary")
-    fleet.hands.will("draft", fails(Code.CUT), fails(Code.NOT_JSON, "no JSON at all"))
+    job_id = fleet.submit("brief")
+    fleet.hands.will("research[1]", fails(Code.CUT), fails(Code.NOT_JSON, "no JSON at all"))
     fleet.run()
 
     (letter,) = fleet.rows(tables.dead_letter)
     assert (letter.code, letter.sentence) == ("not_json", "not_json: no JSON at all (after 1 repair(s))")
-    assert fleet.job(job_id).why == f"draft: {letter.sentence}"
+    assert fleet.job(job_id).why == f"research[1]: {letter.sentence}"
 
 
 def test_what_is_delivered_must_be_what_is_wanted(fleet: SmallFleet) -> None:

@@ -1,0 +1,191 @@
+"""Blockers: what many lack is one row and one job, and then all of them go on by themselves."""
+
+from pathlib import Path
+
+from contracts.catalog import Catalog
+from contracts.failures import Code, Failure
+from contracts.prerequisites import Prerequisite
+from orchestrator.cancelling import request_cancel
+from orchestrator.door import Claim
+from orchestrator.ledger import tables
+from orchestrator.ledger.engine import Ledger
+from orchestrator.reads.explain import explain
+from tests.integration.ledgers import ledger, migrated_file, migrated_schema
+from tests.integration.small_fleet import Deed, SmallFleet, age, bench_catalog, fails, fleet
+
+__all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
+
+
+def lacks(subject: str = "prospects", prerequisite: str = "address") -> Deed:
+    evidence = {"prerequisite": prerequisite, "subject": subject}
+    sentence = f"{subject} have no {prerequisite}"
+    failure = Failure(code=Code.MISSING_PREREQUISITE, sentence=sentence, evidence=evidence)
+    return Deed(failure=failure)
+
+
+LATER = fails(Code.VENDOR_ERROR, "not now", retry_after=60.0)
+
+
+def mailing(fleet: SmallFleet, items: int, times: int = 1, subject: str = "prospects") -> str:
+    """A job whose letters lack the address so often before they have it."""
+    names = [f"prospect-{number}" for number in range(1, items + 1)]
+    for number in range(1, items + 1):
+        fleet.hands.will(f"letter[{number}]", *[lacks(subject)] * times)
+    return fleet.submit("mailing", inputs={"items": names})
+
+
+def supplier(fleet: SmallFleet) -> str:
+    """The only job that supplies anything."""
+    (row,) = fleet.rows(tables.job, workflow="enrich")
+    return str(row.id)
+
+
+def supply(fleet: SmallFleet) -> None:
+    """What put the supplying job off is over."""
+    age(fleet.ledger, tables.subtask, fleet.subtask(supplier(fleet), "find").id, not_before=90.0)
+    fleet.run()
+
+
+def test_68_prospects_without_an_address_are_one_blocker_and_one_job(fleet: SmallFleet) -> None:
+    fleet.hands.will("find", LATER)
+    job_id = mailing(fleet, 68)
+    fleet.run()
+
+    blocker = fleet.row(tables.blocker)
+    assert (blocker.tenant, blocker.prerequisite, blocker.subject) == ("acme", "address", "prospects")
+    assert (blocker.job_id, blocker.supply_job_id, blocker.resolved_at) == (job_id, supplier(fleet), None)
+    letters = fleet.rows(tables.subtask, job_id=job_id, step="letter")
+    assert {(row.state, row.blocked_by, row.tries) for row in letters} == {("parked", blocker.id, 0)}
+    made = fleet.job(supplier(fleet))
+    assert (made.purpose, made.requested_by, made.inputs) == ("feature", "alice", {"items": ["prospects"]})
+    assert len(fleet.rows(tables.event, kind="blocked")) == 1
+    with fleet.ledger.read() as connection:
+        told = explain(connection, job_id)
+    assert f"the address of prospects, which job {made.id} (enrich, running) supplies" in told.sentence
+
+    supply(fleet)
+    assert fleet.job(job_id).state == "done"
+    assert {row.tries for row in fleet.rows(tables.subtask, job_id=job_id, step="letter")} == {1}
+    assert len(fleet.rows(tables.job, workflow="enrich")) == 1
+    again = fleet.handed("letter[68]")[1]
+    assert [(item.name, item.source) for item in again.context if item.contract] == [
+        ("address", f"job {made.id}")
+    ]
+    assert fleet.row(tables.blocker).resolution == f"job {made.id} supplied it"
+    assert len(fleet.rows(tables.event, kind="unblocked")) == 1
+
+
+def test_another_job_of_the_tenant_joins_and_one_of_another_tenant_does_not(fleet: SmallFleet) -> None:
+    fleet.hands.will("find", LATER, LATER)
+    first = mailing(fleet, 1)
+    fleet.run()
+    second = mailing(fleet, 1)
+    fleet.run()
+    fleet.hands.will("letter[1]", lacks())
+    stranger = fleet.submit("mailing", inputs={"items": ["x"]}, tenant="rival")
+    fleet.run()
+
+    ours, theirs = sorted(fleet.rows(tables.blocker), key=lambda row: row.opened_at)
+    assert (ours.tenant, theirs.tenant) == ("acme", "rival")
+    waiting = {job_id: fleet.subtask(job_id, "letter[1]").blocked_by for job_id in (first, second, stranger)}
+    assert waiting == {first: ours.id, second: ours.id, stranger: theirs.id}
+    assert f"(job {ours.supply_job_id} supplies it)" in fleet.subtask(second, "letter[1]").why
+
+
+def test_where_it_cannot_be_supplied_those_who_wait_end_and_name_it(fleet: SmallFleet) -> None:
+    fleet.hands.will("find", fails(Code.REFUSED, "nobody knows them"))
+    job_id = mailing(fleet, 2)
+    fleet.run()
+
+    letters = [row for row in fleet.rows(tables.dead_letter) if row.job_id == job_id]
+    assert len(letters) == 2 and {row.category for row in letters} == {"prerequisite"}
+    assert f"the address of prospects; job {supplier(fleet)} is failed: find: refused" in letters[0].sentence
+    assert fleet.job(job_id).state == "failed"
+    assert fleet.row(tables.blocker).resolved_at is not None
+
+
+def test_what_did_not_help_once_is_not_tried_for_ever(fleet: SmallFleet) -> None:
+    job_id = mailing(fleet, 1, times=5)
+    fleet.run()
+
+    assert len(fleet.rows(tables.job, workflow="enrich")) == 1
+    assert len(fleet.attempts(job_id, "letter[1]")) == 2
+    letter = fleet.row(tables.dead_letter)
+    assert letter.sentence.endswith(f"(job {supplier(fleet)} was to supply it, and it is still missing)")
+
+
+def test_who_looked_before_it_was_there_looks_again_and_makes_no_second_job(fleet: SmallFleet) -> None:
+    fleet.hands.will("find", LATER)
+    first = mailing(fleet, 1)
+    fleet.run()
+    second = fleet.submit("mailing", inputs={"items": ["late"]})
+    fleet.turn()
+    (bell,) = fleet.hands.doorbells()
+    late = fleet.hands.claim(bell.attempt_id)
+    supply(fleet)
+    assert fleet.job(first).state == "done"
+
+    assert isinstance(late, Claim) and fleet.hands.perform(late, lacks())
+    fleet.run()
+    assert (fleet.job(second).state, fleet.subtask(second, "letter[1]").tries) == ("done", 1)
+    assert len(fleet.rows(tables.blocker)) == 1
+
+
+def test_what_nothing_supplies_ends_and_says_so(fleet: SmallFleet) -> None:
+    fleet.hands.will("letter[1]", lacks(prerequisite="telephone"))
+    fleet.hands.will("letter[2]", fails(Code.MISSING_PREREQUISITE, "something is missing"))
+    fleet.submit("mailing", inputs={"items": ["a", "b"]})
+    fleet.run()
+
+    said = sorted(row.sentence for row in fleet.rows(tables.dead_letter))
+    assert said == [
+        "missing_prerequisite: prospects have no telephone (nothing is declared to supply telephone)",
+        "missing_prerequisite: something is missing (it names no prerequisite and subject in its evidence)",
+    ]
+    assert fleet.rows(tables.blocker) == []
+
+
+def test_what_supplies_never_waits_for_itself(fleet: SmallFleet) -> None:
+    fleet.hands.will("find", lacks())
+    job_id = mailing(fleet, 1)
+    fleet.run()
+
+    assert fleet.job(supplier(fleet)).state == fleet.job(job_id).state == "failed"
+    assert "and would wait for itself" in fleet.job(job_id).why
+
+
+def test_jobs_that_wait_for_each_other_have_an_end(fleet: SmallFleet) -> None:
+    """Every supplier lacks the address of somebody else, and so on without end."""
+    fleet.hands.will("find", *[lacks(f"cousin {number}") for number in range(50)])
+    job_id = mailing(fleet, 1)
+    fleet.run()
+
+    assert fleet.job(job_id).state == "failed"
+    assert len(fleet.rows(tables.blocker)) == 8
+    assert any("already 8 blockers wait behind it" in row.sentence for row in fleet.rows(tables.dead_letter))
+
+
+def test_a_job_that_cannot_be_made_is_no_blocker(
+    ledger: Ledger, tmp_path: Path, bench_catalog: Catalog
+) -> None:
+    wrong = Prerequisite(prerequisite="address", supplied_by="enrich", inputs={"items": []})
+    fleet = SmallFleet(
+        ledger, tmp_path, bench_catalog.model_copy(update={"prerequisites": {"address": wrong}})
+    )
+    mailing(fleet, 1)
+    fleet.run()
+
+    assert "(no job can be made to supply it: inputs.items" in fleet.row(tables.dead_letter).sentence
+    assert fleet.rows(tables.blocker) == []
+
+
+def test_who_is_cancelled_while_it_waits_is_left_alone(fleet: SmallFleet) -> None:
+    fleet.hands.will("find", LATER)
+    job_id = mailing(fleet, 1)
+    fleet.run()
+    request_cancel(fleet.ledger, job_id, "bob")
+    fleet.run()
+    supply(fleet)
+
+    assert (fleet.job(job_id).state, fleet.job(supplier(fleet)).state) == ("cancelled", "done")
+    assert fleet.row(tables.blocker).resolved_at is not None

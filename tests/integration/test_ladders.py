@@ -1,0 +1,195 @@
+"""Ladders: what is changed, one thing after the other, when more of the same would not help."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contracts.catalog import Catalog
+from contracts.failures import Code
+from contracts.lanes import Lane, Rung
+from orchestrator.ledger import tables
+from orchestrator.ledger.engine import Ledger
+from tests.integration.ledgers import ledger, migrated_file, migrated_schema
+from tests.integration.small_fleet import SmallFleet, age, assert_story_holds, bench_catalog, fails, fleet
+
+__all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
+
+NO_JSON = fails(Code.NOT_JSON, "no JSON at all")
+UNSURE = fails(Code.NO_EVIDENCE, "no claim says so")
+
+
+def fleet_with(ledger: Ledger, folder: Path, catalog: Catalog, *rungs: Rung, **lanes: Lane) -> SmallFleet:
+    """A fleet whose authors have this ladder."""
+    draft = catalog.lanes["draft"].model_copy(update={"ladder": rungs})
+    changed = catalog.model_copy(update={"lanes": catalog.lanes | {"draft": draft} | lanes})
+    return SmallFleet(ledger, folder, changed)
+
+
+def of(catalog: Catalog, lane: str) -> Any:
+    """The model of another lane, as a rung names it."""
+    model = catalog.lanes[lane].model
+    assert model is not None
+    return model
+
+
+def whys(fleet: SmallFleet, job_id: str, name: str) -> list[str]:
+    """What the events say of a subtask's failures."""
+    subtask = fleet.subtask(job_id, name)
+    rows = fleet.rows(tables.event, kind="subtask_moved", subtask_id=subtask.id)
+    return [row.sentence for row in rows if row.old == "reported" and row.new != "done"]
+
+
+def test_the_shipped_author_climbs_from_a_narrower_task_to_another_model(fleet: SmallFleet) -> None:
+    job_id = fleet.submit("brief")
+    fleet.hands.will("draft", NO_JSON, NO_JSON, NO_JSON, NO_JSON)
+    fleet.run()
+
+    first, repair, narrower, again, other = fleet.handed("draft")
+    assert (first.subproblem, first.route) == (repair.subproblem, repair.route)
+    assert (
+        narrower.subproblem.startswith(first.subproblem) and "three short paragraphs" in narrower.subproblem
+    )
+    assert narrower.route == again.route == first.route
+    assert other.route is not None and other.route.model == "claude-opus-5-5"
+    assert "three short paragraphs" in other.subproblem, "a rung keeps what lower ones gave"
+    sonnet = {"lane": "draft", "model": "anthropic/claude-sonnet-5-5", "max_output_tokens": "6000"}
+    narrowed = sonnet | {"rung": "1"}
+    assert [tried.parameters for tried in other.tried] == [sonnet, sonnet, narrowed, narrowed]
+    assert whys(fleet, job_id, "draft") == [
+        "not_json: no JSON at all (one repair, shown the fault)",
+        "not_json: no JSON at all (after 1 repair(s)); rung 1 of 2, a narrower task",
+        "not_json: no JSON at all (one repair, shown the fault)",
+        "not_json: no JSON at all (after 1 repair(s)); rung 2 of 2, model claude-opus-5-5 of anthropic",
+    ]
+    draft = fleet.subtask(job_id, "draft")
+    assert (draft.rung, draft.tries, draft.repairs, draft.state) == (2, 5, 0, "done")
+    assert (draft.model, draft.budget, draft.vendor) == ("claude-opus-5-5", "anthropic/opus", "anthropic")
+    budgets = [row.budget for row in fleet.attempts(job_id, "draft")]
+    assert budgets == ["anthropic/default/sonnet"] * 4 + ["anthropic/default/opus"]
+    assert fleet.job(job_id).state == "awaiting_approval"
+
+
+def test_a_ladder_has_an_end(fleet: SmallFleet) -> None:
+    job_id = fleet.submit("summary")
+    fleet.hands.will("draft", *[NO_JSON] * 50)
+    fleet.run()
+
+    assert len(fleet.attempts(job_id, "draft")) == 6, (
+        "a try and a repair on the ground and on each of two rungs"
+    )
+    (letter,) = fleet.rows(tables.dead_letter)
+    assert letter.sentence == "not_json: no JSON at all (after 1 repair(s))"
+
+
+def test_on_a_rung_a_transient_failure_has_all_its_tries_again(fleet: SmallFleet) -> None:
+    job_id = fleet.submit("summary")
+    fleet.hands.will("draft", UNSURE, *[fails(Code.VENDOR_ERROR)] * 4)
+    for _ in range(4):
+        fleet.run()
+        subtask = fleet.subtask(job_id, "draft")
+        if subtask.state == "ready":
+            age(fleet.ledger, tables.subtask, subtask.id, not_before=60.0)
+
+    assert (len(fleet.attempts(job_id, "draft")), fleet.subtask(job_id, "draft").state) == (5, "dead")
+    assert "(the last of 4 tries)" in fleet.row(tables.dead_letter).sentence
+
+
+def test_a_rung_of_a_reviewers_vendor_or_without_a_price_is_passed_over(
+    ledger: Ledger, tmp_path: Path, bench_catalog: Catalog
+) -> None:
+    reviewer, auditor = of(bench_catalog, "review"), of(bench_catalog, "security")
+    unpriced = of(bench_catalog, "draft").model_copy(update={"name": "claude-nobody-1"})
+    vendor = bench_catalog.vendors["anthropic"]
+    group = vendor.groups["sonnet"]
+    models = group.models | {"claude-nobody-1": group.models["claude-sonnet-5-5"]}
+    groups = vendor.groups | {"sonnet": group.model_copy(update={"models": models})}
+    vendors = bench_catalog.vendors | {"anthropic": vendor.model_copy(update={"groups": groups})}
+    catalog = bench_catalog.model_copy(update={"vendors": vendors})
+    rungs = [Rung(model=model) for model in (reviewer, auditor, unpriced)]
+    fleet = fleet_with(ledger, tmp_path, catalog, *rungs, Rung(richer=True))
+    job_id = fleet.submit("brief")
+    fleet.hands.will("draft", UNSURE)
+    fleet.run()
+
+    (why,) = whys(fleet, job_id, "draft")
+    assert (
+        "rung 1 of 4, model gpt-6.1-sol of openai, is passed over: step review must be of another vendor"
+        in why
+    )
+    assert "rung 2 of 4, model gemini-4-argon of google, is passed over: step security must be" in why
+    assert (
+        "rung 3 of 4, model claude-nobody-1 of anthropic, is passed over: claude-nobody-1 of anthropic has"
+        in why
+    )
+    assert why.endswith("; rung 4 of 4, richer context")
+    assert {row.vendor for row in fleet.attempts(job_id, "draft")} == {"anthropic"}
+    assert fleet.job(job_id).state == "awaiting_approval"
+    assert_story_holds(ledger)
+
+
+def test_where_every_rung_is_passed_over_it_ends_and_says_so(
+    ledger: Ledger, tmp_path: Path, bench_catalog: Catalog
+) -> None:
+    fleet = fleet_with(ledger, tmp_path, bench_catalog, Rung(model=of(bench_catalog, "review")))
+    fleet.submit("brief")
+    fleet.hands.will("draft", UNSURE)
+    fleet.run()
+
+    (letter,) = fleet.rows(tables.dead_letter)
+    assert (letter.code, letter.vendor) == ("no_evidence", "anthropic")
+    assert "(more of the same would not help); rung 1 of 1" in letter.sentence
+    assert "is passed over: step review must be of another vendor, and is of openai" in letter.sentence
+
+
+def test_a_peer_lane_does_it_with_its_own_hands_and_words(
+    ledger: Ledger, tmp_path: Path, bench_catalog: Catalog
+) -> None:
+    card = {"lane": "ghost", "instructions": "You write for others.", "ladder": (), "deadline_seconds": 77.0}
+    ghost = bench_catalog.lanes["draft"].model_copy(update=card | {"model": of(bench_catalog, "review")})
+    fleet = fleet_with(ledger, tmp_path, bench_catalog, Rung(lane="ghost"), ghost=ghost)
+    job_id = fleet.submit("summary")
+    fleet.hands.will("draft", UNSURE, fails(Code.REFUSED, "not by this one either"))
+    fleet.run()
+
+    _, peer = fleet.handed("draft")
+    assert (peer.assignment.lane, peer.role) == ("ghost", "You write for others.")
+    assert peer.route is not None and peer.route.vendor == "openai"
+    subtask, last = fleet.subtask(job_id, "draft"), fleet.attempts(job_id, "draft")[-1]
+    assert (subtask.lane, subtask.vendor, subtask.allowed_seconds) == ("ghost", "openai", 77.0)
+    assert (last.lane, last.budget) == ("ghost", "openai/default/sol")
+    assert fleet.row(tables.dead_letter).lane == "ghost"
+
+
+def test_a_richer_rung_gives_what_the_job_has_and_nobody_sealed(
+    ledger: Ledger, tmp_path: Path, bench_catalog: Catalog
+) -> None:
+    give = {"documents": "inputs.documents", "reviews": "review"}
+    fleet = fleet_with(ledger, tmp_path, bench_catalog, Rung(richer=True, give=give))
+    fleet.submit("brief", documents=2)
+    fleet.hands.will("draft", UNSURE)
+    fleet.run()
+
+    first, richer = fleet.handed("draft")
+    assert richer.context[: len(first.context)] == first.context
+    added = richer.context[len(first.context) :]
+    assert [(item.name, item.source) for item in added] == [
+        ("documents", "document-1"),
+        ("documents", "document-2"),
+    ], "no review has delivered yet"
+
+
+@pytest.mark.parametrize("state", ["done", "dead"])
+def test_what_climbed_is_no_answer_to_the_question_as_it_was_first_asked(
+    ledger: Ledger, tmp_path: Path, bench_catalog: Catalog, state: str
+) -> None:
+    research = bench_catalog.lanes["research"]
+    climber = research.model_copy(update={"ladder": (Rung(narrower="One claim is enough."),)})
+    fleet = fleet_with(ledger, tmp_path, bench_catalog, research=climber)
+    job_id = fleet.submit("brief")
+    assert fleet.turn() and fleet.subtask(job_id, "research[1]").repeat_key is not None
+    fleet.hands.will("research[1]", UNSURE, *([UNSURE] if state == "dead" else []))
+    fleet.run()
+
+    asked = fleet.subtask(job_id, "research[1]")
+    assert (asked.state, asked.rung, asked.repeat_key) == (state, 1, None)
