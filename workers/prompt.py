@@ -20,7 +20,7 @@ MATERIAL_ONLY = (
 EARLIER_CHARACTERS = 4000
 """So much of an earlier answer that failed is shown; the fault itself is told in a sentence."""
 
-NOT_ITS_DOING = (Category.TRANSIENT, Category.CRASH)
+NOT_ITS_DOING = (Category.TRANSIENT, Category.CRASH, Category.PREREQUISITE)
 """Failures that no answer can settle: the model is not told of them."""
 
 _CLOSING = re.compile(r"<(?=\s*/\s*(?:document|earlier)\b)", re.IGNORECASE)
@@ -51,11 +51,15 @@ def _tried(handoff: Handoff, read: Read) -> str:
 
 
 def _concerns(tried: Tried) -> bool:
-    return tried.code is None or CATEGORY_OF[tried.code] not in NOT_ITS_DOING
+    return tried.code is None or bool(tried.kept) or CATEGORY_OF[tried.code] not in NOT_ITS_DOING
 
 
 def _one_try(tried: Tried, desired_output: str, read: Read) -> str:
-    sentence = _inert(tried.sentence)
+    how = ", ".join(f"{name} {value}" for name, value in tried.parameters.items())
+    kept = f"This stands and must not be done again: {tried.kept}" if tried.kept else ""
+    sentence = _inert(
+        "\n".join(part for part in (tried.sentence, how and f"Tried with {how}.", kept) if part)
+    )
     if tried.artifact is None:
         return sentence
     text = read(tried)

@@ -1,11 +1,16 @@
 """What follows a failed attempt."""
 
+import itertools
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from contracts.failures import CATEGORY_OF, Category, Code, Failure
 from contracts.lanes import Attempts
 from contracts.workflows import Ending, OnTrouble
-from orchestrator.deciders.recovery import End, History, Retry, counted_with, is_try, recover
+from orchestrator.deciders.recovery import Climb, End, History, Retry, counted_with, is_try, recover
+from orchestrator.deciders.suspecting import blame
 
 POLICY = Attempts(most=4, repairs=1, crashes=3, backoff_seconds=2, backoff_cap_seconds=60)
 TROUBLE = OnTrouble(loop=Ending.DEAD, cut="repair", fail=Ending.SKIP)
@@ -163,3 +168,58 @@ def test_looks_have_an_end() -> None:
     answer = recover(failure(Code.UNFINISHED), POLICY, TROUBLE, History(0, 0, 0, limited=POLICY.limited), 0.5)
     assert isinstance(answer, End)
     assert f"look {POLICY.limited} of {POLICY.limited}" in answer.why
+
+
+POLICIES = st.builds(
+    Attempts,
+    most=st.integers(1, 6),
+    repairs=st.integers(0, 3),
+    crashes=st.integers(1, 4),
+    limited=st.integers(1, 6),
+)
+STEPS = st.builds(OnTrouble, loop=st.sampled_from(Ending), cut=st.sampled_from(["repair", "dead", "skip"]),
+                  fail=st.sampled_from(Ending))  # fmt: skip
+FATES = st.lists(st.tuples(st.sampled_from(Code), st.booleans()), min_size=1, max_size=5)
+
+
+@given(POLICIES, STEPS, FATES, st.integers(0, 3), st.booleans(), st.floats(0, 1))
+def test_whatever_keeps_failing_ends_and_every_answer_says_why(
+    policy: Attempts, on: OnTrouble, fates: list[tuple[Code, bool]], rungs: int, paced: bool, chance: float
+) -> None:
+    """The failures come over and over in this order, each lost alone or with others, counted as in a ledger."""
+    tries = repairs = crashes = shared = climbed = 0
+    waited: dict[frozenset[Code], int] = {}
+    bound = (rungs + 1) * policy.most + policy.crashes + policy.limited * (len(Code) + 1)
+    for number, (code, with_others) in enumerate(itertools.cycle(fates), 1):
+        assert number <= bound, f"{number} attempts and no end of it"
+        failed, lost_together = failure(code), code is Code.CRASHED and with_others
+        counted, before = counted_with(failed, paced), tries
+        tries += is_try(failed, paced)
+        crashes += code is Code.CRASHED and not lost_together
+        shared += lost_together
+        waited[counted] = waited.get(counted, 0) + 1
+        limited = shared if lost_together else waited[counted] if counted else 0
+        history = History(
+            tries, repairs, crashes, limited, paced, rungs_left=rungs - climbed, shared_loss=lost_together
+        )
+        answer = recover(failed, policy, on, history, chance)
+        assert answer.why.startswith(f"{code}: it failed (")
+        if code in (Code.RATE_LIMITED, Code.UNFINISHED, Code.UNKNOWN_CONTRACT, Code.MISSING_PREREQUISITE):
+            assert tries == before, "waiting never eats a try"
+        match answer:
+            case Retry(delay_seconds=delay, is_repair=is_repair):
+                assert delay >= 0 and CATEGORY_OF[code] not in (Category.GOVERNANCE, Category.DETERMINISTIC)
+                repairs += is_repair
+            case Climb():
+                climbed, tries, repairs = climbed + 1, 0, 0
+                assert climbed <= rungs and CATEGORY_OF[code] in (Category.JUDGEMENT, Category.OUTPUT)
+            case End():
+                return
+
+
+@given(st.booleans(), st.lists(st.booleans(), max_size=4))
+def test_among_what_is_lost_together_at_most_one_is_blamed(suspect: bool, others: list[bool]) -> None:
+    process = [suspect, *others]
+    blamed = [blame(each, process[:i] + process[i + 1 :]) for i, each in enumerate(process)]
+    assert sum(each.counts for each in blamed) == (1 if len(process) == 1 or process.count(True) == 1 else 0)
+    assert all(each.why for each in blamed if len(process) > 1)
