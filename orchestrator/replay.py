@@ -344,6 +344,7 @@ def _keep(
             "vendor": node.vendor,
             "summary": each.source.summaries[node.id],
             "kept_from": kept_from,
+            "built_on": node.built_on,
             "created_at": batch.at,
             "ended_at": batch.at,
         }

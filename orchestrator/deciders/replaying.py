@@ -18,13 +18,11 @@ from contracts.catalog import Catalog
 from contracts.lanes import Right
 from contracts.registry import contract
 from contracts.states import SubtaskState
-from contracts.workflows import Step, Workflow
+from contracts.workflows import ReplayClass, Step, Workflow
 from orchestrator.deciders.nodes import Node, Planned, current, name_of
 from orchestrator.deciders.planning import plan, source_of
 from orchestrator.problems import faults
 
-READ_ONLY = "read_only"
-UNSAFE = "unsafe"
 WINDOW_SECONDS = 60.0
 
 Instance = tuple[str, int]
@@ -112,14 +110,14 @@ def fault_of(edit: tuple[dict[str, JsonValue], ...]) -> str | None:
     return None
 
 
-def replay_class(step: Step) -> str:
+def replay_class(step: Step) -> ReplayClass:
     """What doing a step twice would do to the world."""
-    return str(getattr(step.effect, "replay_class", "idempotent")) if step.effect else READ_ONLY
+    return step.effect.replay_class if step.effect else ReplayClass.READ_ONLY
 
 
 def unsafe_steps(workflow: Workflow) -> list[str]:
     """The steps that a replay may do again only with somebody's approval."""
-    return [name for name, step in workflow.steps.items() if replay_class(step) == UNSAFE]
+    return [name for name, step in workflow.steps.items() if replay_class(step) is ReplayClass.UNSAFE]
 
 
 def window_of(per_minute: float) -> float:

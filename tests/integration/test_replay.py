@@ -1,0 +1,448 @@
+"""Replays: ended work run again as new, linked jobs, with what was finished kept, paced, audited and once."""
+
+import time
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, text, update
+
+from contracts.artifacts import digest_of
+from contracts.catalog import Catalog
+from contracts.failures import Code
+from contracts.replays import ReplayRequest
+from contracts.workflows import ReplayClass
+from orchestrator.door import Claim
+from orchestrator.ledger import artifacts, tables
+from orchestrator.ledger.engine import Ledger
+from orchestrator.ledger.ids import new_id
+from orchestrator.problems import Conflict, Forbidden, Malformed, NotFound, Problem
+from orchestrator.replaying import abort, open_replay
+from tests.integration.ledgers import Rows, catalog, ledger, migrated_file, migrated_schema, rows, rows_of
+from tests.integration.small_fleet import (
+    SmallFleet,
+    bench_catalog,
+    fails,
+    fleet,
+    objects,
+)
+
+__all__ = ["bench_catalog", "catalog", "fleet", "ledger", "migrated_file", "migrated_schema", "rows"]
+
+MANY = 15_000
+
+
+def request(*ids: str, **fields: Any) -> ReplayRequest:
+    selection = fields.pop("selection", {"ids": ids})
+    given = {"requested_by": "carol", "reason": "the vendor is well again", "dry_run": False}
+    return ReplayRequest.model_validate({"selection": selection} | given | fields)
+
+
+def opened(fleet: SmallFleet, *ids: str, **fields: Any) -> str:
+    return open_replay(fleet.ledger, fleet.catalog, request(*ids, **fields))
+
+
+def failed(fleet: SmallFleet, step: str = "draft", workflow: str = "summary", **fields: Any) -> str:
+    """A job that failed at this step."""
+    fleet.hands.will(step, fails(Code.REFUSED, "the vendor refused it"))
+    job_id = fleet.submit(workflow, **fields)
+    fleet.run()
+    assert fleet.job(job_id).state == "failed"
+    return job_id
+
+
+def replayed(fleet: SmallFleet, job_id: str) -> Any:
+    """The one job that replays this one."""
+    return fleet.row(tables.job, replay_of=job_id)
+
+
+def publishing(fleet: SmallFleet) -> Claim:
+    """The claim on the one attempt to publish, once everything before it is done."""
+    while True:
+        fleet.turn()
+        for bell in fleet.hands.doorbells():
+            if bell.lane == "publish":
+                claim = fleet.hands.claim(bell.attempt_id)
+                assert isinstance(claim, Claim)
+                return claim
+            fleet.hands.do(bell.attempt_id)
+
+
+def item(fleet: SmallFleet, replay_id: str, job_id: str) -> Any:
+    return fleet.row(tables.replay_item, replay_id=replay_id, job_id=job_id)
+
+
+def test_a_replayed_dead_letter_keeps_what_was_finished(fleet: SmallFleet) -> None:
+    job_id = failed(fleet, documents=2)
+    dead = fleet.subtask(job_id, "draft")
+    replay_id = opened(fleet, dead.id)
+    fleet.run()
+    new = replayed(fleet, job_id)
+    assert (new.state, new.lineage, new.replay_id) == ("done", job_id, replay_id)
+    assert (new.priority, new.purpose, new.requested_by) == (0, "rework", "carol")
+    assert new.reason == f"replay of {job_id}: the vendor is well again"
+    for name in ("research[1]", "research[2]", "check-quotes[1]", "check-quotes[2]"):
+        kept, source = fleet.subtask(new.id, name), fleet.subtask(job_id, name)
+        assert (kept.kept_from, kept.summary, kept.vendor) == (source.id, source.summary, source.vendor)
+        assert kept.why == f"kept from {job_id}"
+        assert not fleet.attempts(new.id, name)
+    assert len(fleet.attempts(new.id, "draft")) == 1
+    assert (item(fleet, replay_id, job_id).state, fleet.row(tables.replay, id=replay_id).state) == (
+        "done",
+    ) * 2
+    assert fleet.job(job_id).state == "failed"  # what ended stays ended
+
+
+def test_a_replay_of_a_replay_names_where_results_were_made(fleet: SmallFleet) -> None:
+    job_id = failed(fleet)
+    fleet.hands.will("draft", fails(Code.REFUSED))
+    opened(fleet, job_id)
+    fleet.run()
+    second = replayed(fleet, job_id)
+    opened(fleet, second.id)
+    fleet.run()
+    third = replayed(fleet, second.id)
+    assert (second.state, third.state, third.lineage) == ("failed", "done", job_id)
+    assert fleet.subtask(third.id, "research[1]").kept_from == fleet.subtask(job_id, "research[1]").id
+
+
+def test_from_a_step_on_everything_is_made_anew(fleet: SmallFleet) -> None:
+    job_id = fleet.submit(documents=2)
+    fleet.run()
+    opened(fleet, job_id, from_step="check-quotes")
+    fleet.run()
+    new = replayed(fleet, job_id)
+    assert new.state == "done"
+    kept = {row.name for row in fleet.rows(tables.subtask, job_id=new.id) if row.kept_from}
+    assert kept == {"research[1]", "research[2]"}
+
+
+def test_a_finished_subtask_is_made_anew_with_what_is_behind_it_and_not_its_siblings(
+    fleet: SmallFleet,
+) -> None:
+    job_id = fleet.submit(documents=2)
+    fleet.run()
+    opened(fleet, fleet.subtask(job_id, "research[2]").id)
+    fleet.run()
+    new = replayed(fleet, job_id)
+    kept = {row.name for row in fleet.rows(tables.subtask, job_id=new.id) if row.kept_from}
+    assert kept == {"research[1]", "check-quotes[1]"}
+    # It is asked anew, although the same question has an answer that is remembered.
+    assert len(fleet.attempts(new.id, "research[2]")) == 1
+
+
+def test_standing_objections_call_for_another_round_of_what_was_kept(fleet: SmallFleet) -> None:
+    fleet.hands.will("review", objects("too short"))
+    for round_ in (2, 3):
+        fleet.hands.will(f"review#{round_}", objects("too short"))
+    job_id = fleet.submit("brief")
+    fleet.run()
+    assert fleet.job(job_id).state == "failed"
+    opened(fleet, job_id)
+    fleet.run()
+    new = replayed(fleet, job_id)
+    assert fleet.subtask(new.id, "draft").kept_from == fleet.subtask(job_id, "draft#3").id
+    assert len(fleet.attempts(new.id, "draft#2")) == 1
+    assert new.state == "awaiting_approval"
+    with pytest.raises(Forbidden, match="carol asked for this job"):
+        fleet.decide(new.id, "approve", by="carol")
+    fleet.decide(new.id, "approve")
+    fleet.run()
+    assert fleet.job(new.id).state == "done"
+
+
+def test_an_approval_of_the_very_same_page_is_kept(fleet: SmallFleet) -> None:
+    fleet.hands.will("publish", fails(Code.HANDLER_ERROR, "the disk is full"))
+    job_id = fleet.submit("brief")
+    fleet.run()
+    fleet.decide(job_id, "approve")
+    fleet.run()
+    opened(fleet, job_id)
+    fleet.run()
+    new = replayed(fleet, job_id)
+    assert (new.state, fleet.subtask(new.id, "approval").kept_from) == (
+        "done",
+        fleet.subtask(job_id, "approval").id,
+    )
+    assert not fleet.rows(tables.approval, job_id=new.id)
+
+
+def test_an_effect_is_applied_once_across_a_replay(fleet: SmallFleet) -> None:
+    job_id = fleet.submit()
+    claim = publishing(fleet)
+    assert claim.handoff.effect
+    grant, first = claim.handoff.effect, {"slug": "a-page", "by": "the first"}
+    assert fleet.door.begin_effect(claim, grant, {}).result is None
+    fleet.door.finish_effect(claim, grant, first)
+    fleet.hands.perform(claim, fails(Code.HANDLER_ERROR, "it fell over after it had published"))
+    fleet.run()
+    assert fleet.job(job_id).state == "failed"
+    opened(fleet, job_id)
+    fleet.run()
+    new = replayed(fleet, job_id)
+    again = fleet.handed("publish")[-1]
+    assert (new.state, again.assignment.job, again.assignment.lineage) == ("done", new.id, job_id)
+    assert again.effect and (again.effect.key, again.effect.target) == (grant.key, f"scratch:{job_id}")
+    assert fleet.row(tables.effect).result == first
+    assert len(fleet.rows(tables.event, kind="effect_applied")) == 1
+
+
+def test_an_edit_makes_anew_what_read_it(fleet: SmallFleet) -> None:
+    job_id = failed(fleet, documents=2)
+    stored = fleet.store.put(b"something else", "text/plain", "other").model_dump(mode="json")
+    with fleet.ledger.write() as connection:
+        artifacts.note(connection, [stored], 1.0)
+    document = {"name": "other", "artifact": stored}
+    opened(fleet, job_id, edit=[{"op": "replace", "path": "/documents/1", "value": document}])
+    fleet.run()
+    new = replayed(fleet, job_id)
+    assert (new.state, [d["name"] for d in new.inputs["documents"]]) == ("done", ["document-1", "other"])
+    kept = {row.name for row in fleet.rows(tables.subtask, job_id=new.id) if row.kept_from}
+    assert kept == {"research[1]", "check-quotes[1]"}
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (
+            [{"op": "remove", "path": "/question"}],
+            "its inputs are no brief.Inputs@1: inputs.question: it is missing",
+        ),
+        ([{"op": "replace", "path": "/nothing/3", "value": 1}], "the edit does not fit its inputs"),
+        (
+            [{"op": "add", "path": "/documents/-", "value": {"name": "new", "text": "words"}}],
+            "document “new” stands in the edit itself; upload it and name its artifact",
+        ),
+        (
+            [
+                {
+                    "op": "replace",
+                    "path": "/documents/0/artifact/digest",
+                    "value": digest_of(b"nobody ever uploaded this"),
+                }
+            ],
+            "was uploaded",
+        ),
+    ],
+)
+def test_an_edit_that_does_not_fit_is_refused_job_by_job(
+    fleet: SmallFleet, edit: list[dict[str, Any]], said: str
+) -> None:
+    job_id = failed(fleet)
+    replay_id = opened(fleet, job_id, edit=edit)
+    fleet.run()
+    refused = item(fleet, replay_id, job_id)
+    assert (refused.state, refused.new_job_id) == ("refused", None)
+    assert said in refused.why
+    assert not fleet.rows(tables.job, replay_of=job_id)
+    assert fleet.row(tables.replay, id=replay_id).why == "of 1 job(s), 1 refused"
+
+
+def test_what_fails_again_is_not_taken_up_again(fleet: SmallFleet) -> None:
+    job_id = failed(fleet)
+    fleet.hands.will("draft", fails(Code.REFUSED))
+    lane = fleet.subtask(job_id, "draft").lane
+    first = opened(fleet, selection={"lane": lane, "code": "refused"})
+    fleet.run()
+    new = replayed(fleet, job_id)
+    assert (new.state, item(fleet, first, job_id).state) == ("failed", "failed")
+    assert fleet.row(tables.replay, id=first).why == "of 1 job(s), 1 failed"
+    assert len(fleet.rows(tables.job)) == 2
+    # Another replay by the same filter takes up the latest of the chain, and no longer the first.
+    second = opened(fleet, selection={"lane": lane, "code": "refused"})
+    assert [row.job_id for row in fleet.rows(tables.replay_item, replay_id=second)] == [new.id]
+
+
+def test_no_more_are_open_than_may_be(fleet: SmallFleet) -> None:
+    jobs = [failed(fleet) for _ in range(4)]
+    opened(fleet, *jobs, most_open=2)
+    most = 0
+    for _ in range(60):
+        if fleet.turn() + fleet.hands.work() == 0:
+            break
+        most = max(most, sum(job.ended_at is None for job in fleet.rows(tables.job)))
+    assert most == 2
+    assert [replayed(fleet, job_id).state for job_id in jobs] == ["done"] * 4
+
+
+def test_no_more_are_released_in_a_minute_than_may_be(fleet: SmallFleet) -> None:
+    jobs = [failed(fleet) for _ in range(5)]
+    replay_id = opened(fleet, *jobs, per_minute=2)
+
+    def states() -> list[str]:
+        return sorted(row.state for row in fleet.rows(tables.replay_item, replay_id=replay_id))
+
+    fleet.run()
+    assert states() == ["done"] * 2 + ["waiting"] * 3
+    earlier = tables.replay_item.c.released_at - 61.0
+    with fleet.ledger.write() as connection:
+        connection.execute(update(tables.replay_item).values(released_at=earlier))
+    fleet.run()
+    assert states() == ["done"] * 4 + ["waiting"]
+
+
+@pytest.mark.parametrize("cancel", [False, True])
+def test_an_aborted_replay_releases_nothing_more(fleet: SmallFleet, cancel: bool) -> None:
+    jobs = [failed(fleet) for _ in range(5)]
+    replay_id = opened(fleet, *jobs, most_open=2)
+    fleet.turn()
+    assert abort(fleet.ledger, replay_id, "dave", "it makes things worse", cancel=cancel) == 3
+    fleet.run()
+    items = fleet.rows(tables.replay_item, replay_id=replay_id)
+    assert [row.state for row in items] == ["failed" if cancel else "done"] * 2 + ["aborted"] * 3
+    ends = {job.state for job in fleet.rows(tables.job, replay_id=replay_id)}
+    assert ends == ({"cancelled"} if cancel else {"done"})
+    ended = fleet.row(tables.replay, id=replay_id)
+    assert ended.state == "aborted" and ended.ended_at is not None
+    (told,) = fleet.rows(tables.event, kind="replay_ended")
+    assert told.actor == "dave" and "3 job(s) were not released" in told.sentence
+    with pytest.raises(Conflict, match="is aborted already"):
+        abort(fleet.ledger, replay_id, "dave", "once more")
+
+
+def test_a_result_found_wrong_is_never_kept(fleet: SmallFleet) -> None:
+    job_id = failed(fleet, documents=2)
+    wrong = fleet.subtask(job_id, "research[1]").id
+    with fleet.ledger.write() as connection:
+        marked = {
+            "subtask_id": wrong,
+            "job_id": job_id,
+            "cause": wrong,
+            "by": "bob",
+            "why": "made up",
+            "at": 1.0,
+        }
+        connection.execute(insert(tables.taint).values(marked))
+    opened(fleet, selection={"downstream_of": wrong})
+    fleet.run()
+    new = replayed(fleet, job_id)
+    kept = {row.name for row in fleet.rows(tables.subtask, job_id=new.id) if row.kept_from}
+    assert (new.state, kept) == ("done", {"research[2]", "check-quotes[2]"})
+
+
+def test_a_job_that_cannot_be_released_holds_up_no_other(fleet: SmallFleet) -> None:
+    jobs = [failed(fleet) for _ in range(3)]
+    with fleet.ledger.write() as connection:
+        broken = update(tables.subtask).where(
+            tables.subtask.c.job_id == jobs[1], tables.subtask.c.step == "research"
+        )
+        connection.execute(broken.values(summary={"nonsense": True}))
+    replay_id = opened(fleet, *jobs)
+    fleet.run()
+    assert [item(fleet, replay_id, job_id).state for job_id in jobs] == ["done", "refused", "done"]
+    assert "raised ValidationError" in item(fleet, replay_id, jobs[1]).why
+
+
+def test_what_today_s_catalog_does_not_make_is_not_kept(fleet: SmallFleet, bench_catalog: Catalog) -> None:
+    job_id = failed(fleet)
+    gone = bench_catalog.model_copy(
+        update={"workflows": {n: w for n, w in bench_catalog.workflows.items() if n != "summary"}}
+    )
+    research = bench_catalog.lanes["research"]
+    operations = {
+        name: each.model_copy(update={"output": "brief.Draft@1"})
+        for name, each in research.operations.items()
+    }
+    lanes = bench_catalog.lanes | {"research": research.model_copy(update={"operations": operations})}
+    changed = bench_catalog.model_copy(update={"lanes": lanes})
+    for today, said in (
+        (gone, "workflow summary is no longer in the catalog"),
+        (changed, "research[1] delivered a brief.Claims@1, and research makes a brief.Draft@1 now"),
+    ):
+        replay_id = opened(fleet, job_id)
+        type(fleet.replay)(fleet.leadership, fleet.snapshots, today).run()
+        refused = item(fleet, replay_id, job_id)
+        assert refused.state == "refused" and said in refused.why
+        fleet.run()
+
+
+def test_refusals_change_nothing(fleet: SmallFleet) -> None:
+    job_id, open_ = failed(fleet), fleet.submit()
+    finished = fleet.submit()
+    fleet.run()
+    under_way = fleet.submit()
+    done = [fleet.subtask(finished, name).id for name in ("research[1]", "draft")]
+
+    def refused(kind: type[Problem], *ids: str, **fields: Any) -> str:
+        before = len(rows_of(fleet.ledger, tables.replay)), len(rows_of(fleet.ledger, tables.replay_item))
+        with pytest.raises(kind) as raised:
+            opened(fleet, *ids, **fields)
+        assert before == (
+            len(rows_of(fleet.ledger, tables.replay)),
+            len(rows_of(fleet.ledger, tables.replay_item)),
+        )
+        return str(raised.value)
+
+    assert fleet.job(open_).state == "done"
+    assert "dry_run" in refused(Malformed, job_id, dry_run=True)
+    assert "reason: say why" in refused(Malformed, job_id, reason="  ")
+    assert "no job or subtask NOBODY" in refused(NotFound, "NOBODY")
+    assert f"{under_way} is still under way" in refused(Conflict, under_way)
+    assert "edit: it is no JSON Patch" in refused(
+        Malformed, job_id, edit=[{"op": "improve", "path": "/question"}]
+    )
+    assert "has no step “drafts”; it has research, check-quotes" in refused(
+        Malformed, job_id, from_step="drafts"
+    )
+    assert "cannot approve it" in refused(Forbidden, job_id, approved_by=" Carol ")
+    assert "finds no ended job" in refused(Malformed, selection={"tenant": "nobody"})
+    assert "are both done" in refused(Malformed, *done)
+    opened(fleet, job_id)
+    assert "1 of the selected jobs are in an open replay already" in refused(Conflict, job_id)
+    fleet.run()
+
+
+def test_a_step_that_is_unsafe_to_repeat_needs_another_person(
+    fleet: SmallFleet, bench_catalog: Catalog
+) -> None:
+    job_id = failed(fleet)
+    summary = bench_catalog.workflows["summary"]
+    publish = summary.steps["publish"]
+    assert publish.effect
+    unsafe = publish.model_copy(
+        update={"effect": publish.effect.model_copy(update={"replay_class": ReplayClass.UNSAFE})}
+    )
+    steps = summary.steps | {"publish": unsafe}
+    today = bench_catalog.model_copy(
+        update={"workflows": {"summary": summary.model_copy(update={"steps": steps})}}
+    )
+    with pytest.raises(Forbidden, match="does publish, which is unsafe to do twice"):
+        open_replay(fleet.ledger, today, request(job_id))
+    open_replay(fleet.ledger, today, request(job_id, approved_by="dave"))
+    (told,) = fleet.rows(tables.event, kind="replay_opened")
+    assert told.actor == "carol" and "approved by dave" in told.sentence
+
+
+def test_many_thousand_are_selected_and_taken_back_in_seconds(ledger: Ledger, rows: Rows) -> None:
+    pattern = rows.job("summary", state="failed", ended_at=rows.at)
+    (given,) = rows_of(ledger, tables.job)
+    jobs, subtasks, letters = [], [], []
+    for number in range(MANY):
+        job_id, subtask_id = new_id(), new_id()
+        jobs.append(dict(given._mapping) | {"id": job_id})
+        subtasks.append(
+            {"id": subtask_id, "job_id": job_id, "tenant": "acme", "step": "draft", "item": 0, "round": 1}
+            | {"name": "draft", "lane": "draft", "purpose": "feature", "priority": 1, "state": "dead"}
+            | {"created_at": rows.at - 9, "ended_at": rows.at}
+        )
+        letters.append(
+            {"subtask_id": subtask_id, "job_id": job_id, "tenant": "acme", "lane": "draft", "at": rows.at}
+            | {"category": "deterministic", "code": "refused", "sentence": f"refused {number}"}
+        )
+    with ledger.write() as connection:
+        for table, made in ((tables.job, jobs), (tables.subtask, subtasks), (tables.dead_letter, letters)):
+            connection.execute(insert(table), made)
+    begun = time.monotonic()
+    replay_id = open_replay(ledger, rows.catalog, request(selection={"lane": "draft"}))
+    selected = time.monotonic() - begun
+    items = rows_of(ledger, tables.replay_item)
+    assert len(items) == MANY and pattern not in {row.job_id for row in items}
+    assert rows_of(ledger, tables.replay)[0].total == MANY
+    begun = time.monotonic()
+    assert abort(ledger, replay_id, "dave", "it was a try") == MANY
+    taken_back = time.monotonic() - begun
+    said = f"{ledger.url.get_backend_name()}: {MANY} selected in {selected:.2f} s, taken back in {taken_back:.2f} s"
+    print(said)  # noqa: T201
+    assert selected < 5 and taken_back < 2
+    if not ledger.is_sqlite:  # row by row, as other tests are cleared away, it would take a minute
+        with ledger.write() as connection:
+            connection.execute(text("TRUNCATE job CASCADE"))
