@@ -8,7 +8,7 @@ from contracts.workflows import Ending, OnTrouble
 
 WAITING = frozenset({Code.UNFINISHED, Code.UNKNOWN_CONTRACT, Code.MISSING_PREREQUISITE, Code.INTERRUPTED})
 """Failures of work that only came too early, or in a worker that had to go; each stands under a bound of its own."""
-UNASKED = frozenset({Code.RATE_LIMITED, Code.OVERLOADED, Code.NOT_SENT})
+UNASKED = frozenset({Code.RATE_LIMITED, Code.OVERLOADED, Code.NOT_SENT, Code.UNKNOWN_CONTRACT})
 """Failures before which no model answered: the question stands as it was first asked."""
 
 

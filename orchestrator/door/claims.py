@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Double, Select, bindparam, exists, select, tuple_, update
+from pydantic import ValidationError
+from sqlalchemy import Connection, Double, Select, bindparam, exists, or_, select, tuple_, update
 
 from contracts.handoffs import Handoff
 from contracts.states import AttemptState, SubtaskState
@@ -13,6 +14,7 @@ from orchestrator.ledger.clock import wall_clock
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.moves import SubtaskMove, move_subtasks
 from orchestrator.ledger.tables import attempt, budget, job, subtask
+from orchestrator.problems import faults
 from orchestrator.purses import account_of
 
 
@@ -47,6 +49,19 @@ class Refusal:
 
 
 class FencedOut(Exception):
+@dataclass(frozen=True)
+class Unreadable:
+    """A claim on an attempt whose handoff this code cannot read: it was written by newer code."""
+
+    attempt: str
+    subtask: str
+    job: str
+    fence: int
+    token: str
+    why: str
+    submitted: bool = False
+
+
     """The attempt was taken away; whatever its worker still does counts for nothing."""
 
 
@@ -96,7 +111,9 @@ _FOUND = (
 )
 
 
-def claim(ledger: Ledger, deliveries: Sequence[Delivery], lease_seconds: float) -> list[Claim | Refusal]:
+def claim(
+    ledger: Ledger, deliveries: Sequence[Delivery], lease_seconds: float
+) -> list[Claim | Refusal | Unreadable]:
     """Takes the attempts that are still to be started; answers every delivery in its place. Raises
     MovedMeanwhile where a subtask was cancelled at this very moment, and then nothing is taken."""
     # In one order for everybody, so that two groups with the same attempts cannot wait for each other.
@@ -138,12 +155,16 @@ def _move(row: Any) -> SubtaskMove:
     )
 
 
-def _answer(delivery: Delivery, row: Any) -> Claim | Refusal:
+def _answer(delivery: Delivery, row: Any) -> Claim | Refusal | Unreadable:
     """The claim, whether it succeeded just now or before; or why somebody else has it or nobody."""
     if row is None:
         return Refusal("no such attempt")
     if _is_held(delivery, row):
-        return Claim(row.id, row.subtask_id, row.job_id, row.fence, delivery.token, _handoff(row))
+        held = row.id, row.subtask_id, row.job_id, row.fence, delivery.token
+        try:
+            return Claim(*held, _handoff(row))
+        except ValidationError as unread:
+            return Unreadable(*held, f"its handoff was written by newer code: {faults(unread.errors())}")
     if row.state == AttemptState.DISPATCHED:
         return Refusal("its start-by has passed, its account has closed, or its subtask was cancelled")
     return Refusal(f"the attempt is {row.state}")

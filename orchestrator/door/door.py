@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from contracts.artifacts import ArtifactRef
+from contracts.failures import Code, Failure
 from contracts.handoffs import EffectGrant
 from contracts.lanes import Lane
-from contracts.reports import Report
+from contracts.reports import Failed, Report
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.catalog_files import load_catalog
 from orchestrator.door import claims, effects, presence, reports, vendor_batches
-from orchestrator.door.claims import Claim, Delivery, Refusal
+from orchestrator.door.claims import Claim, Delivery, Refusal, Unreadable
 from orchestrator.door.effects import Begun
 from orchestrator.door.groups import Groups
 from orchestrator.door.presence import WorkerCard
@@ -53,7 +54,7 @@ class Door:
         self._ledger = ledger
         self._store = store
         self._lease_seconds = lease_seconds
-        self._claims = Groups[Delivery, Claim | Refusal](
+        self._claims = Groups[Delivery, Claim | Refusal | Unreadable](
             lambda asked: claims.claim(ledger, asked, lease_seconds)
         )
         self._reports = Groups[Delivered, bool](lambda handed: reports.hand_in(ledger, handed))
@@ -73,11 +74,21 @@ class Door:
 
     def claim(self, attempt_id: str, worker_id: str, token: str) -> Claim | Refusal:
         """Takes an attempt that is still to be started. `token` names this delivery of the doorbell: claiming
-        again with it after a lost answer succeeds, and a second delivery does not."""
+        again with it after a lost answer succeeds, and a second delivery does not. What this code cannot read goes
+        back at once, for newer code."""
         try:
-            return self._claims.do(Delivery(attempt_id, worker_id, token))
+            claim = self._claims.do(Delivery(attempt_id, worker_id, token))
         except MovedMeanwhile:
             return Refusal("its subtask was cancelled at this very moment")
+        if isinstance(claim, Unreadable):
+            self._give_back(claim, worker_id)
+            return Refusal(claim.why)
+        return claim
+
+    def _give_back(self, claim: Unreadable, worker_id: str) -> None:
+        failure = Failure(code=Code.UNKNOWN_CONTRACT, sentence=claim.why[:2000])
+        report = Report(outcome=Failed(failure=failure), worker_seconds=0.0)
+        self._reports.do(Delivered(claim, report, worker_id))
 
     def heartbeat(self, held: Iterable[Claim]) -> frozenset[str]:
         """Extends the leases of all held attempts; answers the attempts to stop."""

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from contracts.reports import Report
 from contracts.states import AttemptState, SubtaskState
-from orchestrator.door.claims import Claim
+from orchestrator.door.claims import Claim, Unreadable
 from orchestrator.ledger import events
 from orchestrator.ledger.clock import now, wall_clock
 from orchestrator.ledger.engine import Ledger
@@ -37,7 +37,7 @@ _REPORT = (
 class Delivered:
     """A report on its way in, under the claim it was worked at."""
 
-    claim: Claim
+    claim: Claim | Unreadable
     report: Report
     worker: str
 
