@@ -6,6 +6,7 @@ all of its problems, so that an author mends a file once.
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from string import Formatter
 from typing import Any, get_origin
@@ -13,10 +14,12 @@ from typing import Any, get_origin
 from pydantic import Field
 
 from contracts.base import Contract
+from contracts.joins import edges, join_problems
 from contracts.ladders import ladder_problems, model_on, model_problems
 from contracts.lanes import Lane, Operation, Right
 from contracts.prerequisites import SUBJECT, Prerequisite
 from contracts.registry import contract
+from contracts.staleness import staleness_problems
 from contracts.ticks import Tick
 from contracts.unknown import unknown as _unknown
 from contracts.vendor_batches import Inputs
@@ -171,14 +174,39 @@ def _workflow_problems(catalog: Catalog, known: Known) -> Iterator[str]:
         for name, step in workflow.steps.items():
             yield from _step_problems(catalog, workflow, name, step)
         yield from _cycle_problems(workflow)
+        yield from join_problems(workflow, partial(_output, catalog), _longest(workflow, known))
+        yield from staleness_problems(workflow)
         yield from _unheard_problems(catalog, workflow)
         if workflow.inputs in known.contracts:
             yield from _input_problems(workflow)
 
 
+def _output(catalog: Catalog, step: Step) -> str | None:
+    """The contract of what a step makes, as far as its lane and its operation are known."""
+    lane = catalog.lanes.get(step.lane or "")
+    operation = lane.operations.get(catalog.operation_name(step)) if lane else None
+    return operation.output if operation else None
+
+
+def _longest(workflow: Workflow, known: Known) -> dict[str, int]:
+    """How many items the lists of the inputs may have, where their contract says so."""
+    if workflow.inputs not in known.contracts:
+        return {}
+    try:
+        fields = contract(workflow.inputs).model_fields
+    except (ImportError, AttributeError, TypeError):
+        return {}  # told by the problems of the inputs
+    return {
+        name: bound.max_length
+        for name, field in fields.items()
+        for bound in field.metadata
+        if isinstance(getattr(bound, "max_length", None), int)
+    }
+
+
 def _cycle_problems(workflow: Workflow) -> Iterator[str]:
     try:
-        tuple(TopologicalSorter({n: set(s.needs) for n, s in workflow.steps.items()}).static_order())
+        tuple(TopologicalSorter(edges(workflow)).static_order())
     except CycleError as error:
         yield f"workflow {workflow.workflow} has a cycle: {' → '.join(error.args[1])}"
 
@@ -199,9 +227,7 @@ def _unheard_problems(catalog: Catalog, workflow: Workflow) -> Iterator[str]:
 
 def _judges(catalog: Catalog, step: Step) -> bool:
     """Whether a step gives verdicts, as far as its lane and its operation are known."""
-    lane = catalog.lanes.get(step.lane or "")
-    operation = lane.operations.get(catalog.operation_name(step)) if lane else None
-    return operation is not None and operation.output == Verdict.contract
+    return _output(catalog, step) == Verdict.contract
 
 
 def _input_problems(workflow: Workflow) -> Iterator[str]:

@@ -1,9 +1,9 @@
 """The workflow: a declared plan, made of few words."""
 
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from contracts.base import Contract
 from contracts.purposes import Purpose
@@ -14,8 +14,21 @@ class Join(StrEnum):
 
     ALL = "all"
     """Every instance delivered."""
+    ANY = "any"
+    """The first delivered: a quorum of one, and the rest is cancelled."""
     BEST_EFFORT = "best_effort"
     """Every instance ended and at least one delivered; what is missing is named in the handoff."""
+
+
+class Quorum(Contract):
+    """So many instances delivered; who is missing then is named in the handoff."""
+
+    quorum: int = Field(ge=1)
+    rest: Literal["cancel", "leave"] = "cancel"
+    """What becomes of those that have not started by then and that nothing else needs. What runs finishes."""
+
+
+Need = Join | Quorum
 
 
 class Ending(StrEnum):
@@ -45,8 +58,21 @@ class OnTrouble(Contract):
     """Its answer was cut or broke its contract: one repair that is shown the fault, or an ending."""
     fail: Ending
     """It failed in a way that trying again does not change."""
+    substitute: str | None = None
+    """The standby step that takes its place once it has ended badly; written as ``fail: {substitute: step}``."""
     stale: PlanAgain | None = None
     """The state it was built on has changed since; only for steps with an effect."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _substituted(cls, given: Any) -> Any:
+        """A branch that is substituted has failed, and leaves its dead letter."""
+        if isinstance(given, dict) and isinstance(given.get("fail"), dict):
+            declared = given["fail"]
+            if set(declared) != {"substitute"}:
+                raise ValueError("fail is dead, skip or {substitute: step}")
+            return {**given, "fail": Ending.DEAD, "substitute": declared["substitute"]}
+        return given
 
 
 class Revise(Contract):
@@ -104,7 +130,7 @@ class Step(Contract):
     """Which of the lane's operations; may be left out where the lane has one."""
     for_each: str | None = None
     """``inputs.<field>`` (a list) or a step: one subtask per item."""
-    needs: dict[str, Join] = Field(default_factory=dict)
+    needs: dict[str, Need] = Field(default_factory=dict)
     ask: str = ""
     """The subproblem; ``{inputs.<field>}`` is filled in."""
     give: dict[str, str] = Field(default_factory=dict)
@@ -120,6 +146,34 @@ class Step(Contract):
     approval: Approval | None = None
     effect: Effect | None = None
     trouble: OnTrouble | None = None
+    standby: bool = False
+    """It starts only where a step that names it as its substitute has ended badly, and then takes its place."""
+
+
+class Stops(Contract):
+    """Where a job of this workflow ends by itself, however much there still is to do. Each has its own sentence."""
+
+    subtasks: int = Field(default=5_000, ge=1)
+    """In all, revisions included; a job that would begin with more is refused."""
+    rounds: int = Field(default=12, ge=1)
+    """Of any step, whoever asks for another."""
+    depth: int = Field(default=12, ge=1)
+    """Jobs in one chain, each made out of the one before: reviewed, reopened or replayed."""
+    hours: float = Field(default=30 * 24.0, gt=0)
+    """From its acceptance. A pause does not stop this clock."""
+    usd: float = Field(default=1000.0, gt=0)
+    """Spent by its attempts. What was granted before it is seen still finishes."""
+    subtask_hours: float = Field(default=7 * 24.0, gt=0)
+    """From when a subtask first was ready, while no worker has it."""
+
+    def enforced(self) -> tuple[str, ...]:
+        """What holds for every job, a sentence each."""
+        return (
+            f"at most {self.subtasks:,} subtasks and {self.rounds} rounds of a step",
+            f"at most {self.depth} jobs in one chain of reviews, reopenings and replays",
+            f"a job ends after {self.hours:g} h, and a subtask {self.subtask_hours:g} h after it was first ready",
+            f"a job that has spent {self.usd:,.2f} USD starts nothing more",
+        )
 
 
 class Workflow(Contract):
@@ -134,4 +188,20 @@ class Workflow(Contract):
     """The step whose summary is the job's outcome."""
     internal: bool = False
     """Made by the clock only; refused from upstream."""
+    stops: Stops = Stops()
     steps: dict[str, Step] = Field(min_length=1)
+
+    def principal_of(self, standby: str) -> str | None:
+        """The step that this one stands by for."""
+        return next(
+            (
+                name
+                for name, step in self.steps.items()
+                if step.trouble and step.trouble.substitute == standby
+            ),
+            None,
+        )
+
+    def substitute_of(self, step: str) -> str | None:
+        trouble = self.steps[step].trouble
+        return trouble.substitute if trouble else None

@@ -1,6 +1,6 @@
 """Candidates: the ready subtasks whose time has come, a few from the head of every queue."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ from contracts.states import SubtaskState
 from orchestrator.deciders.slots import Slots
 from orchestrator.ledger.tables import job, subtask
 
+CHANGING = (SubtaskState.DISPATCHED, SubtaskState.RUNNING, SubtaskState.REPORTED)
+"""While one with a subject is in one of these, no other may change it."""
 FEWEST_HEADS = 2
 """Seen of each queue at least, however many there are; the next turn of the loop sees the next ones."""
 
@@ -100,6 +102,7 @@ _COLUMNS = (
     subtask.c.reserve_output_tokens,
     subtask.c.most_output_tokens,
     subtask.c.repeat_key,
+    subtask.c.subject,
     subtask.c.repeat_within_seconds,
     subtask.c.allowed_seconds,
     subtask.c.not_before,
@@ -119,3 +122,14 @@ def due(at: float) -> ColumnElement[bool]:
 def _candidate(row: Any, at: float) -> Candidate:
     backoff = max((row.not_before or 0.0) - row.ready_at, 0.0)
     return Candidate(row, max(at - row.ready_at - backoff, 0.0), backoff)
+
+
+def changing(connection: Connection, rows: Iterable[Any]) -> set[str]:
+    """Of the subjects that these want to change, those that an attempt is changing now."""
+    wanted = {row.subject for row in rows if row.subject}
+    if not wanted:
+        return set()
+    query = select(subtask.c.subject).where(
+        subtask.c.subject.in_(wanted), subtask.c.state.in_(CHANGING), subtask.c.ended_at.is_(None)
+    )
+    return set(connection.execute(query).scalars())

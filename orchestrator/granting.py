@@ -51,7 +51,8 @@ class NoBudget:
 
 @dataclass(frozen=True)
 class PassedOver:
-    """It alone has to wait: for another's answer, or for another suspect to be cleared."""
+    """It alone has to wait: for another's answer, for another suspect to be cleared, or for what it
+    changes to be free."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,8 @@ class Round:
     """When a pool of fairness was last refused by its budget."""
     suspected: set[str] = field(default_factory=set)
     """The lanes in which a suspect is under way."""
+    changing: set[str] = field(default_factory=set)
+    """The subjects that an attempt is changing."""
     _before: dict[str, Purse] = field(init=False)
     _accounts: dict[str, list[str]] = field(init=False)
     _held: list[tuple[Any, str]] = field(default_factory=list)
@@ -107,6 +110,8 @@ class Round:
             return NoSlot()
         if row.suspect and row.lane in self.suspected:
             return PassedOver()
+        if row.subject is not None and row.subject in self.changing:
+            return PassedOver()
         if self.questions.follows(row):
             return PassedOver()
         if row.budget is None:
@@ -118,6 +123,8 @@ class Round:
         self.free.take(row.lane)
         if row.suspect:
             self.suspected.add(row.lane)
+        if row.subject is not None:
+            self.changing.add(row.subject)
         self.questions.lead(row)
         return Granted()
 

@@ -8,10 +8,11 @@ from contracts.purposes import Purpose
 from contracts.states import SubtaskState
 from orchestrator.batch import Batch
 from orchestrator.deciders import fitting, packets
-from orchestrator.deciders.handing import Refused, compose
+from orchestrator.deciders.handing import Refused, compose, targets_read
 from orchestrator.deciders.nodes import Node, current
 from orchestrator.deciders.progress import Start
 from orchestrator.deciders.repeating import key_of
+from orchestrator.deciders.stopping import subtask_stop_at
 from orchestrator.ledger.events import Event, EventKind
 from orchestrator.ledger.ids import new_id
 from orchestrator.marking import bury, move
@@ -52,6 +53,8 @@ def columns_of(handed: Handoff) -> dict[str, Any]:
 
 def _make_ready(view: JobView, node: Node, handed: Handoff, batch: Batch) -> None:
     lane, route = view.catalog.lanes[handed.assignment.lane], handed.route
+    target = targets_read(view.facts, view.workflow).get(node.step)
+    read = None if target is None else view.versions.get(target, 0)
     # What is sealed is revealed with its siblings of this job, and not before; what is replayed is made anew.
     sealed, replayed = bool(view.workflow.steps[node.step].sealed_with), view.row.replay_of is not None
     repeats = lane.repeatable and not sealed and not replayed
@@ -67,11 +70,14 @@ def _make_ready(view: JobView, node: Node, handed: Handoff, batch: Batch) -> Non
         repeat_within_seconds=lane.repeatable_for_hours * 3600 if repeats else 0.0,
         batch_scope=None if repeats else _batch_scope(view, handed),
         allowed_seconds=lane.deadline_seconds,
+        subject=handed.effect.changes if handed.effect else None,
+        built_on=read,
         ready_at=batch.at,
         place=batch.at,
+        stop_at=subtask_stop_at(view.workflow.stops, batch.at),
         dependency_seconds=batch.at - node.created_at,
     )
-    view.replace(view.node(node.id), vendor=route.vendor if route else None)
+    view.replace(view.node(node.id), vendor=route.vendor if route else None, built_on=read)
 
 
 def _batch_scope(view: JobView, handed: Handoff) -> str | None:

@@ -1,7 +1,7 @@
 """Views: one job with everything that its deciders need, read with a few statements for many jobs."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -11,11 +11,11 @@ from contracts.handoffs import Handoff
 from contracts.reports import Summary
 from contracts.states import JobState, SubtaskState
 from contracts.workflows import Workflow
-from orchestrator.deciders.handing import JobFacts
+from orchestrator.deciders.handing import JobFacts, targets_read
 from orchestrator.deciders.nodes import Delivered, Node
 from orchestrator.deciders.planning import source_of
 from orchestrator.ledger.snapshots import Snapshots
-from orchestrator.ledger.tables import job, subtask
+from orchestrator.ledger.tables import job, subject, subtask
 
 
 @dataclass
@@ -31,6 +31,10 @@ class JobView:
     summaries: dict[str, Any]
     """Accepted summaries by subtask, as kept."""
     state: JobState
+    stopped_why: str = ""
+    """The rule that ends it before its result, with its numbers."""
+    versions: dict[str, int] = field(default_factory=dict)
+    """Of the targets that its effects change, as far as they were ever changed."""
 
     def replace(self, node: Node, **changes: Any) -> None:
         self.nodes[self.nodes.index(node)] = replace(node, **changes)
@@ -43,7 +47,7 @@ class JobView:
 
 
 def load(connection: Connection, snapshots: Snapshots, job_ids: Iterable[str]) -> dict[str, JobView]:
-    """The jobs and their nodes, with three statements for all of them."""
+    """The jobs and their nodes, with four statements for all of them at most."""
     wanted = set(job_ids)
     if not wanted:
         return {}
@@ -69,7 +73,20 @@ def load(connection: Connection, snapshots: Snapshots, job_ids: Iterable[str]) -
             summaries=summaries,
             state=JobState(row.state),
         )
+    _read_versions(connection, views.values())
     return views
+
+
+def _read_versions(connection: Connection, views: Iterable[JobView]) -> None:
+    """Before anything starts that reads them, so that what changes meanwhile is seen to have changed."""
+    targets = {view.facts.id: set(targets_read(view.facts, view.workflow).values()) for view in views}
+    wanted = set[str]().union(*targets.values())
+    if not wanted:
+        return
+    query = select(subject.c.name, subject.c.version).where(subject.c.name.in_(wanted))
+    known = {row.name: row.version for row in connection.execute(query)}
+    for view in views:
+        view.versions = {name: known[name] for name in targets[view.facts.id] & known.keys()}
 
 
 def _nodes(connection: Connection, job_ids: set[str]) -> tuple[dict[str, list[Node]], dict[str, Any]]:
@@ -87,6 +104,8 @@ def _nodes(connection: Connection, job_ids: set[str]) -> tuple[dict[str, list[No
         subtask.c.created_at,
         subtask.c.sealed_at,
         subtask.c.gate_seconds,
+        subtask.c.built_on,
+        subtask.c.stop_at,
     )
     summaries: dict[str, Any] = {}
     found: dict[str, list[Node]] = {}
@@ -106,6 +125,8 @@ def _nodes(connection: Connection, job_ids: set[str]) -> tuple[dict[str, list[No
             created_at=row.created_at,
             sealed_at=row.sealed_at,
             gate_seconds=row.gate_seconds,
+            built_on=row.built_on,
+            stop_at=row.stop_at,
         )
         found.setdefault(row.job_id, []).append(node)
         if row.summary:
@@ -115,7 +136,7 @@ def _nodes(connection: Connection, job_ids: set[str]) -> tuple[dict[str, list[No
 
 def delivered(summary: Summary) -> Delivered:
     """What deciders see of a summary."""
-    return Delivered(summary.contract, summary.text, summary.output, summary.decision)
+    return Delivered(summary.contract, summary.text, summary.output, summary.decision, summary.facts)
 
 
 def handoff_of(connection: Connection, subtask_id: str) -> Handoff:

@@ -13,11 +13,14 @@ from contracts.lanes import Model
 from contracts.purposes import Purpose
 from contracts.states import SubtaskState
 from contracts.verdicts import Decision
-from contracts.workflows import Step, Workflow
+from contracts.workflows import Effect, Step, Workflow
 from orchestrator.deciders.joining import needed
-from orchestrator.deciders.nodes import Node, current, name_of
+from orchestrator.deciders.nodes import Delivered, Node, current, name_of
 from orchestrator.deciders.planning import source_of
 from orchestrator.deciders.revising import revisable
+
+LONGEST_SUBJECT = 100
+"""Characters of what is named by a fact."""
 
 
 class JobFacts(Contract):
@@ -193,7 +196,7 @@ def _settled(workflow: Workflow, node: Node, nodes: list[Node]) -> Iterator[Trie
             yield _as_tried(other, f"{other.step} of round {other.round} {other.delivered.text}")
     for other in nodes:
         asked = workflow.steps[other.step].approval and revisable(workflow, other.step) == node.step
-        if asked and other.state is SubtaskState.SKIPPED and other.round < node.round:
+        if asked and other.state is SubtaskState.SKIPPED:
             yield Tried(attempt=other.id, sentence=other.why)
 
 
@@ -216,21 +219,71 @@ def dependent_vendor(step: Step, vendor: str | None, nodes: list[Node], origin: 
     return None
 
 
+def targets_read(job: JobFacts, workflow: Workflow) -> dict[str, str]:
+    """The steps from which an effect is planned again, each with the target whose state it reads."""
+    found = {}
+    for step in workflow.steps.values():
+        if step.effect and step.trouble and step.trouble.stale:
+            found[step.trouble.stale.step] = _target(job, step.effect)
+    return found
+
+
+def _first(job: JobFacts) -> str:
+    """So that a replay finds what was done before, and does it no second time."""
+    return job.lineage or job.id
+
+
+def _target(job: JobFacts, effect: Effect) -> str:
+    return effect.target.format(tenant=job.tenant, portfolio=job.portfolio, job=_first(job))
+
+
 def _grant(job: JobFacts, workflow: Workflow, node: Node, nodes: list[Node]) -> EffectGrant | Refused | None:
     """The grant of an effect, held against the digest that was approved."""
     effect = workflow.steps[node.step].effect
     if effect is None:
         return None
-    first = job.lineage or job.id  # so that a replay finds what was done before, and does it no second time
-    target = effect.target.format(tenant=job.tenant, portfolio=job.portfolio, job=first)
-    key = digest_of(f"{first}\n{node.step}\n{target}".encode())
+    target = _target(job, effect)
+    granted = EffectGrant(
+        key=digest_of(f"{_first(job)}\n{node.step}\n{target}".encode()),
+        target=target,
+        approved_digest=None,
+        version=_version(workflow, node, nodes),
+        replay_class=effect.replay_class,
+    )
     if effect.approved_by is None:
-        return EffectGrant(key=key, target=target, approved_digest=None)
+        return granted
     approval = current(nodes, effect.approved_by)[0]
     approved = approval.delivered.output.digest if approval.delivered else None
     of = workflow.steps[effect.approved_by].approval
     assert of is not None
-    handed = [n.delivered.output.digest for n in current(nodes, of.of) if n.delivered]
+    delivered = [n.delivered for n in current(nodes, of.of) if n.delivered]
+    handed = [each.output.digest for each in delivered]
     if approved is None or handed != [approved]:
         return Refused("approval", f"approved was {approved}, and what would be applied is {handed}")
-    return EffectGrant(key=key, target=target, approved_digest=approved)
+    subject = _subject(effect, delivered[0])
+    if isinstance(subject, Refused):
+        return subject
+    return granted.model_copy(update={"approved_digest": approved, "subject": subject})
+
+
+def _subject(effect: Effect, approved: Delivered) -> str | Refused:
+    """The part of the target that changes, by the facts of what was approved."""
+    try:
+        subject = effect.subject.format(**approved.facts)
+    except KeyError as missing:
+        return Refused("effect", f"it changes {effect.subject}, and what was approved has no fact {missing}")
+    if len(subject) > LONGEST_SUBJECT:
+        return Refused(
+            "effect", f"the name of what it changes has {len(subject)} characters of {LONGEST_SUBJECT}"
+        )
+    return subject
+
+
+def _version(workflow: Workflow, node: Node, nodes: list[Node]) -> int | None:
+    """On which version of the target the work was built: the one that the step was handed which read it."""
+    on = workflow.steps[node.step].trouble
+    if on is None or on.stale is None:
+        return None
+    read = [each.built_on for each in current(nodes, on.stale.step)]
+    known = [version for version in read if version is not None]
+    return min(known) if len(known) == len(read) else None

@@ -1,8 +1,10 @@
 """Nodes: the subtasks of one job, as the deciders see them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from contracts.artifacts import ArtifactRef
+from contracts.base import Fact
 from contracts.states import SUBTASK_ENDS, SubtaskState
 from contracts.verdicts import Decision
 
@@ -15,6 +17,7 @@ class Delivered:
     text: str
     output: ArtifactRef
     decision: Decision | None = None
+    facts: Mapping[str, Fact] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,10 @@ class Node:
     created_at: float = 0.0
     sealed_at: float | None = None
     gate_seconds: float = 0.0
+    built_on: int | None = None
+    """Which version of what an effect changes it was handed, where the effect is planned again from here."""
+    stop_at: float | None = None
+    """When it will have waited for too long."""
 
     @property
     def ended(self) -> bool:

@@ -23,6 +23,7 @@ def key_of(handoff: Handoff, revision: int) -> str | None:
     if handoff.tried or handoff.route is None:
         return None
     content = handoff.model_dump(mode="json", exclude=OF_ONE_JOB)
+    del content["manifest"]  # it only says what the rest does
     return digest_of(json.dumps([revision, content], sort_keys=True).encode())
 
 

@@ -1,4 +1,4 @@
-"""Revising: what two sealed verdicts, or a person, mean for a draft."""
+"""Revising: what two sealed verdicts, a person, or a world that changed meanwhile, mean for what was made."""
 
 from dataclasses import dataclass
 
@@ -66,8 +66,32 @@ def another_round(
     round_ = max(node.round for node in current(nodes, step))
     if round_ > revise.most:
         return RoundsExhausted(step, f"objections stand after {revise.most} revision(s): {why}")
-    planned = tuple(Planned(name, node.item, round_ + 1) for name in steps for node in current(nodes, name))
+    # What was planned again on its own is rounds ahead of the rest.
+    planned = tuple(
+        Planned(name, node.item, max(round_, node.round) + 1)
+        for name in steps
+        for node in current(nodes, name)
+    )
     return AnotherRound(planned, why)
+
+
+def after_change(workflow: Workflow, node: Node, nodes: list[Node], why: str) -> Revision:
+    """What it calls for that the world changed since the state that this node's effect was built on: a round of
+    everything from the step that read it, as far as that was begun. None where no such step is declared."""
+    on = workflow.steps[node.step].trouble
+    if on is None or on.stale is None:
+        return None
+    again, most = on.stale.step, on.stale.most
+    if node.round > most:
+        return RoundsExhausted(node.step, f"the state changed again after {most} round(s): {why}")
+    names = [name for name in workflow.steps if name == again or again in ancestors(workflow, name)]
+    planned = tuple(
+        Planned(name, each.item, each.round + 1)
+        for name in names
+        for each in current(nodes, name)
+        if each.state is not SubtaskState.WAITING
+    )
+    return AnotherRound(planned, f"planned again from {again}: {why}")
 
 
 def ancestors(workflow: Workflow, step: str) -> set[str]:

@@ -96,6 +96,22 @@ def test_an_effect_on_a_lasting_target_needs_an_approval(tmp_path: Path) -> None
     assert "without an approval" in said
 
 
+def test_an_effect_is_planned_again_only_from_a_step_before_it(tmp_path: Path) -> None:
+    said = problems(
+        overlay(tmp_path, "workflows", "brief", steps__publish__trouble__stale={"step": "verify"})
+    )
+    assert "step publish is planned again from verify, which is no step before it" in said
+    trouble = {"loop": "dead", "cut": "dead", "fail": "dead", "stale": {"step": "draft"}}
+    said = problems(overlay(tmp_path, "workflows", "brief", steps__verify__trouble=trouble))
+    assert "step verify is planned again where the state has changed (stale), and it has no effect" in said
+
+
+def test_the_subject_of_an_effect_is_named_by_what_was_approved(tmp_path: Path) -> None:
+    effect = {"target": "scratch:{job}", "disposable": True, "subject": "{slug}"}
+    said = problems(overlay(tmp_path, "workflows", "summary", steps__publish__effect=effect))
+    assert "step publish names its subject by what was approved, and nothing is approved for it" in said
+
+
 def test_no_model_lane_has_an_effect_right(tmp_path: Path) -> None:
     assert "no model lane has an effect right" in problems(
         overlay(tmp_path, "lanes", "draft", right="effect")

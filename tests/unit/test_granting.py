@@ -30,6 +30,7 @@ def granted(
         tries=0,
         crashes=0,
         suspect=False,
+        subject=None,
         budget=None,
         repeat_key=None,
         reserve_input_tokens=0,

@@ -83,7 +83,7 @@ def test_any_other_content_is_another_question(data: st.DataObject, word: str) -
         "assignment": (FIRST.assignment, {"job", "subtask", "name", "step", "purpose", "portfolio"}),
         "route": (ROUTE, {"account", "group", "timeout_seconds"}),
         "context": (FIRST.context[0], set()),
-        "": (FIRST, {"assignment", "route", "context", "tried", "effect", "version"}),
+        "": (FIRST, {"assignment", "route", "context", "tried", "effect", "version", "manifest"}),
     }
     part = data.draw(st.sampled_from(sorted(parts)))
     whole, same = parts[part]

@@ -1,0 +1,322 @@
+"""Effects: applied once whoever dies, on the state they were built on, and one at a time on each subject."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from contracts.artifacts import digest_of
+from contracts.brief import CheckedClaim, CheckedClaims, Draft
+from contracts.failures import Code
+from contracts.handoffs import EffectGrant
+from contracts.workflows import ReplayClass
+from orchestrator.door import Begun, Claim, Door, EffectRefused
+from orchestrator.ledger import tables
+from tests.integration.ledgers import ledger, migrated_file, migrated_schema
+from tests.integration.small_fleet import SmallFleet, age, bench_catalog, delivers, fails, fleet
+from workers.attempts import AttemptFailed, Attempts
+from workers.heartbeat import Heartbeat
+from workers.settings import WorkerSettings
+from workers.site.place import Place
+from workers.site.posts import Post, reading
+
+__all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
+
+BY_SITE = ("rules", "publish", "verify")
+"""The lanes that real hands work here, on a real site."""
+CLAIMS = CheckedClaims(
+    document="wind",
+    digest=digest_of(b"document"),
+    claims=(
+        CheckedClaim(claim="Wind turns them.", quote="wind", confidence=0.9, id="wind-1", offset=0, length=4),
+    ),
+)
+FILLER = "Wind moves the blades, the blades move a shaft, and the shaft moves the generator. " * 6
+
+
+def page(slug: str = "wind") -> Draft:
+    return Draft(
+        title="How wind turns turbines",
+        slug=slug,
+        description="What moves the blades of a turbine, and what that has to do with wind.",
+        body=f"{FILLER}[wind-1]",
+        citations=("wind-1",),
+        confidence=0.8,
+    )
+
+
+class Killed(BaseException):
+    """A worker died: nothing catches it, and nobody reports."""
+
+
+class DyingDoor(Door):
+    """The door of a worker that dies at chosen places, each once."""
+
+    dies_at: set[str]
+
+    def begin_effect(self, claim: Claim, grant: EffectGrant, intent: dict[str, Any]) -> Begun:
+        begun = super().begin_effect(claim, grant, intent)
+        self._die("after its intent")
+        return begun
+
+    def finish_effect(self, claim: Claim, grant: EffectGrant, result: dict[str, Any]) -> None:
+        self._die("after it was applied")
+        super().finish_effect(claim, grant, result)
+
+    def _die(self, place: str) -> None:
+        if place in self.dies_at:
+            self.dies_at.remove(place)
+            raise Killed(place)
+
+
+@dataclass
+class Publishing:
+    """A fleet whose site lanes are worked by real handlers on real files."""
+
+    fleet: SmallFleet
+    state_dir: Path
+    dies_at: set[str] = field(default_factory=set)
+    killed: int = 0
+
+    def __post_init__(self) -> None:
+        door = DyingDoor(self.fleet.ledger, self.fleet.store, self.fleet.settings.lease_seconds)
+        door.dies_at = self.dies_at
+        environment: dict[str, Any] = {"FLEET_STATE_DIR": self.state_dir}
+        self.attempts = Attempts(door, Heartbeat(door, 3600.0), WorkerSettings(**environment), "site hands")
+
+    def run(self) -> None:
+        """Turns and works until neither does anything more."""
+        for _ in range(200):
+            done = self.fleet.turn()
+            bells = self.fleet.hands.doorbells()
+            for bell in bells:
+                self.do(bell.attempt_id, bell.lane)
+            if done + len(bells) == 0:
+                return
+        raise AssertionError("still not at rest")
+
+    def do(self, attempt_id: str, lane: str) -> None:
+        if lane not in BY_SITE:
+            self.fleet.hands.do(attempt_id)
+            return
+        try:
+            self.attempts.run(attempt_id)
+        except AttemptFailed:
+            pass
+        except Killed:
+            self.killed += 1
+            age(self.fleet.ledger, tables.attempt, attempt_id, lease_until=3600.0)
+
+    def asked(self, slug: str = "wind") -> str:
+        """A brief that waits for its approval."""
+        for step, payload in (("check-quotes[1]", CLAIMS), ("draft", page(slug))):
+            self.fleet.hands.will(step, delivers(payload))
+        job_id = self.fleet.submit("brief")
+        self.run()
+        assert self.fleet.job(job_id).state == "awaiting_approval", self.fleet.job(job_id).why
+        return job_id
+
+    def posts(self) -> list[Post]:
+        with reading(Place(self.state_dir, self.state_dir / "sites" / "acme" / "docs").posts) as posts:
+            return posts.all()
+
+
+@pytest.fixture
+def publishing(fleet: SmallFleet, tmp_path: Path) -> Publishing:
+    return Publishing(fleet, tmp_path / "state")
+
+
+@pytest.mark.parametrize(
+    ("place", "shown"),
+    [("after its intent", "was not applied"), ("after it was applied", "was applied")],
+)
+def test_a_worker_that_dies_inside_an_effect_leaves_it_applied_once_after_the_world_was_read(
+    publishing: Publishing, place: str, shown: str
+) -> None:
+    fleet = publishing.fleet
+    job_id = publishing.asked()
+    publishing.dies_at.add(place)
+    fleet.decide(job_id, "approve")
+    publishing.run()
+
+    assert publishing.killed == 1
+    assert fleet.job(job_id).state == "done"
+    assert [post.job for post in publishing.posts()] == [job_id]
+    effect = fleet.row(tables.effect)
+    lost, told = fleet.attempts(job_id, "publish")
+    assert (lost.state, told.state, effect.attempt_id) == ("lost", "settled", told.id)
+    assert shown in effect.verification and effect.verified_at <= effect.applied_at
+    (event,) = fleet.rows(tables.event, kind="effect_verified")
+    assert shown in event.sentence and event.attempt_id == told.id
+
+
+def test_what_nobody_interrupted_is_not_verified(publishing: Publishing) -> None:
+    job_id = publishing.asked()
+    publishing.fleet.decide(job_id, "approve")
+    publishing.run()
+    effect = publishing.fleet.row(tables.effect)
+    assert (effect.verified_at, effect.verification, effect.replay_class) == (None, "", "idempotent")
+    assert publishing.fleet.rows(tables.event, kind="effect_verified") == []
+
+
+def test_a_result_of_an_effect_whose_end_nobody_knew_counts_only_once_the_world_was_read(
+    fleet: SmallFleet,
+) -> None:
+    grant = EffectGrant(key="sha256:key", target="scratch:here", approved_digest=None)
+    first = fleet.claimed()
+    fleet.door.begin_effect(first, grant, {})
+    second = fleet.claimed()
+
+    assert fleet.door.begin_effect(second, grant, {}) == Begun(ambiguous=True)
+    fleet.door.finish_effect(second, grant, {"path": "unread"})
+    assert fleet.row(tables.effect).result is None
+    fleet.door.effect_verified(second, grant, "nothing is there")
+    fleet.door.finish_effect(second, grant, {"path": "read"})
+    effect = fleet.row(tables.effect)
+    assert (effect.result, effect.subtask_id) == ({"path": "read"}, second.subtask)
+    fleet.run()
+
+
+@pytest.mark.parametrize(
+    ("replay_class", "refused"), [(ReplayClass.UNSAFE, True), (ReplayClass.COMPENSABLE, False)]
+)
+def test_an_unsafe_effect_whose_end_nobody_knows_is_left_to_a_person(
+    fleet: SmallFleet, replay_class: ReplayClass, refused: bool
+) -> None:
+    grant = EffectGrant(key="k", target="scratch:here", approved_digest=None, replay_class=replay_class)
+    fleet.door.begin_effect(fleet.claimed(), grant, {})
+    second = fleet.claimed()
+    if refused:
+        with pytest.raises(EffectRefused, match="may have changed scratch:here") as caught:
+            fleet.door.begin_effect(second, grant, {})
+        assert caught.value.code is Code.GATE_REFUSED
+    else:
+        assert fleet.door.begin_effect(second, grant, {}).ambiguous
+    assert fleet.row(tables.effect).result is None
+    fleet.run()
+
+
+def test_two_identical_questions_approved_at_once_both_end_well_the_second_asked_again(
+    publishing: Publishing,
+) -> None:
+    fleet = publishing.fleet
+    first, second = publishing.asked(), publishing.asked()
+    fleet.decide(first, "approve")
+    fleet.decide(second, "approve")
+    publishing.run()
+
+    late, done = sorted((first, second), key=lambda job_id: fleet.job(job_id).state)
+    assert (fleet.job(done).state, fleet.job(late).state) == ("done", "awaiting_approval")
+    states = fleet.states(late)
+    assert (states["publish"], states["eligibility#2"], states["approval#2"]) == ("skipped", "done", "parked")
+    (refused,) = fleet.attempts(late, "publish")
+    assert refused.code == "state_changed"
+    assert "site:acme/docs/wind was changed by subtask" in refused.report["outcome"]["failure"]["sentence"]
+    was, now = sorted(fleet.rows(tables.approval, job_id=late), key=lambda row: row.asked_at)
+    assert (was.state, now.state, was.digest != now.digest) == ("approved", "waiting", True)
+
+    fleet.decide(late, "approve")
+    publishing.run()
+    assert fleet.job(late).state == "done", fleet.job(late).why
+    assert sorted(post.slug for post in publishing.posts()) == ["wind", "wind-2"]
+    assert fleet.rows(tables.dead_letter) == []
+
+
+def test_pages_that_have_nothing_to_do_with_each_other_are_published_together(publishing: Publishing) -> None:
+    fleet = publishing.fleet
+    jobs = [publishing.asked(slug) for slug in ("wind", "water", "sun")]
+    for job_id in jobs:
+        fleet.decide(job_id, "approve")
+    publishing.run()
+
+    assert {fleet.job(job_id).state for job_id in jobs} == {"done"}
+    versions = {row.name: row.version for row in fleet.rows(tables.subject)}
+    assert versions.pop("site:acme/docs") == 3, "the target counts every change"
+    assert sorted(versions.values()) == [1, 2, 3], "a page has the count at its own last change"
+
+
+def test_of_two_that_change_one_subject_one_is_granted_at_a_time(publishing: Publishing) -> None:
+    fleet = publishing.fleet
+    jobs = [publishing.asked(), publishing.asked()]
+    for job_id in jobs:
+        fleet.decide(job_id, "approve")
+    fleet.turn()
+    fleet.turn()
+
+    states = sorted(fleet.states(job_id)["publish"] for job_id in jobs)
+    assert states == ["dispatched", "ready"]
+    assert {fleet.subtask(job_id, "publish").subject for job_id in jobs} == {"site:acme/docs/wind"}
+    publishing.run()
+
+
+def test_a_person_may_still_ask_for_a_revision_of_what_was_planned_again(publishing: Publishing) -> None:
+    fleet = publishing.fleet
+    first, second = publishing.asked(), publishing.asked()
+    fleet.decide(first, "approve")
+    publishing.run()
+    fleet.decide(second, "approve")
+    publishing.run()
+    fleet.hands.will("draft#2", delivers(page("shorter")))
+    fleet.decide(second, "revise", comment="say it shorter")
+    publishing.run()
+
+    (revision,) = fleet.handed("draft#2")
+    assert any("say it shorter" in tried.sentence for tried in revision.tried)
+    assert fleet.states(second)["approval#3"] == "parked"
+    fleet.decide(second, "approve")
+    publishing.run()
+    assert fleet.job(second).state == "done", fleet.job(second).why
+    assert sorted(post.slug for post in publishing.posts()) == ["shorter", "wind"]
+
+
+def test_a_state_that_changes_again_and_again_ends_the_step_as_declared(fleet: SmallFleet) -> None:
+    job_id = fleet.submit("brief")
+    for number in range(1, 8):
+        fleet.hands.will(f"publish#{number}" if number > 1 else "publish", fails(Code.STATE_CHANGED))
+    for _ in range(6):
+        fleet.run()
+        fleet.decide(job_id, "approve")
+    fleet.run()
+
+    assert fleet.job(job_id).state == "failed"
+    (letter,) = fleet.rows(tables.dead_letter)
+    assert letter.code == "state_changed"
+    assert letter.sentence.startswith("the state changed again after 5 round(s)")
+    assert fleet.rows(tables.effect) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda handoff: handoff["context"].pop(), "came with 1 artifacts of"),
+        (lambda handoff: handoff["context"].reverse(), "the handoff's manifest is sha256:"),
+        (lambda handoff: handoff["context"][0]["artifact"].update(size_bytes=1), "its manifest names 2 of"),
+        (
+            lambda handoff: (handoff.pop("manifest"), handoff["context"][0]["artifact"].update(size_bytes=1)),
+            "bytes, and 1 were announced",
+        ),
+    ],
+)
+def test_a_handoff_that_is_not_as_it_was_written_down_is_refused_on_arrival(
+    publishing: Publishing, change: Callable[[Any], Any], sentence: str
+) -> None:
+    fleet = publishing.fleet
+    job_id = publishing.asked()
+    fleet.decide(job_id, "approve")
+    fleet.answer.run()
+    ready = fleet.subtask(job_id, "publish")
+    assert ready.state == "ready"
+    handoff = ready.handoff
+    change(handoff)
+    with fleet.ledger.write() as connection:
+        this = update(tables.subtask).where(tables.subtask.c.id == ready.id)
+        connection.execute(this.values(handoff=handoff))
+    publishing.run()
+
+    (letter,) = fleet.rows(tables.dead_letter)
+    assert (letter.code, letter.lane) == ("broken_handoff", "publish")
+    assert sentence in letter.sentence
+    assert publishing.posts() == []
