@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from urllib.parse import quote
 
 import httpx2
 from pydantic import BaseModel, ValidationError
@@ -13,6 +14,7 @@ from contracts.artifacts import ArtifactRef
 from orchestrator.problems import KEY, LONGEST_KEY, SHAPES
 from orchestrator.reads.approvals import ApprovalLine, ApprovalRead
 from orchestrator.reads.base import Read
+from orchestrator.reads.blockers import BlockerRead
 from orchestrator.reads.budgets import BudgetRead
 from orchestrator.reads.caps import CapRead
 from orchestrator.reads.changes import ChangeRead
@@ -25,6 +27,7 @@ from orchestrator.reads.jobs import JobLine
 from orchestrator.reads.lanes import LaneRead
 from orchestrator.reads.outcomes import JobRead
 from orchestrator.reads.paging import DEFAULT_LIMIT, Page
+from orchestrator.reads.pauses import PausesRead, Released
 from orchestrator.reads.post_mortems import DeadLetterRead
 from orchestrator.reads.shares import SharesRead
 from orchestrator.reads.tax import TaxRead
@@ -184,6 +187,9 @@ class FleetClient:
         body = {"by": by, "why": why}
         return self._ask(DeadLetterRead, "POST", f"/v1/dead-letters/{subtask_id}/discard", json=body)
 
+    def blockers(self, resolved: bool = False) -> Page[BlockerRead]:
+        return self._ask(Page[BlockerRead], "GET", "/v1/blockers", params={"all": resolved})
+
     def escalations(self, open_only: bool = False) -> Page[EscalationRead]:
         return self._ask(Page[EscalationRead], "GET", "/v1/escalations", params={"open": open_only})
 
@@ -241,6 +247,28 @@ class FleetClient:
         body = {"scope": scope, "name": name, "period": period, "limit_usd": limit_usd}
         asked = body | {"by": by, "reason": reason}
         return self._ask(Page[CapRead], "PUT", "/v1/budgets/caps", json=asked)
+
+    def pauses(self) -> PausesRead:
+        """What is held, and how much of it waits."""
+        return self._ask(PausesRead, "GET", "/v1/pauses")
+
+    def pause(
+        self,
+        scope: str,
+        name: str,
+        by: str,
+        reason: str,
+        kills: bool = False,
+        for_seconds: float | None = None,
+    ) -> PausesRead:
+        """Holds a lane, a vendor, a tenant, a workflow or, without a name, the fleet; answers what is held then."""
+        asked = {"by": by, "reason": reason, "kills": kills, "for_seconds": for_seconds}
+        return self._ask(PausesRead, "PUT", _pause(scope, name), json=asked)
+
+    def resume(self, scope: str, name: str, by: str, reason: str = "", catch_up: bool = False) -> Released:
+        """Lets it go on, and fires the newest skipped slot of each tick where it catches up."""
+        asked = {"by": by, "reason": reason, "catch_up": catch_up}
+        return self._ask(Released, "DELETE", _pause(scope, name), params=asked)
 
     def tax(self, window_seconds: float | None = None) -> TaxRead:
         return self._ask(TaxRead, "GET", "/v1/tax", params=_given({"window_seconds": window_seconds}))
@@ -300,6 +328,11 @@ def check_key(key: str | None) -> None:
     """Raises FleetError where no header can carry this idempotency key."""
     if key is not None and (len(key) > LONGEST_KEY or not re.fullmatch(KEY, key)):
         raise FleetError(f"the key “{key[:40]}” cannot be used: {SHAPES[KEY]}")
+
+
+def _pause(scope: str, name: str) -> str:
+    """The path of a switch; the fleet's has no name."""
+    return "/".join(["/v1/pauses", *(quote(part, safe="") for part in (scope, name) if part)])
 
 
 def _refused(response: httpx2.Response) -> FleetError:

@@ -8,6 +8,7 @@ from orchestrator.api import (
     approvals,
     artifacts,
     batches,
+    blockers,
     caps,
     catalog,
     changes,
@@ -19,6 +20,7 @@ from orchestrator.api import (
     explanations,
     health,
     jobs,
+    pauses,
     tuning,
 )
 from orchestrator.api.access import with_key
@@ -31,6 +33,7 @@ from orchestrator.api.text import storable
 _JSON = (
     batches,
     jobs,
+    blockers,
     events,
     explanations,
     dead_letters,
@@ -42,6 +45,7 @@ _JSON = (
     tuning,
     changes,
     diagnosis,
+    pauses,
 )
 _PROBLEM: dict[str, Any] = {
     "model": ProblemDocument,

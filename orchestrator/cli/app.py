@@ -5,11 +5,13 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli import approvals, budgets, dead, drill, lanes, roles
+from orchestrator.cli.blockers import blockers
 from orchestrator.cli.check import check
 from orchestrator.cli.demo import demo
 from orchestrator.cli.diagnose import diagnose
 from orchestrator.cli.explain import explain
 from orchestrator.cli.jobs import cancel, jobs, show
+from orchestrator.cli.pauses import kill, pause, pauses, resume
 from orchestrator.cli.submit import submit
 from orchestrator.cli.tax import tax
 from orchestrator.cli.up import up
@@ -42,9 +44,9 @@ def root(
 
 for panel, commands in {
     EVERYTHING: (up, demo, check, roles.migrate),
-    WORK: (submit, jobs, show, watch, explain, cancel),
+    WORK: (submit, jobs, show, watch, explain, blockers, cancel),
     PEOPLE: (webhook_secret,),
-    FIGURES: (diagnose, tax),
+    FIGURES: (diagnose, tax, pause, kill, resume, pauses),
     ROLES: (
         roles.api,
         roles.orchestrator,

@@ -46,6 +46,10 @@ def explain(
         at = happening.at.astimezone().strftime("%H:%M:%S.%f")[:-3]
         story.add_row(at, text(happening.sentence))
     out.print(story)
+    if told.tried:
+        out.print("\n[bold]what was tried, as the next attempt is told[/]")
+        for tried in told.tried:
+            out.print(f"  {text(tried.told())}")
     if told.waits:
         out.print("\n[bold]what it waits for[/]")
         for waiting in told.waits:

@@ -6,14 +6,17 @@ from typing import Any, Literal
 from sqlalchemy import Connection, func, select
 
 from contracts.states import JOB_ENDS, SUBTASK_ENDS, JobState, SubtaskState
+from orchestrator.deciders.spans import span
+from orchestrator.ledger.clock import now
 from orchestrator.ledger.tables import job, subtask, tick
 from orchestrator.problems import NotFound
 from orchestrator.reads import ids
-from orchestrator.reads.base import Read, moment
+from orchestrator.reads.base import Read, moment, moment_or_none
 from orchestrator.reads.costs import Cost, cost_of_job, cost_of_subtask
 from orchestrator.reads.events import count_events, latest_events
 from orchestrator.reads.lineage import Kin, kin_of
 from orchestrator.reads.telling import Happening, told
+from orchestrator.reads.tried import TriedRead, tried_of
 from orchestrator.reads.waiting import Waiting, waiting_in
 
 MOST_EVENTS = 500
@@ -36,6 +39,8 @@ class Existence(Read):
     tick: str | None
     """The tick of the clock that made it."""
     created_at: datetime
+    deadline: datetime | None = None
+    """When nobody needs its result any more."""
 
 
 class Explanation(Read):
@@ -58,6 +63,8 @@ class Explanation(Read):
     """Jobs linked to its own: where it came from, what it runs again, and what runs it again."""
     again: str | None
     """The command that shows what running it again would do; None where it did not end badly."""
+    tried: tuple[TriedRead, ...] = ()
+    """Of a subtask: what its next attempt is told, or its last one was."""
     cost: Cost
 
 
@@ -78,7 +85,7 @@ def explain_job(connection: Connection, given: str) -> Explanation:
     row = connection.execute(select(job).where(job.c.id == job_id)).one()
     cost, waits = cost_of_job(connection, job_id), waiting_in(connection, job_id)
     return Explanation(
-        sentence=_job_sentence(row, _progress(connection, job_id), waits, cost),
+        sentence=_job_sentence(row, _progress(connection, job_id), waits, cost, now(connection)),
         kind="job",
         id=job_id,
         name=row.workflow,
@@ -114,6 +121,7 @@ def explain_subtask(connection: Connection, given: str) -> Explanation:
         earlier_events=max(count_events(connection, row.job_id, subtask_id) - MOST_EVENTS, 0),
         waits=waits,
         kin=kin_of(connection, row.job_id),
+        tried=tried_of(row),
         again=replaying(subtask_id) if row.state == SubtaskState.DEAD and owner.ended_at else None,
         cost=cost,
     )
@@ -138,6 +146,7 @@ def _existence(connection: Connection, row: Any, purpose: str) -> Existence:
         origin=row.origin,
         tick=fired,
         created_at=moment(row.created_at),
+        deadline=moment_or_none(row.deadline),
     )
 
 
@@ -152,15 +161,27 @@ def _progress(connection: Connection, job_id: str) -> tuple[int, int]:
     return row.ended, row.all
 
 
-def _job_sentence(row: Any, progress: tuple[int, int], waits: tuple[Waiting, ...], cost: Cost) -> str:
+def _job_sentence(
+    row: Any, progress: tuple[int, int], waits: tuple[Waiting, ...], cost: Cost, at: float
+) -> str:
     head = f"Job {row.id} ({row.workflow}) is {row.state}{f', {row.why}' if row.why else ''}"
     exists = f"{row.requested_by} asked for it, since “{row.reason}”"
     if JobState(row.state) in JOB_ENDS:
         return f"{head}; {exists}; {_took(cost)}."
     ended, all_ = progress
     waiting = _most_telling(waits) or "the orchestrator to plan it"
-    done = f"{ended} of {all_} subtasks have ended"
+    done = f"{ended} of {all_} subtasks have ended{_left(row, at)}"
     return f"{head}; {exists}; {done}; it waits for {waiting}; {_took(cost)} so far."
+
+
+def _left(row: Any, at: float) -> str:
+    if row.deadline is None:
+        return ""
+    return (
+        f"; its deadline is in {span(row.deadline - at)}"
+        if row.deadline > at
+        else "; its deadline has passed"
+    )
 
 
 def _subtask_sentence(row: Any, owner: Any, waits: tuple[Waiting, ...], cost: Cost) -> str:

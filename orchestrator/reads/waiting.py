@@ -11,11 +11,13 @@ from sqlalchemy import Connection, func, select
 from contracts.failures import Code
 from contracts.states import SUBTASK_ENDS, AttemptState, SubtaskState
 from contracts.workflows import Workflow
-from orchestrator import spending
+from orchestrator import pauses, spending
 from orchestrator.deciders.spending import Cap, Period, Scope, may_settle, told
+from orchestrator.deciders.switches import Standing, Work
 from orchestrator.ledger.clock import now
 from orchestrator.ledger.tables import approval, attempt, subtask, vendor_batch
 from orchestrator.reads.base import Read, moment_or_none
+from orchestrator.reads.blockers import standing_in
 from orchestrator.reads.lineage import workflow_of
 from orchestrator.reads.turns import Wait, turns
 
@@ -48,6 +50,9 @@ class _View:
     """When a budget lets them pass, by ready subtask."""
     caps: dict[str, Cap]
     """The spending caps that hold any of them, by key."""
+    switches: Standing
+    blockers: dict[str, str]
+    """What those lack that a blocker holds, in a few words, by the blocker's id."""
 
 
 _Answer = tuple[str, float | None]
@@ -87,6 +92,8 @@ def _view(connection: Connection, job_id: str) -> _View:
         batches=_batches(connection, {row.vendor_batch_id for row in attempts if row.vendor_batch_id}),
         turns=turns(connection, subtasks, at),
         caps=spending.caps_of(connection, at, capped) if capped else {},
+        switches=pauses.standing(connection, at),
+        blockers=standing_in(connection, {row.blocked_by for row in subtasks if row.blocked_by}),
     )
 
 
@@ -119,8 +126,13 @@ def _for_needs(view: _View, row: Any) -> _Answer:
 
 
 def _for_dispatch(view: _View, row: Any) -> _Answer:
+    held = view.switches.holder(Work(row.lane, row.vendor, row.tenant, view.workflow.workflow))
+    if held is not None:
+        return held, None
     if row.not_before is not None and row.not_before > view.at:
         return "its backoff to pass", row.not_before
+    if row.suspect:
+        return f"its turn among the suspects of lane {row.lane}, of which one runs at a time", None
     turn = view.turns.get(row.id)
     if turn is not None:
         return turn.sentence, None if isinf(turn.seconds) else view.at + turn.seconds
@@ -171,6 +183,8 @@ def _for_release(view: _View, row: Any) -> _Answer:
     asked = view.approvals.get(row.id)
     if row.capped_by is not None:
         return _for_money(view, row)
+    if row.blocked_by is not None:
+        return view.blockers.get(row.blocked_by, row.why), None
     if asked is None:
         return row.why or "whoever holds it", None
     return f"a person's answer to approval {asked.id}, other than {asked.requested_by}", asked.expires_at
