@@ -30,6 +30,7 @@ class JobRequest(Contract):
     priority: int = Field(default=1, ge=0, le=3)
     """0 routine, 1 normal, 2 soon, 3 urgent."""
     deadline: AwareDatetime | None = None
+    """When nobody needs its result any more: what has not started by then never does, and what runs is stopped."""
     max_cost_usd: float | None = None
     """What it may spend at most; at the cap what has not started is parked."""
     callback_url: AnyHttpUrl | None = None
@@ -52,9 +53,3 @@ class JobRequest(Contract):
                 f"a callback_url has at most {LONGEST_URL} characters, and this has {len(str(url))}"
             )
         return url
-
-
-NOT_HONOURED_YET: dict[str, str] = {
-    "deadline": "deadlines are not enforced yet, so a job with one is refused rather than run late",
-}
-"""Fields that are known but not enforced: a job that sets one is refused with this sentence."""

@@ -74,8 +74,9 @@ class Batch:
 
 
 def _withdraw(connection: Connection, moves: Iterable[SubtaskMove]) -> None:
-    """What is cancelled asks nobody any more."""
-    asking = [m.id for m in moves if (m.old, m.new) == (SubtaskState.PARKED, SubtaskState.CANCELLED)]
+    """What is cancelled, or ended by a rule, asks nobody any more."""
+    over = SubtaskState.CANCELLED, SubtaskState.DEAD
+    asking = [move.id for move in moves if move.old is SubtaskState.PARKED and move.new in over]
     if asking:
         waiting = approval.c.subtask_id.in_(asking), approval.c.state == "waiting"
         connection.execute(update(approval).where(*waiting).values(state="lapsed"))

@@ -42,6 +42,8 @@ def _job_state(view: JobView) -> tuple[JobState, str]:
         return JobState.DONE, result[0].delivered.text if result[0].delivered else "done"
     if view.row.cancel_requested_by:
         return JobState.CANCELLED, f"cancelled by {view.row.cancel_requested_by}"
+    if view.stopped_why:
+        return JobState.FAILED, view.stopped_why
     cause = first_cause(view.workflow, result[0], view.nodes)
     name = name_of(cause.step, cause.item, cause.round, view.mapped(cause.step))
     return JobState.FAILED, f"{name}: {cause.why}"

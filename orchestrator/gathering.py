@@ -11,7 +11,7 @@ from contracts.purposes import Purpose
 from contracts.states import AttemptState, SubtaskState
 from contracts.vendor_batches import Inputs
 from contracts.vendors import Vendor
-from orchestrator import spending, vendor_batches
+from orchestrator import pauses, spending, vendor_batches
 from orchestrator.batch import Batch
 from orchestrator.deciders.batching import Gather, Waiting, decide
 from orchestrator.deciders.charging import Reserved
@@ -57,7 +57,7 @@ class Gatherer:
             if not reading.execute(select(vendor_batches.WAITING)).scalar_one():
                 return 0
         with self._leadership.decide() as (connection, at):
-            found = vendor_batches.waiting(connection, at)
+            found = vendor_batches.waiting(connection, at, pauses.free(pauses.standing(connection, at)))
             if not found:
                 return 0
             batch = Batch(at, ACTOR)

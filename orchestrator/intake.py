@@ -11,14 +11,16 @@ from sqlalchemy.exc import IntegrityError
 from contracts.artifacts import ArtifactRef, Document, digest_of
 from contracts.base import Contract
 from contracts.catalog import Catalog
-from contracts.jobs import NOT_HONOURED_YET, JobRequest
+from contracts.jobs import JobRequest
 from contracts.registry import contract
 from contracts.reports import NANO
 from contracts.states import JobState
 from contracts.workflows import Workflow
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.deciders.fitting import too_large
-from orchestrator.ledger import artifacts, events, snapshots
+from orchestrator.deciders.planning import plan
+from orchestrator.deciders.stopping import moment, stop_at, too_deep, too_many
+from orchestrator.ledger import artifacts, events, lineage, snapshots
 from orchestrator.ledger.clock import now
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.events import Event, EventKind
@@ -27,6 +29,8 @@ from orchestrator.ledger.tables import job
 from orchestrator.problems import Conflict, Malformed, faults
 from orchestrator.wake import ring
 
+SHORTEST_SECONDS = 5.0
+"""No job ends within it: it is planned, granted, claimed and reported, and each waits for the one before."""
 COLLISIONS = 4
 """How often a submission looks again after it met another one that wrote the same rows first."""
 
@@ -86,9 +90,6 @@ class Intake:
         return known[name]
 
     def _check(self, request: JobRequest) -> None:
-        for field, sentence in NOT_HONOURED_YET.items():
-            if getattr(request, field) is not None:
-                raise Malformed(f"{field}: {sentence}")
         url = request.callback_url
         if url is not None and not {url.host, f"{url.host}:{url.port}"} & set(self._webhook_allow):
             raise Malformed(
@@ -131,6 +132,9 @@ class Intake:
         return known.model_copy(update={"name": name}).model_dump(mode="json")
 
     def _check_sizes(self, workflow: Workflow, inputs: dict[str, Any]) -> None:
+        crowd = too_many(workflow, len(plan(workflow, inputs)))
+        if crowd:
+            raise Malformed(crowd)
         sentences = too_large(workflow, self._catalog, inputs)
         if sentences:
             raise Malformed("; ".join(sentences))
@@ -166,6 +170,8 @@ class Intake:
         actor: str,
     ) -> str:
         at, job_id = now(connection), new_id()
+        deadline = _deadline(request, at)
+        _check_depth(connection, workflow, origin)
         artifacts.note(connection, _documents(inputs), at)
         connection.execute(
             insert(job).values(
@@ -181,6 +187,8 @@ class Intake:
                 priority=request.priority,
                 callback_url=str(request.callback_url) if request.callback_url else None,
                 max_cost_nano_usd=_nano(request.max_cost_usd),
+                deadline=deadline,
+                stop_at=stop_at(workflow.stops, at, deadline),
                 inputs=inputs,
                 idempotency_key=key,
                 body_digest=body_digest,
@@ -199,6 +207,28 @@ class Intake:
         )
         events.record(connection, accepted)
         return job_id
+
+
+def _deadline(request: JobRequest, at: float) -> float | None:
+    """In seconds since 1970, by the database's clock; raises Malformed where nothing could end by then."""
+    if request.deadline is None:
+        return None
+    seconds, told = request.deadline.timestamp(), moment(request.deadline.timestamp())
+    if seconds <= at:
+        raise Malformed(f"deadline: {told} is past, it is {moment(at)}")
+    if seconds < at + SHORTEST_SECONDS:
+        raise Malformed(
+            f"deadline: {told} is in {seconds - at:.1f} s, and a job takes at least {SHORTEST_SECONDS:g} s"
+        )
+    return seconds
+
+
+def _check_depth(connection: Connection, workflow: Workflow, origin: str | None) -> None:
+    if origin is None:
+        return
+    refusal = too_deep(workflow, lineage.depth(connection, origin, workflow.stops.depth))
+    if refusal:
+        raise Malformed(refusal)
 
 
 def _earlier(connection: Connection, tenant: str, key: str | None) -> Any:

@@ -3,7 +3,9 @@
 from contracts.failures import Code
 from contracts.states import SubtaskState
 from orchestrator.batch import Batch
+from orchestrator.deciders.nodes import Node, current
 from orchestrator.deciders.progress import Progress, not_started, progress
+from orchestrator.deciders.stopping import Clocks, Stop, aged, overgrown, stopped
 from orchestrator.ending import move_job
 from orchestrator.marking import add_nodes, bury, move
 from orchestrator.starting import start_node
@@ -12,11 +14,25 @@ from orchestrator.views import JobView
 
 def advance_job(view: JobView, batch: Batch) -> None:
     """Gathers every move that is possible in this job now, its own end included."""
+    stop = None
     if view.row.cancel_requested_by:
         _cancel(view, batch)
+    else:
+        _end_aged(view, batch)
+        stop = stopped(view.workflow.stops, _clocks(view), batch.at)
+        if stop:
+            _stop(view, stop, batch)
     while found := progress(view.workflow, view.nodes):
+        refused = found.plan and (stop or overgrown(view.workflow, view.nodes, found.plan))
+        if refused:
+            _stop(view, refused, batch)
+            break
         _apply(view, found, batch)
     move_job(view, batch)
+
+
+def _clocks(view: JobView) -> Clocks:
+    return Clocks(view.row.created_at, view.row.deadline, view.row.spent_nano_usd)
 
 
 def _apply(view: JobView, found: Progress, batch: Batch) -> None:
@@ -39,5 +55,41 @@ def _cancel(view: JobView, batch: Batch) -> None:
     applied yet is settled first."""
     why = f"cancelled by {view.row.cancel_requested_by}"
     for node in list(view.nodes):
-        if not_started(node) or node.state is SubtaskState.DISPATCHED or node.sealed:
+        if _can_end(node):
             move(view, node, SubtaskState.CANCELLED, why, batch)
+
+
+def _end_aged(view: JobView, batch: Batch) -> None:
+    for node in list(view.nodes):
+        why = aged(view.workflow.stops, node, batch.at)
+        if why:
+            bury(view, node, Code.STOPPED, why, batch)
+
+
+def _stop(view: JobView, stop: Stop, batch: Batch) -> None:
+    """Ends what no worker holds, the first of it as the one dead letter that says why. A report that was not
+    applied yet is settled first, and what runs is taken back or finishes."""
+    why = stop.why(view.workflow, view.nodes)
+    letter = next((node for node in view.nodes if _tells(node, stop)), None)
+    view.stopped_why = letter.why if letter else why
+    delivered = all(node.state is SubtaskState.DONE for node in current(view.nodes, view.workflow.result))
+    open_ = sorted(filter(_can_end, view.nodes), key=lambda node: node.state is SubtaskState.WAITING)
+    if open_ and letter is None and not delivered:
+        _bury_first(view, open_.pop(0), stop.code, why, batch)
+    for node in open_:
+        move(view, node, SubtaskState.CANCELLED, why, batch)
+
+
+def _bury_first(view: JobView, node: Node, code: Code, why: str, batch: Batch) -> None:
+    if node.state is SubtaskState.DISPATCHED:
+        move(view, node, SubtaskState.READY, why, batch, ready_at=batch.at)
+        node = view.node(node.id)
+    bury(view, node, code, why, batch)
+
+
+def _tells(node: Node, stop: Stop) -> bool:
+    return node.state is SubtaskState.DEAD and node.why.startswith(stop.rule)
+
+
+def _can_end(node: Node) -> bool:
+    return not_started(node) or node.state is SubtaskState.DISPATCHED or node.sealed

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, exists, or_, select
 
 from contracts.failures import Code, Failure
 from contracts.states import AttemptState, JobState, SubtaskState
-from orchestrator import blocking, liveness, recovering, ringing, spending, suspects, vendor_batches
+from orchestrator import blocking, liveness, recovering, ringing, spending, stopping, suspects, vendor_batches
 from orchestrator.aside import Aside
 from orchestrator.batch import Batch
 from orchestrator.deciders.suspecting import Blame
@@ -68,13 +68,16 @@ class Reconciler:
             ticks.note_due(connection, self._cadences, at)
             returned = self._return_unrun(connection, at, self._aside.among(attempt.c.job_id, only))
             vendor_batches.give_up(connection, at)
+            stopped = stopping.stop_overdue(
+                connection, self._snapshots, at, ACTOR, self._among(only), self._correct
+            )
             lost = self._take_back(connection, at, self._aside.among(attempt.c.job_id, only))
             resumed = self._resume(connection, at, self._aside.among(job.c.id, only))
             released = _release(connection, at, self._aside.among(subtask.c.job_id, only))
             released += self._unblock(connection, at, self._aside.among(subtask.c.job_id, only))
             liveness.report_silent(connection, at, ACTOR, self._heartbeat_seconds, self._silent_seconds)
             rung = ringing.ring_again(connection, at, self._heartbeat_seconds)
-            return returned + lost + resumed + released + rung
+            return returned + stopped + lost + resumed + released + rung
 
     def _silent(self) -> set[str]:
         """The jobs that there is anything to do for."""
@@ -84,7 +87,11 @@ class Reconciler:
             resting = _resting(connection, self._aside.among(job.c.id, None))
             capped = spending.releases(connection, at, self._aside.among(subtask.c.job_id, None), BATCH)
             blocked = blocking.held(connection, self._aside.among(subtask.c.job_id, None), BATCH)
-            return {row.job_id for row in [*rows, *capped, *blocked]} | set(resting)
+            overdue = stopping.overdue(connection, at, self._among(None))
+            return {row.job_id for row in [*rows, *capped, *blocked]} | set(resting) | overdue
+
+    def _among(self, only: str | None) -> stopping.Among:
+        return lambda job_id: self._aside.among(job_id, only)
 
     def _return_unrun(self, connection: Connection, at: float, among: ColumnElement[bool]) -> int:
         """They go back: refunded, and not counted as a try."""

@@ -42,6 +42,11 @@ _ADD = (
     )
     .values(nano_usd=spending.c.nano_usd + bindparam("_nano_usd"))
 )
+_ADD_TO_JOB = (
+    update(job)
+    .where(job.c.id == bindparam("_id"))
+    .values(spent_nano_usd=job.c.spent_nano_usd + bindparam("_spent"))
+)
 
 
 def next_day(at: float) -> float:
@@ -50,8 +55,8 @@ def next_day(at: float) -> float:
 
 
 def book(connection: Connection, attempt_ids: Iterable[str], at: float) -> None:
-    """Adds what these attempts, which ended now, have spent to the running totals. Of jobs, to those of the ones
-    that have a cap of their own."""
+    """Adds what these attempts, which ended now, have spent to the running totals: of their jobs on the rows
+    themselves, and on the books of those that have a cap of their own."""
     ids = list(attempt_ids)
     capped = _capped(connection, ids)
     keys = attempt.c.lane, attempt.c.purpose, attempt.c.job_id, subtask.c.tenant
@@ -61,8 +66,9 @@ def book(connection: Connection, attempt_ids: Iterable[str], at: float) -> None:
         .where(attempt.c.id.in_(ids))
         .group_by(*keys)
     )
-    added = Counter[tuple[str, str, str]]()
+    added, by_job = Counter[tuple[str, str, str]](), Counter[str]()
     for row in rows:
+        by_job[row.job_id] += int(row.spent)
         names = Charge(row.tenant, row.lane, row.purpose, row.job_id, int(row.spent)).names()
         for scope in (Scope.FLEET, Scope.TENANT, Scope.LANE, Scope.PURPOSE):
             for period in Period:
@@ -74,6 +80,9 @@ def book(connection: Connection, attempt_ids: Iterable[str], at: float) -> None:
         for (scope, name, period), spent in sorted(added.items())
         if spent
     ]
+    of_jobs = [{"_id": job_id, "_spent": spent} for job_id, spent in sorted(by_job.items()) if spent]
+    if of_jobs:
+        connection.execute(_ADD_TO_JOB, of_jobs)
     if found:
         insert_missing(connection, spending, [row | {"nano_usd": 0} for row in found])
         connection.execute(_ADD, [{f"_{column}": value for column, value in row.items()} for row in found])

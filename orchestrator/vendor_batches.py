@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, exists, func, or_, select, update
 
 from contracts.states import AttemptState, SubtaskState
 from orchestrator.deciders.batching import Pool
@@ -49,13 +49,13 @@ def scope_of(vendor: str, model: str) -> str:
     return f"{vendor}/{model}"
 
 
-def waiting(connection: Connection, at: float) -> dict[str, list[Any]]:
-    """The candidates by scope, those that waited longest first."""
+def waiting(connection: Connection, at: float, free: ColumnElement[bool]) -> dict[str, list[Any]]:
+    """The candidates by scope that no switch holds, those that waited longest first."""
     due = or_(subtask.c.not_before.is_(None), subtask.c.not_before <= at)
     query = (
         select(*_COLUMNS)
         .join(job, job.c.id == subtask.c.job_id)
-        .where(*READY, due, job.c.cancel_requested_by.is_(None))
+        .where(*READY, due, free, job.c.cancel_requested_by.is_(None))
         .order_by(subtask.c.ready_at, subtask.c.id)
         .limit(MOST)
     )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from contracts.states import SubtaskState
-from contracts.workflows import Join, Workflow
+from contracts.workflows import Join, Need, Quorum, Workflow
 from orchestrator.deciders.nodes import Node, current
 from orchestrator.deciders.planning import source_of
 
@@ -13,7 +13,7 @@ class Met:
     """It may start."""
 
     missing: tuple[Node, ...] = ()
-    """Instances that a best-effort join goes on without."""
+    """Instances that it goes on without."""
 
 
 @dataclass(frozen=True)
@@ -32,40 +32,104 @@ Joined = Met | Never | NotYet
 
 
 def needed(workflow: Workflow, step: str, item: int, other: str, nodes: list[Node]) -> list[Node]:
-    """The instances of `other` that this instance of `step` needs: its own where both map over the same."""
-    instances = current(nodes, other)
+    """The instances of `other` that this instance of `step` needs: its own where both map over the same. Whatever
+    takes the place of one that ended badly stands here for it."""
+    instances = standing(workflow, other, nodes)
     source = source_of(workflow, step)
     if source is not None and source_of(workflow, other) == source:
         return [node for node in instances if node.item == item]
     return instances
 
 
+def standing(workflow: Workflow, step: str, nodes: list[Node]) -> list[Node]:
+    """The instances of a step that count, each that ended badly replaced by its substitute."""
+    instances, substitute = current(nodes, step), workflow.substitute_of(step)
+    if substitute is None:
+        return instances
+    standby = {node.item: node for node in current(nodes, substitute)}
+    return [standby.get(node.item, node) if _ended_badly(node) else node for node in instances]
+
+
 def join(workflow: Workflow, step: str, item: int, nodes: list[Node]) -> Joined:
     """Decides over all the steps that this one needs."""
     missing: list[Node] = []
-    for other, policy in workflow.steps[step].needs.items():
-        instances = needed(workflow, step, item, other, nodes)
-        lost = [node for node in instances if node.ended and node.state is not SubtaskState.DONE]
-        if policy is Join.ALL and lost:
-            return Never(_because(other, lost[0]))
-        if not all(node.ended for node in instances):
-            return NotYet()
-        if len(lost) == len(instances):
-            return Never(_none_of(other, lost))
-        missing += lost
+    for other, need in workflow.steps[step].needs.items():
+        match joined(other, need, needed(workflow, step, item, other, nodes)):
+            case Met(missing=more):
+                missing += more
+            case undecided:
+                return undecided
     return Met(tuple(missing))
+
+
+def joined(other: str, need: Need, instances: list[Node]) -> Joined:
+    """Decides over the instances of one step that is needed."""
+    if need is Join.ANY:
+        need = Quorum(quorum=1)
+    if isinstance(need, Quorum):
+        return _quorum(other, need.quorum, instances)
+    lost = [node for node in instances if _ended_badly(node)]
+    if need is Join.ALL and lost:
+        return Never(_because(other, lost[0]))
+    if not all(node.ended for node in instances):
+        return NotYet()
+    if len(lost) == len(instances):
+        return Never(_none_of(other, lost))
+    return Met(tuple(lost))
+
+
+def _quorum(other: str, wanted: int, instances: list[Node]) -> Joined:
+    """Met as soon as enough delivered; impossible as soon as too few can."""
+    absent = [node for node in instances if node.state is not SubtaskState.DONE]
+    if len(instances) - len(absent) >= wanted:
+        return Met(tuple(absent))
+    lost = [node for node in absent if node.ended]
+    if len(instances) - len(lost) >= wanted:
+        return NotYet()
+    cause = f": {lost[0].why}" if lost and lost[0].why else ""
+    can = len(instances) - len(lost)
+    return Never(f"needs {wanted} of {len(instances)} {other}, and only {can} can still deliver{cause}")
+
+
+def is_left_over(workflow: Workflow, node: Node, nodes: list[Node]) -> bool:
+    """Whether a node that has not started is needed by nobody any more: who needs it went on without it, and
+    lets it be cancelled, or was itself left over."""
+    dependents = [
+        (need, other)
+        for name, step in workflow.steps.items()
+        for needs, need in step.needs.items()
+        if node.step in (needs, workflow.substitute_of(needs))
+        for other in current(nodes, name)
+        if node in needed(workflow, name, other.item, needs, nodes)
+    ]
+    return bool(dependents) and all(_went_on(need, other) for need, other in dependents)
+
+
+def cancels(need: Need) -> bool:
+    """Whether this need cancels whom it goes on without."""
+    return need is Join.ANY or (isinstance(need, Quorum) and need.rest == "cancel")
+
+
+def _went_on(need: Need, dependent: Node) -> bool:
+    if dependent.state is SubtaskState.CANCELLED:
+        return True
+    return cancels(need) and dependent.state not in (SubtaskState.WAITING, SubtaskState.SKIPPED)
 
 
 def first_cause(workflow: Workflow, node: Node, nodes: list[Node]) -> Node:
     """Where it began that this node could not deliver: the node itself, or what it was skipped for."""
     if node.state is not SubtaskState.SKIPPED:
         return node
-    for other, policy in workflow.steps[node.step].needs.items():
+    for other, need in workflow.steps[node.step].needs.items():
         instances = needed(workflow, node.step, node.item, other, nodes)
-        lost = [found for found in instances if found.ended and found.state is not SubtaskState.DONE]
-        if lost and (policy is Join.ALL or len(lost) == len(instances)):
+        lost = [found for found in instances if _ended_badly(found)]
+        if lost and isinstance(joined(other, need, instances), Never):
             return first_cause(workflow, lost[0], nodes)
     return node
+
+
+def _ended_badly(node: Node) -> bool:
+    return node.ended and node.state is not SubtaskState.DONE
 
 
 def _none_of(step: str, lost: list[Node]) -> str:

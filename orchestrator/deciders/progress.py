@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from contracts.states import SubtaskState
 from contracts.workflows import Workflow
 from orchestrator.deciders import revising
-from orchestrator.deciders.joining import Met, Never, join
+from orchestrator.deciders.joining import Met, Never, cancels, is_left_over, join
 from orchestrator.deciders.nodes import Node, Planned, current
 
 
@@ -48,15 +48,42 @@ def progress(workflow: Workflow, nodes: list[Node]) -> Progress:
             _decide_waiting(workflow, node, nodes, found)
     if not found and doomed(workflow, nodes):
         found.cancel = [(node, "the job's result can no longer come") for node in nodes if not_started(node)]
+    elif not found:
+        found.cancel = _left_over(workflow, nodes)
     return found
 
 
 def _decide_waiting(workflow: Workflow, node: Node, nodes: list[Node], found: Progress) -> None:
+    principal = _principal(workflow, node, nodes)
+    if principal is not None and not principal.ended:
+        return
+    if principal is not None and principal.state in (SubtaskState.DONE, SubtaskState.CANCELLED):
+        found.skip.append((node, f"nobody has to stand in: {principal.step} is {principal.state}"))
+        return
     match join(workflow, node.step, node.item, nodes):
         case Met(missing=missing):
             found.start.append(Start(node, missing))
         case Never(why=why):
             found.skip.append((node, why))
+
+
+def _principal(workflow: Workflow, node: Node, nodes: list[Node]) -> Node | None:
+    """The instance that a standby node stands by for."""
+    if not workflow.steps[node.step].standby:
+        return None
+    step = workflow.principal_of(node.step)
+    return next((other for other in current(nodes, step or "") if other.item == node.item), None)
+
+
+def _left_over(workflow: Workflow, nodes: list[Node]) -> list[tuple[Node, str]]:
+    """What a quorum went on without."""
+    if not any(cancels(need) for step in workflow.steps.values() for need in step.needs.values()):
+        return []
+    return [
+        (node, "enough others delivered")
+        for node in nodes
+        if not_started(node) and is_left_over(workflow, node, nodes)
+    ]
 
 
 def _unsealable(workflow: Workflow, nodes: list[Node]) -> list[Node]:

@@ -14,6 +14,7 @@ from orchestrator.ledger.clock import wall_clock
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.moves import SubtaskMove, move_subtasks
 from orchestrator.ledger.tables import attempt, budget, job, subtask
+from orchestrator.pauses import HELD, KILLED
 from orchestrator.problems import faults
 from orchestrator.purses import account_of
 
@@ -48,7 +49,6 @@ class Refusal:
     why: str
 
 
-class FencedOut(Exception):
 @dataclass(frozen=True)
 class Unreadable:
     """A claim on an attempt whose handoff this code cannot read: it was written by newer code."""
@@ -62,6 +62,7 @@ class Unreadable:
     submitted: bool = False
 
 
+class FencedOut(Exception):
     """The attempt was taken away; whatever its worker still does counts for nothing."""
 
 
@@ -69,7 +70,7 @@ _CLOSED = exists().where(budget.c.key == attempt.c.budget, budget.c.closed_until
 """Its account was closed after it was granted: nothing of it starts before the account opens again."""
 _GIVE_BACK = (
     update(attempt)
-    .where(attempt.c.id == bindparam("_id"), attempt.c.state == AttemptState.DISPATCHED, _CLOSED)
+    .where(attempt.c.id == bindparam("_id"), attempt.c.state == AttemptState.DISPATCHED, or_(_CLOSED, HELD))
     .values(start_by=wall_clock())
 )
 _CLAIM = (
@@ -80,6 +81,7 @@ _CLAIM = (
         attempt.c.start_by >= wall_clock(),
         exists().where(subtask.c.id == attempt.c.subtask_id, subtask.c.state == SubtaskState.DISPATCHED),
         ~_CLOSED,
+        ~HELD,
     )
     .values(
         state=AttemptState.RUNNING,
@@ -166,7 +168,9 @@ def _answer(delivery: Delivery, row: Any) -> Claim | Refusal | Unreadable:
         except ValidationError as unread:
             return Unreadable(*held, f"its handoff was written by newer code: {faults(unread.errors())}")
     if row.state == AttemptState.DISPATCHED:
-        return Refusal("its start-by has passed, its account has closed, or its subtask was cancelled")
+        return Refusal(
+            "its start-by has passed, its account has closed, it is paused, or its subtask was cancelled"
+        )
     return Refusal(f"the attempt is {row.state}")
 
 
@@ -185,7 +189,8 @@ def _is_held(delivery: Delivery, row: Any) -> bool:
 
 def heartbeat(ledger: Ledger, held: Iterable[Claim], lease_seconds: float) -> frozenset[str]:
     """Extends the leases of all held attempts with one statement. Answers the attempts to stop: those
-    fenced out, past their own deadline, or of a job that is being cancelled."""
+    fenced out, past their own deadline, killed by a switch, or of a job that is being cancelled or whose time
+    is up. Their leases run on, so that they end even where nobody hears it."""
     fences = {claim.attempt: claim.fence for claim in held}
     if not fences:
         return frozenset()
@@ -196,6 +201,7 @@ def heartbeat(ledger: Ledger, held: Iterable[Claim], lease_seconds: float) -> fr
                 tuple_(attempt.c.id, attempt.c.fence).in_(list(fences.items())),
                 attempt.c.state == AttemptState.RUNNING,
                 attempt.c.deadline_at > wall_clock(),
+                ~KILLED,
             )
             .values(lease_until=wall_clock() + lease_seconds)
         )
@@ -207,6 +213,8 @@ def heartbeat(ledger: Ledger, held: Iterable[Claim], lease_seconds: float) -> fr
                 attempt.c.state == AttemptState.RUNNING,
                 attempt.c.deadline_at > wall_clock(),
                 job.c.cancel_requested_by.is_(None),
+                or_(job.c.stop_at.is_(None), job.c.stop_at > wall_clock()),
+                ~KILLED,
             )
         ).all()
     going = {row.id for row in alive if fences[row.id] == row.fence}

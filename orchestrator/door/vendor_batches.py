@@ -16,6 +16,7 @@ from orchestrator.ledger.clock import now
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.moves import SubtaskMove, move_subtasks
 from orchestrator.ledger.tables import attempt, subtask, vendor_batch
+from orchestrator.pauses import HELD
 
 LIVES_SECONDS = 24 * 3600.0
 """How long a batch lives whose vendor does not say."""
@@ -107,7 +108,7 @@ def _set(connection: Connection, batch_id: str, **values: Any) -> None:
 
 
 def _claim_members(connection: Connection, batch_id: str, claim: Claim, worker: str, at: float) -> None:
-    """All that are still to be started. Those whose time to be claimed has passed return by themselves."""
+    """All that are still to be started and that no switch holds. The others return by themselves."""
     rows = connection.execute(
         select(attempt.c.id, attempt.c.subtask_id, attempt.c.job_id)
         .join(subtask, subtask.c.id == attempt.c.subtask_id)
@@ -116,6 +117,7 @@ def _claim_members(connection: Connection, batch_id: str, claim: Claim, worker: 
             attempt.c.state == AttemptState.DISPATCHED,
             attempt.c.start_by >= at,
             subtask.c.state == SubtaskState.DISPATCHED,
+            ~HELD,
         )
         .order_by(attempt.c.id)
         .with_for_update(of=attempt)

@@ -1,13 +1,12 @@
 """Readiness: whether the ledger can carry work now."""
 
-from functools import cache
-
 from sqlalchemy import Connection, select
 
 from orchestrator.ledger import schema
-from orchestrator.ledger.clock import wall_clock
+from orchestrator.ledger.clock import now, wall_clock
 from orchestrator.ledger.leadership import NAME
 from orchestrator.ledger.tables import leader
+from orchestrator.pauses import standing
 from orchestrator.reads.base import Read
 
 
@@ -24,21 +23,13 @@ class Readiness(Read):
 
 def readiness(connection: Connection) -> Readiness:
     """Looks at the ledger's version and at the leader's lease."""
-    found, needed = schema.version(connection), _needed()
-    if found != needed:
-        sentence = (
-            f"the ledger is of version {found or 'none'} and this code needs {needed}: run `fleet migrate`"
-        )
+    sentence = schema.misfit(connection)
+    if sentence:
         return Readiness(ready=False, migrated=False, led=False, missing=(sentence,))
     led = leads(connection)
-    missing = () if led else ("no orchestrator leads: start one with `fleet orchestrator`",)
-    return Readiness(ready=led, migrated=True, led=led, missing=missing)
-
-
-@cache
-def _needed() -> str:
-    """The version this code needs; it cannot change while the process runs."""
-    return schema.newest()
+    missing: tuple[str, ...] = () if led else ("no orchestrator leads: start one with `fleet orchestrator`",)
+    missing += standing(connection, now(connection)).broken
+    return Readiness(ready=not missing, migrated=True, led=led, missing=missing)
 
 
 def leads(connection: Connection) -> bool:

@@ -21,6 +21,8 @@ class WorkflowRead(Read):
     result: str
     """The step whose summary is the job's result."""
     steps: tuple[str, ...]
+    enforced: tuple[str, ...] = ()
+    """Where a job of it ends by itself, a sentence each."""
 
 
 def workflows(catalog: Catalog) -> tuple[WorkflowRead, ...]:
@@ -41,4 +43,5 @@ def _read(workflow: Workflow) -> WorkflowRead:
         inputs_schema=contract(workflow.inputs).model_json_schema(),
         result=workflow.result,
         steps=tuple(workflow.steps),
+        enforced=workflow.stops.enforced(),
     )

@@ -10,11 +10,13 @@ from contracts.jobs import JobRequest
 from contracts.maintenance import Inputs
 from contracts.purposes import Purpose
 from contracts.ticks import Tick
+from orchestrator.deciders.switches import Work, skipped
 from orchestrator.intake import Intake
 from orchestrator.ledger import ticks
 from orchestrator.ledger.clock import now
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.tables import job
+from orchestrator.pauses import standing
 from orchestrator.problems import Conflict
 from orchestrator.upkeep import looks
 from orchestrator.upkeep.looks import Opening
@@ -54,6 +56,11 @@ class Ticker:
             return 0
         with self._ledger.read() as connection:
             at = now(connection)
+            held = standing(connection, at).held_scope(Work(tenant=TENANT, workflow=entry.workflow))
+        if held:
+            self._note(row, skipped(held), None, at)
+            return 0
+        with self._ledger.read() as connection:
             openings = looks.BY_NAME[entry.look](connection, entry, at)
         jobs = [self._open(entry, row, number, opening) for number, opening in enumerate(openings)]
         self._note(

@@ -68,6 +68,7 @@ NO_TRIES = (
     "missing_prerequisite",
     "unknown_contract",
     "interrupted",
+    "stopped",
 )
 """How attempts end that count as no try."""
 
@@ -562,6 +563,8 @@ def _assert_attempts(story: Story) -> None:
 
 def _ended(attempt: Any) -> str | None:
     """How an attempt ended, as tries are counted."""
+    if attempt.state == "lost" and attempt.code in ("stopped", "too_late"):
+        return "stopped"
     if attempt.state != "settled":
         return str(attempt.state)
     paced = attempt.budget is not None and attempt.code == "overloaded"

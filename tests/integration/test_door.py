@@ -75,7 +75,7 @@ def test_forged_and_late_doorbells_are_refused(fleet: SmallFleet) -> None:
     assert fleet.hands.claim(new_id()) == Refusal("no such attempt")
     assert fleet.hands.claim("'; DROP TABLE attempt") == Refusal("no such attempt")
     assert fleet.hands.claim(attempt_id) == Refusal(
-        "its start-by has passed, its account has closed, or its subtask was cancelled"
+        "its start-by has passed, its account has closed, it is paused, or its subtask was cancelled"
     )
     assert fleet.row(tables.attempt, id=attempt_id).state == "dispatched"
 
