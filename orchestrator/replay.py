@@ -149,7 +149,7 @@ class Replayer:
 
     def _write(self, connection: Connection, row: Any, released: list[_Released], at: float) -> None:
         """The new jobs with what they keep, then what is made anew, as far as it can move at once."""
-        kept, anew = Batch(at, ACTOR), Batch(at, ACTOR)
+        kept, left, anew = Batch(at, ACTOR), Batch(at, ACTOR), Batch(at, ACTOR)
         digests: dict[str, str] = {}
         for each in released:
             if each.workflow.workflow not in digests:
@@ -165,7 +165,10 @@ class Replayer:
             kept.events.append(_opened(new, at))
             for place, node in each.division.kept:
                 _keep(each, new, place, node, roots.get(node.id, node.id), kept)
+            for place, node in each.division.left:
+                _leave_out(each, new, place, node, left)
         kept.write(connection)
+        left.write(connection)
         views = load(connection, self._snapshots, {each.id for each in released})
         for each in released:
             add_nodes(views[each.id], each.division.anew, f"made anew by replay {row.id}", anew)
@@ -323,8 +326,29 @@ def _keep(
     each: _Released, new: dict[str, Any], place: Planned, node: Node, kept_from: str, batch: Batch
 ) -> None:
     """A finished subtask is born done, with what its source delivered."""
+    sets = {"vendor": node.vendor, "summary": each.source.summaries[node.id], "kept_from": kept_from}
+    sets["built_on"] = node.built_on
+    _born(each, new, place, SubtaskState.DONE, f"kept from {each.source.row.id}", sets, batch)
+
+
+def _leave_out(each: _Released, new: dict[str, Any], place: Planned, node: Node, batch: Batch) -> None:
+    """A lost branch is born skipped, since what is kept went on without it."""
+    why = f"left out as in {each.source.row.id}: {node.why or node.state}"
+    _born(each, new, place, SubtaskState.SKIPPED, why, {}, batch)
+
+
+def _born(
+    each: _Released,
+    new: dict[str, Any],
+    place: Planned,
+    state: SubtaskState,
+    why: str,
+    sets: dict[str, Any],
+    batch: Batch,
+) -> None:
+    """A subtask that has its end from the beginning."""
     step, subtask_id = each.workflow.steps[place.step], new_id()
-    why = f"kept from {each.source.row.id}"
+    mapped = source_of(each.workflow, place.step) is not None
     batch.subtasks.append(
         {
             "id": subtask_id,
@@ -333,24 +357,17 @@ def _keep(
             "step": place.step,
             "item": place.item,
             "round": place.round,
-            "name": name_of(
-                place.step, place.item, place.round, source_of(each.workflow, place.step) is not None
-            ),
+            "name": name_of(place.step, place.item, place.round, mapped),
             "lane": step.lane,
             "purpose": purpose_of(new["purpose"], step, place.round),
             "priority": PRIORITY,
-            "state": SubtaskState.DONE,
+            "state": state,
             "why": why,
-            "vendor": node.vendor,
-            "summary": each.source.summaries[node.id],
-            "kept_from": kept_from,
-            "built_on": node.built_on,
             "created_at": batch.at,
             "ended_at": batch.at,
+            **sets,
         }
     )
     batch.events.append(
-        Event(
-            batch.at, EventKind.SUBTASK_MOVED, ACTOR, each.id, subtask_id, new=SubtaskState.DONE, sentence=why
-        )
+        Event(batch.at, EventKind.SUBTASK_MOVED, ACTOR, each.id, subtask_id, new=state, sentence=why)
     )

@@ -1,5 +1,6 @@
 """Replaying: a replay is opened with its selection frozen, or aborted; the loop releases what waits in it."""
 
+from collections import defaultdict
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, insert, literal, select, update
@@ -127,7 +128,7 @@ def _freeze(connection: Connection, replay_id: str, selection: Selection) -> int
 
 
 def _check_ids(connection: Connection, selection: Selection) -> None:
-    """Whatever was named is there and has ended; of one job at most one finished step is named."""
+    """Whatever was named is there and has ended; where a finished step is named, it is the only one of its job."""
     named = list(
         dict.fromkeys((*selection.ids, *([selection.downstream_of] if selection.downstream_of else [])))
     )
@@ -151,15 +152,16 @@ def _check_ids(connection: Connection, selection: Selection) -> None:
             raise NotFound(f"no job or subtask {each} is in the ledger")
         if ended[each] is None and selection.ids:
             raise Conflict(f"{each} is still under way; only what has ended is replayed")
-    done: dict[str, Any] = {}
+    by_job: dict[str, list[Any]] = defaultdict(list)
     for row in parts:
-        if row.state == SubtaskState.DONE and row.job_id in done:
+        by_job[row.job_id].append(row)
+    for rows in by_job.values():
+        if len(rows) > 1 and any(row.state == SubtaskState.DONE for row in rows):
+            names = " and ".join(row.name for row in rows)
             raise Malformed(
-                f"ids: {done[row.job_id].name} and {row.name} of job {row.job_id} are both done; name the one to "
-                "start from, and what is behind it follows"
+                f"ids: {names} are of one job, {rows[0].job_id}; name the one to start from, and what is behind it "
+                "follows"
             )
-        if row.state == SubtaskState.DONE:
-            done[row.job_id] = row
 
 
 def _check_free(connection: Connection, selection: Selection) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, case, exists, func, null, or_, select, union_all
 
 from contracts.replays import Selection
-from contracts.states import JobState, SubtaskState
+from contracts.states import JobState
 from orchestrator.ledger.tables import Id, dead_letter, job, subtask, taint
 
 DIGEST_CHARACTERS = 71
@@ -15,7 +15,7 @@ _NO_SUBTASK = null().cast(Id).label("subtask_id")
 
 def found(selection: Selection) -> Select[Any]:
     """`job_id` of every ended job that the selection finds, each once, and `subtask_id` of the subtask from which
-    it is to be made anew, where one was named."""
+    on it is to be made anew, where there is one such."""
     if selection.ids:
         return _by_ids(selection.ids)
     if selection.downstream_of is not None:
@@ -24,17 +24,12 @@ def found(selection: Selection) -> Select[Any]:
 
 
 def _by_ids(ids: tuple[str, ...]) -> Select[Any]:
-    """A subtask that is done says more than one that is not: the latter is made anew in any case."""
-    done = case((subtask.c.state == SubtaskState.DONE, subtask.c.id), else_=None)
     named = union_all(
-        select(job.c.id.label("job_id"), _NO_SUBTASK, _NO_SUBTASK.label("done_id")).where(job.c.id.in_(ids)),
-        select(subtask.c.job_id, subtask.c.id, done).where(subtask.c.id.in_(ids)),
+        select(job.c.id.label("job_id"), _NO_SUBTASK).where(job.c.id.in_(ids)),
+        select(subtask.c.job_id, subtask.c.id).where(subtask.c.id.in_(ids)),
     ).subquery()
     return (
-        select(
-            named.c.job_id,
-            func.coalesce(func.min(named.c.done_id), func.min(named.c.subtask_id)).label("subtask_id"),
-        )
+        select(named.c.job_id, _the_only(named.c.subtask_id))
         .join(job, job.c.id == named.c.job_id)
         .where(job.c.ended_at.is_not(None))
         .group_by(named.c.job_id)
@@ -61,7 +56,7 @@ def _downstream(subtask_id: str) -> Select[Any]:
 
 def _by_filter(selection: Selection) -> Select[Any]:
     return (
-        select(dead_letter.c.job_id, _NO_SUBTASK)
+        select(dead_letter.c.job_id, _the_only(dead_letter.c.subtask_id))
         .join(job, job.c.id == dead_letter.c.job_id)
         .where(
             *letters(selection),
@@ -69,8 +64,13 @@ def _by_filter(selection: Selection) -> Select[Any]:
             job.c.state != JobState.CANCELLED,
             not_taken_up(),
         )
-        .distinct()
+        .group_by(dead_letter.c.job_id)
     )
+
+
+def _the_only(subtask_id: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The subtask where one of the job was found; of several none is the place to start from."""
+    return case((func.count(subtask_id) == 1, func.min(subtask_id)), else_=None).label("subtask_id")
 
 
 def not_taken_up() -> ColumnElement[bool]:

@@ -1,7 +1,7 @@
 """Replaying: what of an ended job is kept, what is made anew, and with which inputs.
 
-A result is kept only where everything before it is kept, too: what is made anew carries along whatever was
-built on it, reviews and approvals included.
+What is made anew carries along whatever was built on it, reviews and approvals included. What is kept stands by
+all that it was built on, and what it went on without stays left out.
 """
 
 import re
@@ -44,6 +44,8 @@ class Division:
     """The subtasks of the new job."""
 
     kept: tuple[tuple[Planned, Node], ...]
+    left: tuple[tuple[Planned, Node], ...]
+    """Lost branches that something kept went on without."""
     anew: tuple[Planned, ...]
 
 
@@ -65,23 +67,29 @@ def divide(
     """What stays and what is made anew, by the catalog's workflow of today and the new job's inputs."""
     if any(_carries(catalog, step) for step in workflow.steps.values()):
         return Unfit("it carried a vendor's batch, whose requests went on by themselves when it ended")
-    planned = plan(workflow, inputs)
-    latest = {(node.step, node.item): node for step in workflow.steps for node in current(source.nodes, step)}
-    kept: dict[Instance, Node] = {}
-    for place in _in_order(workflow, planned):
-        node = latest.get(place)
-        restarts = place[0] == from_step or place == from_instance
-        if node is None or restarts or not _stands(workflow, node, source, inputs):
-            continue
-        if all(before in kept for before in _before(workflow, place, planned)):
-            kept[place] = node
-    for node in kept.values():
-        if outdated := _outdated(catalog, workflow, node):
+    places = [(each.step, each.item) for each in plan(workflow, inputs)]
+    found = {(node.step, node.item): node for step in workflow.steps for node in current(source.nodes, step)}
+    before = {place: list(_before(workflow, place, places)) for place in _in_order(workflow, places)}
+    named = from_step is not None or from_instance is not None
+    moved: set[Instance] = set()
+    for place, needed in before.items():
+        node, restarts = found.get(place), place[0] == from_step or place == from_instance
+        if (
+            restarts
+            or node is None
+            or _is_forced(workflow, node, source, inputs, named)
+            or moved & set(needed)
+        ):
+            moved.add(place)
+    kept = {place for place in before if place not in moved and found[place].state is SubtaskState.DONE}
+    left = _left(before, kept, moved)
+    for place in kept:
+        if outdated := _outdated(catalog, workflow, found[place]):
             return outdated
-    anew = tuple(each for each in planned if (each.step, each.item) not in kept)
+    anew = tuple(Planned(*place, round=1) for place in places if place not in kept | left)
     if not anew:
         return Unfit("all of it is done and no step was named to start from; name one (from_step)")
-    return Division(tuple((Planned(*place, round=1), node) for place, node in kept.items()), anew)
+    return Division(_with(kept, places, found), _with(left, places, found), anew)
 
 
 def edited(
@@ -137,36 +145,58 @@ def _carries(catalog: Catalog, step: Step) -> bool:
     return step.lane is not None and catalog.lanes[step.lane].right is Right.CARRY
 
 
-def _in_order(workflow: Workflow, planned: list[Planned]) -> Iterator[Instance]:
+def _in_order(workflow: Workflow, places: list[Instance]) -> Iterator[Instance]:
     """Every instance after those it needs."""
     order = TopologicalSorter({name: set(step.needs) for name, step in workflow.steps.items()})
     for step in order.static_order():
-        yield from ((each.step, each.item) for each in planned if each.step == step)
+        yield from (place for place in places if place[0] == step)
 
 
-def _before(workflow: Workflow, place: Instance, planned: list[Planned]) -> Iterator[Instance]:
+def _before(workflow: Workflow, place: Instance, places: list[Instance]) -> Iterator[Instance]:
     """The instances that this one needs: its own where both map over the same."""
     step, item = place
     own = source_of(workflow, step)
     for other in workflow.steps[step].needs:
         together = own is not None and source_of(workflow, other) == own
-        for each in planned:
-            if each.step == other and (each.item == item or not together):
-                yield (each.step, each.item)
+        yield from (each for each in places if each[0] == other and (each[1] == item or not together))
 
 
-def _stands(workflow: Workflow, node: Node, source: Source, inputs: dict[str, Any]) -> bool:
-    """Whether a result is there, right, and made of what the new job's inputs still say."""
-    if node.state is not SubtaskState.DONE or node.delivered is None or node.id in source.wrong:
-        return False
+def _is_forced(workflow: Workflow, node: Node, source: Source, inputs: dict[str, Any], named: bool) -> bool:
+    """Whether it is made anew whatever stands before it: a result that does not hold any more; a dead letter where
+    no place to start from was named."""
+    if node.state is SubtaskState.DONE:
+        return (
+            node.delivered is None
+            or node.id in source.wrong
+            or _reads_otherwise(workflow, node, source, inputs)
+        )
+    return node.state is SubtaskState.DEAD and not named
+
+
+def _reads_otherwise(workflow: Workflow, node: Node, source: Source, inputs: dict[str, Any]) -> bool:
+    """Whether the new job's inputs say something else of what it was made of."""
     step, over = workflow.steps[node.step], source_of(workflow, node.step)
     if any(source.inputs.get(field) != inputs.get(field) for field in _fields_of(step)):
-        return False
+        return True
     if over is not None and "item" in step.give.values():
-        before = source.inputs.get(over, [])
-        return node.item < len(before) and before[node.item] == inputs[over][node.item]
+        return bool(source.inputs[over][node.item] != inputs[over][node.item])
     gathered = {source_of(workflow, other) for other in step.needs} - {over, None}
-    return all(len(source.inputs.get(field, [])) == len(inputs[field]) for field in gathered if field)
+    return any(len(source.inputs.get(field, [])) != len(inputs[field]) for field in gathered if field)
+
+
+def _left(before: dict[Instance, list[Instance]], kept: set[Instance], moved: set[Instance]) -> set[Instance]:
+    """What was lost and stays so: something that is kept went on without it."""
+    left: set[Instance] = set()
+    for place, needed in reversed(before.items()):
+        if place in kept or place in left:
+            left |= {each for each in needed if each not in kept and each not in moved}
+    return left
+
+
+def _with(
+    chosen: set[Instance], places: list[Instance], found: dict[Instance, Node]
+) -> tuple[tuple[Planned, Node], ...]:
+    return tuple((Planned(*place, round=1), found[place]) for place in places if place in chosen)
 
 
 def _fields_of(step: Step) -> set[str]:

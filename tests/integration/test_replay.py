@@ -130,6 +130,35 @@ def test_a_finished_subtask_is_made_anew_with_what_is_behind_it_and_not_its_sibl
     assert len(fleet.attempts(new.id, "research[2]")) == 1
 
 
+def test_what_the_kept_results_went_on_without_stays_left_out(fleet: SmallFleet) -> None:
+    fleet.hands.will("research[2]", fails(Code.REFUSED, "it is too long"))
+    job_id = failed(fleet, "publish", documents=2)
+    assert fleet.subtask(job_id, "research[2]").state == "skipped"
+    opened(fleet, fleet.subtask(job_id, "publish").id)
+    fleet.run()
+    new = replayed(fleet, job_id)
+    assert new.state == "done"
+    lost = fleet.subtask(new.id, "research[2]")
+    assert lost.state == "skipped" and lost.why.startswith(
+        f"left out as in {job_id}: refused: it is too long"
+    )
+    assert {row.subtask_id for row in fleet.rows(tables.attempt, job_id=new.id)} == {
+        fleet.subtask(new.id, "publish").id
+    }
+
+
+def test_a_lost_branch_by_itself_brings_along_what_went_on_without_it(fleet: SmallFleet) -> None:
+    fleet.hands.will("research[2]", fails(Code.REFUSED, "it is too long"))
+    job_id = fleet.submit(documents=2)
+    fleet.run()
+    opened(fleet, fleet.subtask(job_id, "research[2]").id)
+    fleet.run()
+    new = replayed(fleet, job_id)
+    kept = {row.name for row in fleet.rows(tables.subtask, job_id=new.id) if row.kept_from}
+    assert kept == {"research[1]", "check-quotes[1]"}
+    assert fleet.states(new.id)["research[2]"] == "done"
+
+
 def test_standing_objections_call_for_another_round_of_what_was_kept(fleet: SmallFleet) -> None:
     fleet.hands.will("review", objects("too short"))
     for round_ in (2, 3):
@@ -385,7 +414,7 @@ def test_refusals_change_nothing(fleet: SmallFleet) -> None:
     )
     assert "cannot approve it" in refused(Forbidden, job_id, approved_by=" Carol ")
     assert "finds no ended job" in refused(Malformed, selection={"tenant": "nobody"})
-    assert "are both done" in refused(Malformed, *done)
+    assert "research[1] and draft are of one job" in refused(Malformed, *done)
     opened(fleet, job_id)
     assert "1 of the selected jobs are in an open replay already" in refused(Conflict, job_id)
     fleet.run()
