@@ -26,6 +26,7 @@ from orchestrator.api import (
 from orchestrator.api.access import with_key
 from orchestrator.api.body_limit import BodyLimit
 from orchestrator.api.documents import MEDIA_TYPE, ProblemDocument
+from orchestrator.api.patience import Patience
 from orchestrator.api.refusals import add_handlers
 from orchestrator.api.services import Services
 from orchestrator.api.text import storable
@@ -66,6 +67,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.registry = health.make_registry(services)
     app.add_middleware(BodyLimit, max_body_bytes=services.settings.max_body_bytes)
+    app.add_middleware(Patience, answers=services.ledger.answers)
     add_handlers(app)
     app.include_router(health.router)
     app.include_router(_v1())

@@ -11,11 +11,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from orchestrator.api.documents import ProblemDocument, document, response
+from orchestrator.api.patience import RETRY_AFTER_SECONDS
 from orchestrator.artifacts import ArtifactMissing
 from orchestrator.ledger.engine import LedgerUnreachable
 from orchestrator.problems import Malformed, NotFound, Problem, faults
-
-RETRY_AFTER_SECONDS = 5
 
 
 def add_handlers(app: FastAPI) -> None:

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import NullPool, QueuePool
 
 _SQLITE_AWAY = {
     sqlite3.SQLITE_BUSY,
@@ -21,6 +21,15 @@ _SQLITE_AWAY = {
 _POSTGRESQL_AWAY = ("08", "53", "57P0", "58", "40001", "40P01", "55P03")
 """How the SQLSTATEs begin of a lost connection, of too little of something, of a shutdown, of a broken disk,
 and of what only has to be tried again: a failed serialization, a deadlock, a lock not got."""
+_POSTGRESQL = {
+    "connect_timeout": 2,
+    "application_name": "fleet",
+    # A host that is gone says nothing: without these a connection to it would be waited for for hours.
+    "keepalives_idle": 5,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15000,
+}
 
 
 class LedgerUnreachable(Exception):
@@ -63,6 +72,18 @@ class Ledger:
         """One consistent reading; whatever it wrote would be thrown away."""
         with _reached(), self._reader.connect() as connection:
             yield connection
+
+    def answers(self) -> bool:
+        """Whether the database answers on a connection of its own, however long that takes. A file always does."""
+        if self.is_sqlite:
+            return True
+        alone = create_engine(self.url, poolclass=NullPool, connect_args=_POSTGRESQL)
+        try:
+            with alone.connect() as connection:
+                connection.execute(text("SELECT 1"))
+        except DBAPIError:
+            return False
+        return True
 
     def close(self) -> None:
         self._writer.dispose()
@@ -121,5 +142,5 @@ def _postgresql_engine(url: str, size: int) -> Engine:
         pool_size=size,
         max_overflow=16,
         pool_timeout=10,
-        connect_args={"connect_timeout": 3, "application_name": "fleet"},
+        connect_args=_POSTGRESQL,
     )

@@ -1,4 +1,4 @@
-"""Brokers of a test's own, and a wire to one that can go dead without being cut."""
+"""Brokers of a test's own, and a wire to a server that can go dead without being cut."""
 
 import os
 import socket
@@ -54,7 +54,7 @@ class Wire:
         self.port: int = self._server.getsockname()[1]
         self._alive = threading.Event()
         self._alive.set()
-        self.accepted = 0
+        self._carried: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
     def die(self) -> None:
@@ -64,14 +64,23 @@ class Wire:
         self._alive.set()
 
     def close(self) -> None:
+        """Lets nobody in any more."""
+        with suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)  # else one more is let in by who waits already
         self._server.close()
+
+    def cut(self) -> None:
+        """Ends every connection."""
+        for each in self._carried:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
 
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 near, _ = self._server.accept()
-                self.accepted += 1
                 far = socket.create_connection((LOOPBACK, self._to))
+                self._carried += [near, far]
                 for source, target in ((near, far), (far, near)):
                     threading.Thread(target=self._carry, args=(source, target), daemon=True).start()
 
