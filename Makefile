@@ -13,7 +13,7 @@ NONE_CHOSEN := { code=$$?; [ $$code -eq 5 ] && [ -n "$(ARGS)" ] || exit $$code; 
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up test check bench lock
+.PHONY: help demo up test check bench chaos lock
 
 help:
 	@echo "make demo    the whole fleet on this machine, the main job on real input, the published page"
@@ -21,6 +21,7 @@ help:
 	@echo "make test    the tests that need no outside service"
 	@echo "make check   format, lint, types, import directions, the catalog, the installed packages"
 	@echo "make bench   figures, ours beside those of others (needs PostgreSQL and Redis)"
+	@echo "make chaos   real processes under every fault there is, judged (ARGS='--list' names them)"
 	@echo "make lock    pins the dependencies anew (needs uv)"
 
 demo: $(VENV)/.installed
@@ -43,6 +44,9 @@ check: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+chaos: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 lock:
 	@command -v uv >/dev/null 2>&1 || { echo "make lock: uv is not here, and only it pins for every platform at once" >&2; exit 1; }

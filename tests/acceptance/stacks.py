@@ -210,7 +210,7 @@ def postgresql_and_redis() -> Iterator[Mapping[str, str]]:
 
 
 def postgresql_and_rabbitmq() -> Iterator[Mapping[str, str]]:
-    with _own_database(_named(DATABASE)) as database, _own_rabbitmq(_named(AMQP)) as broker:
+    with _own_database(_named(DATABASE)) as database, own_rabbitmq(_named(AMQP)) as broker:
         yield {"FLEET_DATABASE_URL": database, "FLEET_BROKER_URL": broker}
 
 
@@ -265,7 +265,7 @@ def _own_redis(url: str) -> Iterator[str]:
 
 
 @contextmanager
-def _own_rabbitmq(url: str) -> Iterator[str]:
+def own_rabbitmq(url: str) -> Iterator[str]:
     """A virtual host of its own, or where that is not allowed the named one, if no fleet uses it."""
     name, broker = f"fleet_{new_id().lower()}", make_url(url)
     if broker.host in ("127.0.0.1", "localhost") and _rabbitmqctl("add_vhost", name):

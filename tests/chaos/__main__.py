@@ -1,0 +1,115 @@
+"""``python -m tests.chaos``: one run under faults; 1 where a promise was broken or a fault never bit."""
+
+import argparse
+import random
+import sys
+import time
+from pathlib import Path
+
+from tests.chaos.faults import BY_NAME_ONLY, FAULTS
+from tests.chaos.load import Load
+from tests.chaos.monkey import Monkey
+from tests.chaos.servers import NotHere
+from tests.chaos.stacks import STACKS, running_stack
+from tests.chaos.verdict import Verdict, judged
+
+SMOKE_SECONDS = 90.0
+SMOKE_SUBTASKS = 2000
+
+
+def main() -> int:
+    """Does what was asked for."""
+    options = _options()
+    if options.list:
+        for each in FAULTS.values():
+            needs = f" (needs {each.needs})" if each.needs else ""
+            _print(
+                f"{each.name:22} {each.says}{needs}{', by name only' if each.name in BY_NAME_ONLY else ''}"
+            )
+        return 0
+    try:
+        verdict, monkey = run(
+            options.stack,
+            options.seed,
+            options.seconds,
+            options.subtasks,
+            options.fault,
+            options.root,
+            loud=True,
+        )
+    except NotHere as missing:
+        sys.stderr.write(f"make chaos: {missing}\n")
+        return 1
+    return tell(verdict, monkey)
+
+
+def run(
+    stack: str,
+    seed: int,
+    seconds: float,
+    subtasks: int,
+    only: str | None = None,
+    root: Path | None = None,
+    loud: bool = False,
+) -> tuple[Verdict, Monkey]:
+    """One run, from the servers' start to the verdict; raises NotHere."""
+
+    def say(line: str) -> None:
+        if loud:
+            _print(f"{time.monotonic() - began:6.1f} s  {line}")
+
+    began = time.monotonic()
+    say(f"stack {stack}, seed {seed}, {subtasks} subtasks, {seconds:g} s of faults")
+    with running_stack(stack, seed, root) as fleet:
+        say("the fleet is ready")
+        monkey = Monkey(fleet, seconds, random.Random(seed), only, say)
+        load = Load(fleet.api_url, subtasks, random.Random(seed), monkey.progress)
+        load.start()
+        monkey.run()
+        load.join()
+        say("every job was accepted, and no fault is done any more")
+        verdict = judged(fleet, load, monkey)
+        load.stop()
+        say("judged")
+    return verdict, monkey
+
+
+def tell(verdict: Verdict, monkey: Monkey) -> int:
+    """Prints the tables; answers the exit code."""
+    alone = monkey.only is not None
+    _print(f"\n{'fault':24}{'done':>6}{'bit':>7}")
+    for name in sorted(monkey.done):
+        _print(f"{name:24}{monkey.done[name]:>6}{monkey.bit[name]:>7}")
+    _print(f"\njobs: {dict(verdict.ended)}; dead letters: {dict(verdict.died)}\n")
+    for figure in verdict.figures:
+        bar = f"(at most {figure.bar:g})" if figure.bar is not None else ""
+        mark = "" if figure.holds(alone) else "  MISSED"
+        _print(f"{figure.name:60}{figure.value:>9.4g} {figure.unit:2}{bar}{mark}")
+    for violation in verdict.violations:
+        _print(f"VIOLATION  {violation}")
+    missed = [figure for figure in verdict.figures if not figure.holds(alone)]
+    _print(f"\n{len(verdict.violations)} violation(s), {len(missed)} figure(s) missed")
+    return int(bool(verdict.violations or missed))
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="make chaos", description="Harms a fleet and judges what became of it."
+    )
+    parser.add_argument("--stack", default="postgresql", choices=STACKS)
+    parser.add_argument("--fault", choices=FAULTS, metavar="NAME", help="this one alone; see --list")
+    parser.add_argument("--list", action="store_true", help="the names of all faults")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=SMOKE_SECONDS, help="of faults")
+    parser.add_argument("--root", type=Path, help="keeps the fleet's files and logs here")
+    parser.add_argument("--subtasks", type=int, default=SMOKE_SUBTASKS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""The load: jobs submitted as an upstream service would, each with its key, half of them twice, until accepted."""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+
+from orchestrator.client import FleetClient, FleetError
+from tests.acceptance.stacks import OVERSEER, REQUESTER, job_of
+
+ITEMS = 8
+SIZES = {"fan": ITEMS + 2, "summary": 6, "brief": 14}
+"""About how many subtasks a job of each workflow has."""
+SHARES = {"fan": 0.75, "summary": 0.2, "brief": 0.05}
+"""Of the subtasks."""
+SENDERS = 4
+AGAIN_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer of the API to a submission; status 0 where it broke off or nobody listened."""
+
+    key: str
+    sent_at: float
+    answered_at: float
+    status: int
+    retry_after: str | None = None
+    job_id: str | None = None
+
+
+@dataclass
+class Load:
+    """So many subtasks, submitted while the faults are done."""
+
+    api_url: str
+    subtasks: int
+    chance: random.Random
+    due: Callable[[], float]
+    """Which share of it is to be submitted by now."""
+    answers: list[Answer] = field(default_factory=list)
+    _stopping: threading.Event = field(default_factory=threading.Event)
+
+    def start(self) -> None:
+        bodies = self._bodies()
+        self._threads = [
+            threading.Thread(target=self._send, args=(bodies[n::SENDERS],), daemon=True)
+            for n in range(SENDERS)
+        ]
+        for thread in [*self._threads, threading.Thread(target=self._approve, daemon=True)]:
+            thread.start()
+
+    def join(self) -> None:
+        """Returns once every job was accepted."""
+        for thread in self._threads:
+            thread.join()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def accepted(self) -> dict[str, set[str]]:
+        """The jobs that were told for each key: one, unless something is wrong."""
+        found: dict[str, set[str]] = {}
+        for answer in self.answers:
+            if answer.job_id:
+                found.setdefault(answer.key, set()).add(answer.job_id)
+        return found
+
+    def _bodies(self) -> list[tuple[str, dict[str, Any]]]:
+        workflows = [
+            workflow
+            for workflow, share in SHARES.items()
+            for _ in range(round(self.subtasks * share / SIZES[workflow]))
+        ]
+        self.chance.shuffle(workflows)
+        return [(f"chaos-{number}", _body(name, number)) for number, name in enumerate(workflows)]
+
+    def _send(self, bodies: list[tuple[str, dict[str, Any]]]) -> None:
+        with httpx2.Client(base_url=self.api_url, timeout=30) as http:
+            for turn, (key, body) in enumerate(bodies):
+                while turn >= self.due() * len(bodies):
+                    self._stopping.wait(AGAIN_SECONDS)
+                for _ in range(1 + (turn % 2)):
+                    while not self._stopping.is_set() and self._ask(http, key, body).job_id is None:
+                        self._stopping.wait(AGAIN_SECONDS)
+
+    def _ask(self, http: httpx2.Client, key: str, body: dict[str, Any]) -> Answer:
+        sent = time.monotonic()
+        try:
+            response = http.post("/v1/jobs", json=body, headers={"Idempotency-Key": key})
+            job_id = response.json()["id"] if response.status_code in (200, 202) else None
+            retry = response.headers.get("retry-after")
+            answer = Answer(key, sent, time.monotonic(), response.status_code, retry, job_id)
+        except httpx2.HTTPError:
+            answer = Answer(key, sent, time.monotonic(), 0)
+        self.answers.append(answer)
+        return answer
+
+    def _approve(self) -> None:
+        """The person who answers what is asked."""
+        while not self._stopping.wait(1.0):
+            try:
+                with FleetClient(self.api_url) as client:
+                    for line in client.approvals().items:
+                        client.answer(line.id, "approve", OVERSEER, "it says what it quotes", line.digest)
+            except FleetError:
+                continue
+
+
+def _body(workflow: str, number: int) -> dict[str, Any]:
+    if workflow != "fan":
+        return job_of(workflow, documents=2, question=f"What are these distributions for? ({number})")
+    return {
+        "tenant": "acme",
+        "portfolio": "chaos",
+        "workflow": "fan",
+        "inputs": {"items": [str(item) for item in range(ITEMS)]},
+        "purpose": "feature",
+        "reason": "whether it survives",
+        "requested_by": REQUESTER,
+    }

@@ -1,0 +1,136 @@
+"""The servers that chaos may harm: a PostgreSQL and a broker of its own, on ports of their own."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import redis
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DBAPIError
+
+from orchestrator.up.broker import answers, broker_spec
+from orchestrator.up.ports import free_port
+from orchestrator.up.statedir import StateDir
+
+PATIENCE_SECONDS = 60.0
+PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin")
+"""Where distributions put what is not meant for everybody's path."""
+UNPRIVILEGED = "postgres"
+"""PostgreSQL refuses to be run by root."""
+
+
+class NotHere(Exception):
+    """A server that the run needs is not installed."""
+
+
+def postgresql_binaries() -> Path:
+    """The folder of initdb and pg_ctl; raises NotHere."""
+    if found := shutil.which("initdb"):
+        return Path(found).resolve().parent
+    for place in PLACES:
+        for folder in sorted(Path("/").glob(place[1:]), reverse=True):
+            if (folder / "initdb").exists():
+                return folder
+    raise NotHere("initdb is not here, and chaos harms no PostgreSQL but its own")
+
+
+class Postgres:
+    """A cluster in a temporary folder; it writes through to the disk as one in production does."""
+
+    def __init__(self) -> None:
+        self._binaries = postgresql_binaries()
+        self.port = free_port()
+        self.folder = Path(tempfile.mkdtemp(prefix="fleet-chaos-pg-"))
+        if os.geteuid() == 0:
+            shutil.chown(self.folder, UNPRIVILEGED)
+        self._run("initdb", "-D", self._data, "-U", "fleet", "-A", "trust", "-E", "UTF8")
+        self.start()
+
+    @property
+    def _data(self) -> str:
+        return str(self.folder / "data")
+
+    def url(self, port: int | None = None) -> str:
+        return f"postgresql+psycopg://fleet@127.0.0.1:{port or self.port}/postgres"
+
+    def start(self) -> None:
+        options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c max_connections=200"
+        self._run("pg_ctl", "-D", self._data, "-w", "-o", options, "-l", str(self.folder / "log"), "start")
+
+    def stop(self) -> None:
+        """As a crash would: nothing is finished, and the next start recovers from the log."""
+        self._run("pg_ctl", "-D", self._data, "-m", "immediate", "stop")
+
+    def kill_backends(self) -> int:
+        """Ends every session of the fleet; answers how many."""
+        engine = create_engine(self.url(), isolation_level="AUTOCOMMIT")
+        kill = (
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'fleet'"
+        )
+        try:
+            with engine.connect() as connection:
+                return int(connection.execute(text(kill)).scalar_one())
+        except DBAPIError:
+            return 0
+        finally:
+            engine.dispose()
+
+    def close(self) -> None:
+        self._run("pg_ctl", "-D", self._data, "-m", "immediate", "stop", check=False)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _run(self, program: str, *arguments: str, check: bool = True) -> None:
+        command = [str(self._binaries / program), *arguments]
+        if os.geteuid() == 0:
+            command = ["runuser", "-u", UNPRIVILEGED, "--", *command]
+        # Into a file: pg_ctl leaves its output to the server, which would keep a pipe open for ever.
+        with (self.folder / "said").open("ab") as said:
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                cwd=self.folder,
+                timeout=PATIENCE_SECONDS,
+            )
+        if check and done.returncode != 0:
+            raise NotHere(f"{program} did not do it: {(self.folder / 'said').read_text()[-500:]}")
+
+
+class Broker:
+    """The broker that is packaged with the fleet, as a process of its own that keeps nothing on disk."""
+
+    def __init__(self, root: Path) -> None:
+        self.port = free_port()
+        self._spec = broker_spec(StateDir.opened(root), self.port)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def url(self, port: int | None = None) -> str:
+        return f"redis://127.0.0.1:{port or self.port}/0"
+
+    def client(self) -> redis.Redis:
+        return redis.Redis.from_url(self.url())
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            self._spec.command, env=dict(self._spec.env), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        until = time.monotonic() + PATIENCE_SECONDS
+        while not answers(self.port):
+            if time.monotonic() > until:
+                raise NotHere("the embedded broker does not answer")
+            time.sleep(0.02)
+
+    def kill(self) -> int:
+        """Ends it at once, and with it all that it knew; answers which process that was."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        return self._process.pid
+
+    def close(self) -> None:
+        self.kill()

@@ -1,0 +1,248 @@
+"""What chaos is done to: a fleet of real processes on servers of its own, and everything that can be known of it."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx2
+from sqlalchemy import text
+
+from contracts.catalog import Catalog
+from orchestrator import wiring
+from orchestrator.catalog_files import load_catalog
+from orchestrator.ledger.clock import now
+from orchestrator.ledger.engine import Ledger, LedgerUnreachable
+from orchestrator.settings import Settings
+from orchestrator.up.child import Spec
+from orchestrator.up.ports import free_port
+from orchestrator.up.roster import Addresses, Roster
+from orchestrator.up.statedir import StateDir
+from orchestrator.up.supervisor import Backoff, Supervisor
+from tests.acceptance.stacks import AMQP, own_rabbitmq
+from tests.chaos.proxy import Proxy
+from tests.chaos.servers import Broker, NotHere, Postgres
+from tests.integration.simulator_process import SimulatorAddress, running_simulator
+
+CATALOG = Path(__file__).parent.parent / "bench" / "catalog"
+"""The shipped catalog, and with it the lane that does nothing."""
+SLOW = {"latency": {"first_token_seconds": 0.7, "tokens_per_second": 0, "jitter": 0.3}}
+"""Vendors that take a while, so that faults strike calls in flight."""
+LEASE_SECONDS = 10.0
+PACES = {
+    "FLEET_LEASE_SECONDS": f"{LEASE_SECONDS:g}",
+    "FLEET_HEARTBEAT_SECONDS": "2",
+    "FLEET_LEADER_LEASE_SECONDS": "3",
+}
+AT_ONCE = Backoff(first_seconds=0.5, cap_seconds=0.5)
+"""Who dies is started again soon, however often it died: here somebody kills them all the time."""
+WAITING = ("worker-waiting", "worker-waiting-2")
+ORCHESTRATORS = ("orchestrator", "orchestrator-2")
+STACKS = ("postgresql", "sqlite", "rabbitmq")
+PATIENCE_SECONDS = 30.0
+
+Found = TypeVar("Found")
+
+
+def eventually(look: Callable[[], Found | None], seconds: float = PATIENCE_SECONDS) -> Found | None:
+    """What `look` finds, once it finds anything; None where it does not in time."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if found := look():
+            return found
+        time.sleep(0.03)
+    return None
+
+
+@dataclass
+class Notes:
+    """What was done to the fleet, for the verdict."""
+
+    killed: dict[str, float] = field(default_factory=dict)
+    """Attempts that a dead worker held, and when it died, by the ledger's clock."""
+    flushed: dict[str, float] = field(default_factory=dict)
+    """Attempts whose doorbells the broker forgot, and when."""
+    broker_back: list[float] = field(default_factory=list)
+    """When the broker was reachable again, by the ledger's clock."""
+    broker_away: list[tuple[float, float]] = field(default_factory=list)
+    """From when until when, on the monotonic clock."""
+    ledger_away: list[tuple[float, float]] = field(default_factory=list)
+
+
+@dataclass
+class Stack:
+    """One fleet, its servers, and the way to each of its processes."""
+
+    name: str
+    root: Path
+    api_url: str
+    ledger: Ledger
+    """By a way of its own, which no fault is put into."""
+    vendors: SimulatorAddress
+    supervisor: Supervisor
+    broker_url: str
+    postgres: Postgres | None
+    broker: Broker | None
+    ledger_proxy: Proxy | None
+    broker_proxy: Proxy | None
+    notes: Notes = field(default_factory=Notes)
+
+    def rows(self, query: str, **values: Any) -> list[Any]:
+        """Rows of the ledger, once it answers."""
+        return self._asked(lambda connection: list(connection.execute(text(query), values)))
+
+    def now(self) -> float:
+        return self._asked(now)
+
+    def _asked(self, ask: Callable[[Any], Found]) -> Found:
+        until = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                with self.ledger.read() as connection:
+                    return ask(connection)
+            except LedgerUnreachable:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.1)
+
+    def pid_of(self, role: str) -> int | None:
+        """The process of a role, if it runs now."""
+        return next((child.pid for child in self.supervisor.children() if child.spec.name == role), None)
+
+    def signal(self, role: str, number: signal.Signals) -> int | None:
+        """Sends a signal to a role; answers which process got it."""
+        pid = self.pid_of(role)
+        return pid if pid is not None and send(pid, number) else None
+
+    def back(self, role: str, before: int) -> bool:
+        """Whether a role runs in another process than before, waited for."""
+        return bool(eventually(lambda: self.pid_of(role) not in (None, before)))
+
+    def caught_at_work(self) -> tuple[str, int, list[str]] | None:
+        """A worker that stands still with attempts in its hands: its role, its process, the attempts."""
+
+        def caught() -> tuple[str, int, list[str]] | None:
+            for role in WAITING:
+                pid = self.signal(role, signal.SIGSTOP)
+                if pid is None:
+                    continue
+                if held := self.held_by(pid):
+                    return role, pid, held
+                send(pid, signal.SIGCONT)
+            return None
+
+        return eventually(caught)
+
+    def held_by(self, pid: int) -> list[str]:
+        query = "SELECT id FROM attempt WHERE state = 'running' AND ended_at IS NULL AND worker LIKE :worker"
+        return [row.id for row in self.rows(query, worker=f"%/{pid}")]
+
+    def note_killed(self, attempts: list[str]) -> None:
+        self.notes.killed |= dict.fromkeys(attempts, self.now())
+
+
+def send(pid: int, number: signal.Signals) -> bool:
+    """Sends a signal; whether the process was there to get it."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def children_of(pid: int) -> list[int]:
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True)
+    return [int(word) for word in found.stdout.split()]
+
+
+@contextmanager
+def running_stack(name: str, seed: int, root: Path | None = None) -> Iterator[Stack]:
+    """A fleet that is ready, with two of each process that does the work; raises NotHere."""
+    with ExitStack() as ending:
+        root = root or Path(ending.enter_context(tempfile.TemporaryDirectory(prefix="fleet-chaos-")))
+        postgres = None if name == "sqlite" else Postgres()
+        if postgres:
+            ending.callback(postgres.close)
+        broker = None if name == "rabbitmq" else Broker(root)
+        if broker:
+            ending.callback(broker.close)
+        ledger_proxy = _proxied(ending, postgres.port) if postgres else None
+        broker_proxy = _proxied(ending, broker.port) if broker else None
+        file = f"sqlite:///{root / 'ledger.sqlite3'}"
+        through = postgres.url(ledger_proxy.port) if postgres and ledger_proxy else file
+        broker_url = broker.url(broker_proxy.port) if broker and broker_proxy else _rabbitmq(ending)
+        vendors = ending.enter_context(running_simulator(seed=seed, config=SLOW))
+        port = free_port()
+        supervisor = Supervisor(StateDir.opened(root), lambda said: None, AT_ONCE)
+        stack = Stack(
+            name,
+            root,
+            f"http://127.0.0.1:{port}",
+            Ledger(postgres.url() if postgres else file),
+            vendors,
+            supervisor,
+            broker_url,
+            postgres,
+            broker,
+            ledger_proxy,
+            broker_proxy,
+        )
+        ending.callback(stack.ledger.close)
+        ending.callback(supervisor.stop, lambda: True)
+        supervisor.start(_specs(stack, port, through))
+        _await_ready(stack)
+        yield stack
+
+
+def _proxied(ending: ExitStack, port: int) -> Proxy:
+    proxy = Proxy(port)
+    ending.callback(proxy.close)
+    return proxy
+
+
+def _rabbitmq(ending: ExitStack) -> str:
+    if not os.environ.get(AMQP):
+        raise NotHere(f"{AMQP} is not set, and the stack rabbitmq is one with a RabbitMQ")
+    return ending.enter_context(own_rabbitmq(os.environ[AMQP]))
+
+
+def _specs(stack: Stack, port: int, database: str) -> list[Spec]:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("FLEET_")}
+    env |= PACES | {
+        "FLEET_DATABASE_URL": database,
+        "FLEET_CATALOG": str(CATALOG),
+        "ANTHROPIC_BASE_URL": f"{stack.vendors.url}/anthropic",
+        "OPENAI_BASE_URL": f"{stack.vendors.url}/openai/v1",
+        "GOOGLE_GEMINI_BASE_URL": f"{stack.vendors.url}/gemini",
+        "NO_PROXY": "127.0.0.1",
+    }
+    wiring.migrate(Settings(state_dir=stack.root, database_url=database, catalog=CATALOG))
+    catalog: Catalog = load_catalog(CATALOG)
+    addresses = Addresses(port, 0, stack.broker_url, None)
+    roles = {spec.name: spec for spec in Roster(StateDir.opened(stack.root), addresses, env).roles(catalog)}
+    del roles["flower"]
+    for role in (WAITING[0], ORCHESTRATORS[0]):
+        another = (*roles[role].command, "--name", "another") if role in WAITING else roles[role].command
+        roles[f"{role}-2"] = replace(roles[role], name=f"{role}-2", command=another)
+    return list(roles.values())
+
+
+def _await_ready(stack: Stack) -> None:
+    def ready() -> bool:
+        workers = stack.rows("SELECT count(*) AS live FROM worker WHERE stopped_at IS NULL")[0].live
+        try:
+            return bool(workers >= 3 and httpx2.get(f"{stack.api_url}/readyz").status_code == 200)
+        except httpx2.HTTPError:
+            return False
+
+    if not eventually(ready, 60):
+        logs = "\n".join(f"{log.name}: {log.read_text()[-600:]}" for log in (stack.root / "logs").iterdir())
+        sys.stderr.write(logs)
+        raise NotHere("the fleet did not come up within 60 s")

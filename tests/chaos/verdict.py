@@ -1,0 +1,232 @@
+"""The verdict: what the ledger promises, and what those say who have seen the run from outside of it."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from contracts.states import JobState
+from orchestrator.ledger.promises import AFTER_DRAIN, AT_ANY_MOMENT, promises
+from tests.chaos.load import Answer, Load
+from tests.chaos.monkey import Monkey
+from tests.chaos.stacks import LEASE_SECONDS, Stack, eventually
+
+DRAIN_SECONDS = 180.0
+RETRY_SECONDS = 2.0
+"""Within so long the API says that the ledger is away."""
+COUNTS_TOKENS = "count"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Something that was measured. The bar is held where one fault was done alone: under all of them at once it
+    is the other faults that take the time."""
+
+    name: str
+    value: float
+    unit: str = ""
+    bar: float | None = None
+    always: bool = False
+    """Whether the bar holds under every fault."""
+
+    def holds(self, alone: bool) -> bool:
+        return self.bar is None or not (alone or self.always) or self.value <= self.bar
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Everything that is wrong, and the figures."""
+
+    violations: list[str]
+    figures: list[Figure]
+    ended: Counter[str]
+    """Jobs by state."""
+    died: Counter[str]
+    """Dead letters by code."""
+
+
+def judged(stack: Stack, load: Load, monkey: Monkey) -> Verdict:
+    """Waits until everything that was accepted has ended, and holds it against what was promised."""
+    open_jobs = "SELECT count(*) AS number FROM job WHERE ended_at IS NULL AND tenant = 'acme'"
+    eventually(lambda: stack.rows(open_jobs)[0].number == 0, DRAIN_SECONDS)
+    eventually(lambda: not list(_broken(stack, AFTER_DRAIN)), LEASE_SECONDS)
+    monkey.count_later()
+    violations = [
+        *_broken(stack, AT_ANY_MOMENT),
+        *_broken(stack, AFTER_DRAIN),
+        *_kept(stack, load),
+        *_called_once(stack),
+        *_posted_once(stack),
+        *_fenced(stack),
+        *_refused_while_away(stack, load),
+        *(f"the fault {name} never bit" for name in monkey.missed()),
+    ]
+    jobs = stack.rows("SELECT state, count(*) AS number FROM job WHERE tenant = 'acme' GROUP BY state")
+    dead = stack.rows("SELECT code, count(*) AS number FROM dead_letter GROUP BY code")
+    return Verdict(
+        violations,
+        list(_figures(stack, load)),
+        Counter({row.state: row.number for row in jobs}),
+        Counter({row.code: row.number for row in dead}),
+    )
+
+
+def _broken(stack: Stack, folder: str) -> Iterator[str]:
+    for promise in promises(folder).values():
+        with stack.ledger.read() as connection:
+            rows = promise.broken(connection)
+        if rows:
+            yield f"{promise.name}: {len(rows)} violation(s), first {tuple(rows[0])}"
+
+
+def _kept(stack: Stack, load: Load) -> Iterator[str]:
+    """Every key has one job, whatever was asked how often, and no job was made that nobody asked for."""
+    rows = stack.rows("SELECT id, idempotency_key, state FROM job WHERE tenant = 'acme'")
+    jobs = {row.idempotency_key: row for row in rows}
+    for key, told in load.accepted().items():
+        if key not in jobs:
+            yield f"the job of {key} was accepted and is lost"
+        elif told != {jobs[key].id}:
+            yield f"for {key} the jobs {sorted(told)} were told, and {jobs[key].id} stands"
+    if unheard := sorted(set(jobs) - {answer.key for answer in load.answers}):
+        yield f"{len(unheard)} job(s) stand that nobody submitted, first {unheard[0]}"
+
+
+def _called_once(stack: Stack) -> Iterator[str]:
+    """The vendors were asked at most once for each attempt, by attempts that were claimed; and what was asked by
+    an attempt that died is held for ambiguous."""
+    claimed = {row.id: row for row in stack.rows("SELECT id, state, ambiguous FROM attempt WHERE fence > 0")}
+    asked = Counter(_asked(stack))
+    if twice := [attempt for attempt, times in asked.items() if times > 1]:
+        yield f"{len(twice)} attempt(s) asked a vendor more than once, first {twice[0]}"
+    if foreign := [attempt for attempt in asked if attempt not in claimed]:
+        yield f"{len(foreign)} call(s) were made that no claim allowed, first {foreign[0]}"
+    lost = [row for row in claimed.values() if row.state == "lost" and row.id in asked]
+    if unsaid := [row.id for row in lost if not row.ambiguous]:
+        yield f"{len(unsaid)} call(s) of lost attempts are not held for ambiguous, first {unsaid[0]}"
+
+
+def _asked(stack: Stack) -> list[str]:
+    return [row["attempt"] for row in stack.vendors.ledger() if row["kind"] != COUNTS_TOKENS]
+
+
+def _posted_once(stack: Stack) -> Iterator[str]:
+    """The worlds that were changed say so themselves: a job's page stands once where the ledger has it applied,
+    and where a job is done."""
+    posts: Counter[str] = Counter(job for table in stack.root.rglob("posts.sqlite3") for job in _posts(table))
+    if twice := [job for job, times in posts.items() if times > 1]:
+        yield f"{len(twice)} job(s) stand more than once in a posts table, first {twice[0]}"
+    applied = stack.rows(
+        "SELECT subtask.job_id, job.state FROM effect JOIN subtask ON subtask.id = effect.subtask_id "
+        "JOIN job ON job.id = subtask.job_id WHERE effect.applied_at IS NOT NULL"
+    )
+    if missing := [row.job_id for row in applied if not posts[row.job_id]]:
+        yield f"{len(missing)} effect(s) are applied and stand nowhere, first of job {missing[0]}"
+    done = stack.rows(
+        "SELECT id FROM job WHERE state = :done AND workflow IN ('summary', 'brief') AND tenant = 'acme'",
+        done=JobState.DONE,
+    )
+    if unposted := [row.id for row in done if not posts[row.id]]:
+        yield f"{len(unposted)} job(s) are done and posted nowhere, first {unposted[0]}"
+
+
+def _posts(table: Any) -> list[str]:
+    with closing(sqlite3.connect(table)) as connection:
+        return [job for (job,) in connection.execute("SELECT job FROM posts")]
+
+
+def _fenced(stack: Stack) -> Iterator[str]:
+    """Nothing that came late was accepted."""
+    late = stack.rows(
+        "SELECT id FROM attempt WHERE state IN ('lost', 'returned') AND reported_at IS NOT NULL"
+    )
+    if late:
+        yield f"{len(late)} report(s) of attempts that had been taken away were accepted, first {late[0].id}"
+
+
+def _refused_while_away(stack: Stack, load: Load) -> Iterator[str]:
+    """While the ledger was away every answer was a 503 that says when to come again, and none was a promise."""
+    for answer in _while_away(stack, load):
+        if answer.status == 0:
+            continue  # the API itself was just being killed
+        if answer.status != 503 or not answer.retry_after:
+            yield f"while the ledger was away, {answer.key} was answered {answer.status}"
+
+
+def _while_away(stack: Stack, load: Load) -> list[Answer]:
+    return [
+        answer
+        for began, ended in stack.notes.ledger_away
+        for answer in load.answers
+        if began <= answer.sent_at and answer.answered_at <= ended
+    ]
+
+
+def _figures(stack: Stack, load: Load) -> Iterator[Figure]:
+    if back := _taken_back(stack):
+        name = f"{len(back)} attempts of killed or stopped workers taken back"
+        yield Figure(f"{name}, p99", _p99(back), "s", LEASE_SECONDS + 3)
+        again = sorted(_claimed_again(stack, stack.notes.killed).values())
+        if again:  # what was lost together may have killed its worker, and runs again one by one
+            yield Figure("and claimed again, the median", again[len(again) // 2], "s")
+            yield Figure("and claimed again, p99", _p99(again), "s")
+    if flushed := list(_claimed_again(stack, stack.notes.flushed, or_itself=True).values()):
+        yield Figure("after FLUSHALL all of it claimed, the last one", max(flushed), "s", 5)
+    if stack.notes.broker_away:
+        began = [pair[0] for pair in stack.notes.broker_away]
+        ends = [pair[1] for pair in stack.notes.broker_away]
+        during = [a for a in load.answers for b, e in zip(began, ends, strict=True) if b <= a.sent_at <= e]
+        errors = sum(answer.job_id is None for answer in during)
+        yield Figure(f"intake errors of {len(during)} while the broker was away", errors, "", 0)
+        yield Figure("broker back, first claim after", max(_first_claims(stack)), "s", 5)
+    if away := _while_away(stack, load):
+        slowest = max(answer.answered_at - answer.sent_at for answer in away)
+        yield Figure(f"slowest of {len(away)} answers while the ledger was away", slowest, "s", RETRY_SECONDS)
+    stale = stack.rows("SELECT count(*) AS number FROM event WHERE kind = 'attempt_stale'")[0].number
+    yield Figure("late reports, all fenced out", stale)
+    calls = _asked(stack)
+    states = {row.id: row.state for row in stack.rows("SELECT id, state FROM attempt")}
+    yield Figure("calls to vendors", len(calls))
+    yield Figure("of attempts that died, each ambiguous", sum(states.get(a) == "lost" for a in calls))
+    rung = stack.rows("SELECT sum(rings) AS rings, count(DISTINCT subtask_id) AS subtasks FROM attempt")[0]
+    yield Figure("subtasks that were granted", rung.subtasks)
+    yield Figure("doorbells for each of them", float(rung.rings) / max(rung.subtasks, 1), "", 3, always=True)
+
+
+def _taken_back(stack: Stack) -> list[float]:
+    """Seconds from a worker's end until the ledger said so of what it had held."""
+    lost = stack.rows("SELECT id, ended_at FROM attempt WHERE state = 'lost'")
+    return [row.ended_at - stack.notes.killed[row.id] for row in lost if row.id in stack.notes.killed]
+
+
+def _claimed_again(stack: Stack, marked: dict[str, float], or_itself: bool = False) -> dict[str, float]:
+    """Seconds until the subtasks of these attempts were claimed after it; those that never were are left out,
+    since their job may have been over."""
+    rows = stack.rows("SELECT id, subtask_id, claimed_at FROM attempt WHERE claimed_at IS NOT NULL")
+    every = stack.rows("SELECT id, subtask_id FROM attempt")
+    subtask_of = {row.id: row.subtask_id for row in every}
+    found: dict[str, float] = {}
+    for attempt, at in marked.items():
+        later = [
+            row.claimed_at - at
+            for row in rows
+            if row.subtask_id == subtask_of[attempt]
+            and row.claimed_at > at
+            and (or_itself or row.id != attempt)
+        ]
+        if later:
+            found[attempt] = min(later)
+    return found
+
+
+def _first_claims(stack: Stack) -> list[float]:
+    """For each return of the broker, seconds until anything was claimed."""
+    query = "SELECT min(claimed_at) AS at FROM attempt WHERE claimed_at > :back AND lane <> 'upkeep'"
+    firsts = [(back, stack.rows(query, back=back)[0].at) for back in stack.notes.broker_back]
+    return [first - back for back, first in firsts if first is not None] or [float("inf")]
+
+
+def _p99(values: list[float]) -> float:
+    return sorted(values)[min(int(len(values) * 0.99), len(values) - 1)]
