@@ -43,13 +43,13 @@ def progress(workflow: Workflow, nodes: list[Node]) -> Progress:
     found = Progress(unseal=_unsealable(workflow, nodes))
     if found.unseal or _revise(workflow, nodes, found):
         return found
+    found.cancel = _left_over(workflow, nodes)
+    left_over = {node.id for node, _ in found.cancel}
     for node in nodes:
-        if node.state is SubtaskState.WAITING:
+        if node.state is SubtaskState.WAITING and node.id not in left_over:
             _decide_waiting(workflow, node, nodes, found)
     if not found and doomed(workflow, nodes):
         found.cancel = [(node, "the job's result can no longer come") for node in nodes if not_started(node)]
-    elif not found:
-        found.cancel = _left_over(workflow, nodes)
     return found
 
 

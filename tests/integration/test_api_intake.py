@@ -113,7 +113,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "priority too high": ({"priority": 9}, "priority"),
     "reason too short": ({"reason": "x"}, "reason"),
     "bad tenant": ({"tenant": "Acme Corp"}, "tenant"),
-    "deadline not honoured": ({"deadline": "2030-01-01T00:00:00Z"}, "deadline"),
+    "deadline in the past": (
+        {"deadline": "2020-01-01T00:00:00Z"},
+        "deadline: 2020-01-01 00:00:00 UTC is past",
+    ),
     "zero cap": (
         {"max_cost_usd": 0},
         "max_cost_usd: a job's cap lies between 0.000001 and 1,000,000,000 dollars",
