@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -26,7 +27,7 @@ class Broker:
         self._process = subprocess.Popen(
             self._spec.command, env=dict(os.environ), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        await_broker(self.port, lambda seconds: threading.Event().wait(seconds) and None)
+        await_broker(self.port, time.sleep)
 
     def kill(self) -> None:
         if self._process is not None:

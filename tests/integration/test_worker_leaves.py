@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from orchestrator.ledger import tables
 from orchestrator.reconcile import Reconciler
 from orchestrator.relay import Relay
 from orchestrator.up.child import Spec
+from orchestrator.up.ports import free_port
 from orchestrator.up.statedir import StateDir
 from orchestrator.up.supervisor import Supervisor
 from tests.integration.brokers import nobody_answers, own_broker, wire
@@ -24,6 +26,8 @@ from tests.integration.small_fleet import SmallFleet, bench_catalog, fleet
 __all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
 
 HEARTBEAT_SECONDS, SILENT_SECONDS = 0.3, 3.0
+AWAY_SECONDS = 8.0
+"""How long the broker is away; Celery itself would by then try every six seconds only."""
 Found = TypeVar("Found")
 
 
@@ -164,3 +168,52 @@ def _turn(fleet: SmallFleet, relay: Relay, reconcile: Reconciler) -> None:
         verb.run()
     relay.publish()
     relay.sing()
+
+
+def test_work_goes_on_within_seconds_after_the_broker_is_back(fleet: SmallFleet, tmp_path: Path) -> None:
+    fleet.door.leave("hands")
+    with own_broker(tmp_path / "state") as broker:
+        relay = Relay(fleet.ledger, broker.url, lambda: True, HEARTBEAT_SECONDS, SILENT_SECONDS)
+        ringing = threading.Thread(target=relay.run, daemon=True)
+        with running(spec(fleet, tmp_path, broker.url, "noop")) as process:
+            eventually("its being there", lambda: present(fleet, process.pid))
+            ringing.start()
+            broker.kill()
+            job_ids = [fleet.submit("fan") for _ in range(3)]
+            until = time.monotonic() + AWAY_SECONDS
+            while time.monotonic() < until:
+                fleet.turn()
+                time.sleep(0.2)
+            assert fleet.rows(tables.doorbell) != [], "it was never away"
+
+            broker.start()
+            back_at = time.monotonic()
+
+            def done() -> bool:
+                fleet.turn()
+                return all(fleet.job(job_id).state == "done" for job_id in job_ids)
+
+            eventually("going on", done)
+            took = time.monotonic() - back_at
+            assert took < 5.0, f"it took {took:.1f} s"
+            relay.stop()
+            ringing.join(timeout=10)
+
+
+def test_a_person_is_called_once_where_the_broker_takes_nothing_for_long(fleet: SmallFleet) -> None:
+    fleet.submit("fan")
+    fleet.turn()
+    nobody = f"redis://127.0.0.1:{free_port()}/0"
+    # Its clock goes a hundred times faster, so that half a minute is over soon.
+    relay = Relay(fleet.ledger, nobody, lambda: True, monotonic=lambda: 100 * time.monotonic())
+    ringing = threading.Thread(target=relay.run, daemon=True)
+    ringing.start()
+    eventually("being called", lambda: fleet.rows(tables.escalation))
+    time.sleep(2.5)
+    relay.stop()
+    ringing.join(timeout=10)
+    (told,) = fleet.rows(tables.event, kind="stalled")
+    assert "the broker has taken no doorbell for" in told.sentence
+    assert "1 wait for it" in told.sentence
+    assert len(fleet.rows(tables.escalation)) == 1
+    fleet.run()
