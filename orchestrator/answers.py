@@ -16,6 +16,8 @@ from orchestrator.ledger.snapshots import Snapshots
 from orchestrator.ledger.tables import approval, subtask
 from orchestrator.marking import add_nodes, bury, move
 from orchestrator.progressing import advance_job
+from orchestrator.questions import ASKING
+from orchestrator.recovering import try_once_more
 from orchestrator.views import JobView, load
 
 ACTOR = "orchestrator.answers"
@@ -63,6 +65,7 @@ def _answered(connection: Connection, at: float, among: ColumnElement[bool]) -> 
         .join(subtask, subtask.c.id == approval.c.subtask_id)
         .where(
             subtask.c.state == SubtaskState.PARKED,
+            ASKING,
             (approval.c.state != "waiting") | (approval.c.expires_at < at),
             among,
         )
@@ -77,6 +80,8 @@ def _apply(connection: Connection, row: Any, view: JobView, batch: Batch) -> Non
     node = view.node(row.subtask_id)
     waited = {"human_seconds": (row.answered_at or batch.at) - row.asked_at}
     match row.state:
+        case "approved" if node.asks:
+            try_once_more(connection, view, node, row, batch, **waited)
         case "approved":
             _approve(view, node, row, batch, waited)
         case "rejected":

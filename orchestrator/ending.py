@@ -35,7 +35,8 @@ def move_job(view: JobView, batch: Batch) -> None:
 def _job_state(view: JobView) -> tuple[JobState, str]:
     result = current(view.nodes, view.workflow.result)
     if not finished(view.nodes):
-        if any(n.state is SubtaskState.PARKED and view.workflow.steps[n.step].approval for n in view.nodes):
+        parked = [node for node in view.nodes if node.state is SubtaskState.PARKED]
+        if any(view.workflow.steps[node.step].approval or node.asks for node in parked):
             return JobState.AWAITING_APPROVAL, "a person is asked"
         return JobState.RUNNING, "under way"
     if all(node.state is SubtaskState.DONE for node in result):

@@ -9,6 +9,7 @@ from contracts.states import AttemptState, JobState, SubtaskState
 from orchestrator.ledger.clock import wall_clock
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.tables import approval, attempt, job, replay, replay_item, subtask
+from orchestrator.questions import ASKING
 from orchestrator.repeats import FREED
 
 
@@ -48,6 +49,7 @@ _LOOK = select(
         subtask.c.id == approval.c.subtask_id,
         subtask.c.state == SubtaskState.PARKED,
         subtask.c.ended_at.is_(None),
+        ASKING,
         or_(approval.c.state != "waiting", approval.c.expires_at < wall_clock()),
     )
     .label("answer"),

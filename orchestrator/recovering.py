@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from contracts.artifacts import ArtifactRef
+from contracts.artifacts import ArtifactRef, digest_of
 from contracts.failures import Code, Failure
 from contracts.handoffs import Handoff, Tried
 from contracts.lanes import Attempts
@@ -14,14 +14,19 @@ from contracts.workflows import Ending, OnTrouble
 from orchestrator.batch import Batch
 from orchestrator.deciders.climbing import Standing, Top, Up, climb
 from orchestrator.deciders.nodes import Node
+from orchestrator.deciders.packets import packet_of_try
 from orchestrator.deciders.recovery import UNASKED, Climb, End, History, Retry, counted_with, is_try, recover
+from orchestrator.ledger.events import Event, EventKind
 from orchestrator.ledger.tables import attempt, effect, subtask
 from orchestrator.marking import bury, move
 from orchestrator.prices import has_price
+from orchestrator.questions import question
 from orchestrator.replanning import plan_again
 from orchestrator.starting import columns_of
 from orchestrator.views import JobView, handoff_of
 
+HUMAN_HOURS = 72.0
+"""So long a person on a rung is waited for; silence never allows another try."""
 COLUMNS = (
     subtask.c.tries,
     subtask.c.repairs,
@@ -243,6 +248,36 @@ def _step_up(view: JobView, node: Node, up: Up, why: str, batch: Batch, **sets: 
         sets |= {"lane": lane.lane, "allowed_seconds": lane.deadline_seconds}
         if lane.model is None:
             sets["reserve_output_tokens"] = 0
+    if up.taken.human:
+        _ask(view, node, up, up.taken.human, why, batch, **sets)
+        return
     move(view, node, SubtaskState.READY, why, batch, **sets)
-    current = view.node(node.id)
-    view.replace(current, vendor=sets["vendor"], lane=up.handoff.assignment.lane)
+    view.replace(view.node(node.id), vendor=sets["vendor"], lane=up.handoff.assignment.lane)
+
+
+def _ask(view: JobView, node: Node, up: Up, asked: str, why: str, batch: Batch, **sets: Any) -> None:
+    """A person decides whether there is one more try; no repair of it is left. The answer is bound to the last
+    answer that failed, or where there is none to what would be handed over again."""
+    shown = next((each.artifact for each in reversed(up.handoff.tried) if each.artifact), None)
+    digest = shown.digest if shown else digest_of(up.handoff.model_dump_json().encode())
+    packet = packet_of_try(view.workflow, asked, up.handoff, view.nodes)
+    row = question(view.row, node.id, digest, packet, batch.at, HUMAN_HOURS)
+    batch.approvals.append(row)
+    policy = view.catalog.lanes[up.handoff.assignment.lane].attempts
+    held = {"asks": row["id"], "repairs": policy.repairs}
+    move(view, node, SubtaskState.PARKED, why, batch, **sets | held)
+    view.replace(view.node(node.id), asks=row["id"])
+    kind = EventKind.APPROVAL_ASKED
+    batch.events.append(Event(batch.at, kind, batch.actor, view.row.id, node.id, sentence=asked))
+
+
+def try_once_more(
+    connection: Connection, view: JobView, node: Node, answer: Any, batch: Batch, **sets: Any
+) -> None:
+    """A person allowed it, on a rung that asked one; the next try is told what they said."""
+    handoff = handoff_of(connection, node.id)
+    said = f"{answer.answered_by} allows one more try: {answer.comment or 'no comment'}"
+    told = handoff.model_copy(update={"tried": (*handoff.tried, Tried(attempt=answer.id, sentence=said))})
+    sets |= columns_of(told) | {"asks": None, "ready_at": batch.at, "not_before": None}
+    move(view, node, SubtaskState.READY, said, batch, **sets)
+    view.replace(view.node(node.id), asks=None)

@@ -14,9 +14,9 @@ from orchestrator.deciders.progress import Start
 from orchestrator.deciders.repeating import key_of
 from orchestrator.deciders.stopping import subtask_stop_at
 from orchestrator.ledger.events import Event, EventKind
-from orchestrator.ledger.ids import new_id
 from orchestrator.marking import bury, move
 from orchestrator.purses import scope_of
+from orchestrator.questions import question
 from orchestrator.vendor_batches import scope_of as scope_of_batch
 from orchestrator.views import JobView
 
@@ -111,21 +111,8 @@ def _ask(view: JobView, node: Node, batch: Batch) -> None:
     subject = current(view.nodes, asked.of)[0]
     assert subject.delivered is not None
     move(view, node, SubtaskState.PARKED, f"asks a person: {asked.question}", batch)
-    approval_id = new_id()
-    batch.approvals.append(
-        {
-            "id": approval_id,
-            "subtask_id": node.id,
-            "job_id": view.row.id,
-            "tenant": view.row.tenant,
-            "requested_by": view.row.requested_by,
-            "digest": subject.delivered.output.digest,
-            "packet": packets.packet(view.workflow, node, subject, view.nodes),
-            "state": "waiting",
-            "asked_at": batch.at,
-            "expires_at": batch.at + asked.expires_hours * 3600,
-        }
-    )
+    digest, packet = subject.delivered.output.digest, packets.packet(view.workflow, node, subject, view.nodes)
+    batch.approvals.append(question(view.row, node.id, digest, packet, batch.at, asked.expires_hours))
     batch.events.append(
         Event(
             at=batch.at,

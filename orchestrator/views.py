@@ -104,6 +104,7 @@ def _nodes(connection: Connection, job_ids: set[str]) -> tuple[dict[str, list[No
         subtask.c.created_at,
         subtask.c.sealed_at,
         subtask.c.gate_seconds,
+        subtask.c.asks,
         subtask.c.built_on,
         subtask.c.stop_at,
     )
@@ -125,6 +126,7 @@ def _nodes(connection: Connection, job_ids: set[str]) -> tuple[dict[str, list[No
             created_at=row.created_at,
             sealed_at=row.sealed_at,
             gate_seconds=row.gate_seconds,
+            asks=row.asks,
             built_on=row.built_on,
             stop_at=row.stop_at,
         )

@@ -82,10 +82,12 @@ def show(approval: ApprovalId, as_json: AsJson = False) -> None:
             ]
         )
     )
-    shown = {
+    shown: dict[str, object] = {
         name: value for name, value in read.packet.items() if name != "may_revise"
     }  # `alternatives` says it
-    for name, value in (shown | {"what is approved": content_of(client.artifact(read.digest))}).items():
+    if "of" not in shown:  # one more try is no content
+        shown["what is approved"] = content_of(client.artifact(read.digest))
+    for name, value in shown.items():
         out.print(f"\n[bold]{text(name)}[/]")
         for line in told(value):
             out.print(f"  {line}", markup=False)

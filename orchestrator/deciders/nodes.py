@@ -38,6 +38,8 @@ class Node:
     created_at: float = 0.0
     sealed_at: float | None = None
     gate_seconds: float = 0.0
+    asks: str | None = None
+    """The question to a person for which it is parked on a rung of its lane's ladder."""
     built_on: int | None = None
     """Which version of what an effect changes it was handed, where the effect is planned again from here."""
     stop_at: float | None = None

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from contracts.handoffs import Handoff
 from contracts.states import SubtaskState
 from contracts.verdicts import Decision
 from contracts.workflows import Workflow
@@ -11,6 +12,8 @@ from orchestrator.deciders.revising import AnotherRound, after_person
 
 APPROVE = "approve: goes on with exactly this digest"
 REVISE = "revise: back to its author with your comment, and through all reviews again"
+TRY_AGAIN = "approve: one more try, which is told your comment"
+GIVE_UP = "reject: no more tries, kept as a dead letter"
 REJECT = "reject: ends the job, kept as a dead letter"
 
 
@@ -47,6 +50,26 @@ def packet(workflow: Workflow, asking: Node, subject: Node, nodes: list[Node]) -
         ],
         "alternatives": [APPROVE, REVISE, REJECT] if may_revise else [APPROVE, REJECT],
         "may_revise": may_revise,
+    }
+
+
+def packet_of_try(workflow: Workflow, question: str, handoff: Handoff, nodes: list[Node]) -> dict[str, Any]:
+    """What a person is shown on a rung of a ladder that asks one: what was tried, how, and what came of it."""
+    return {
+        "question": question,
+        "of": "one more try",
+        "recommendation": f"nothing of {len(handoff.tried)} tries stands; allow one more only with a note that helps",
+        "subproblem": handoff.subproblem,
+        "success": list(handoff.success),
+        "state": _state(workflow, nodes),
+        "tried": [
+            each.model_dump(
+                mode="json", include={"sentence", "parameters", "kept", "artifact"}, exclude_defaults=True
+            )
+            for each in handoff.tried
+        ],
+        "alternatives": [TRY_AGAIN, GIVE_UP],
+        "may_revise": False,
     }
 
 

@@ -10,6 +10,7 @@ from contracts.failures import Code
 from contracts.lanes import Lane, Rung
 from orchestrator.ledger import tables
 from orchestrator.ledger.engine import Ledger
+from orchestrator.problems import Forbidden
 from tests.integration.ledgers import ledger, migrated_file, migrated_schema
 from tests.integration.small_fleet import SmallFleet, age, assert_story_holds, bench_catalog, fails, fleet
 
@@ -193,3 +194,72 @@ def test_what_climbed_is_no_answer_to_the_question_as_it_was_first_asked(
 
     asked = fleet.subtask(job_id, "research[1]")
     assert (asked.state, asked.rung, asked.repeat_key) == (state, 1, None)
+
+
+PERSON = Rung(human="Is this page worth one more try?")
+
+
+def asked(ledger: Ledger, folder: Path, catalog: Catalog, *deeds: Any) -> tuple[SmallFleet, str]:
+    """A page that nothing but a person can save, and the job that waits for them."""
+    fleet = fleet_with(ledger, folder, catalog, PERSON)
+    job_id = fleet.submit("summary")
+    fleet.hands.will("draft", NO_JSON, NO_JSON, *deeds)
+    fleet.run()
+    assert fleet.job(job_id).state == "awaiting_approval"
+    return fleet, job_id
+
+
+def test_a_person_on_a_rung_allows_one_more_try_which_is_told_their_note(
+    ledger: Ledger, tmp_path: Path, bench_catalog: Catalog
+) -> None:
+    fleet, job_id = asked(ledger, tmp_path, bench_catalog)
+    question = fleet.row(tables.approval, job_id=job_id)
+    assert question.packet["question"] == "Is this page worth one more try?"
+    shown = [each["sentence"] for each in question.packet["tried"]]
+    assert (shown, question.packet["may_revise"]) == (["no JSON at all"] * 2, False)
+    assert question.digest == question.packet["tried"][-1]["artifact"]["digest"]
+    with pytest.raises(Forbidden):
+        fleet.decide(job_id, "approve", by="alice")
+    fleet.decide(job_id, "approve", comment="leave the table out")
+    fleet.run()
+
+    last = fleet.handed("draft")[-1].tried[-1]
+    assert (last.attempt, last.sentence) == (question.id, "bob allows one more try: leave the table out")
+    assert fleet.job(job_id).state == "done"
+    assert_story_holds(ledger)
+
+
+def test_it_is_one_try_and_an_answer_is_heard_once(
+    ledger: Ledger, tmp_path: Path, bench_catalog: Catalog
+) -> None:
+    fleet, job_id = asked(ledger, tmp_path, bench_catalog, fails(Code.VENDOR_ERROR, "not now"), NO_JSON)
+    fleet.decide(job_id, "approve")
+    fleet.run()
+    draft = fleet.subtask(job_id, "draft")
+    assert (draft.state, draft.asks, fleet.job(job_id).state) == ("ready", None, "running")
+    age(fleet.ledger, tables.subtask, draft.id, not_before=60.0)
+    fleet.run()
+
+    assert fleet.subtask(job_id, "draft").state == "dead", "no repair, and nobody is asked twice"
+    assert len(fleet.rows(tables.approval)) == 1
+    assert_story_holds(ledger)
+
+
+def test_a_person_who_rejects_it_or_says_nothing_ends_it(
+    ledger: Ledger, tmp_path: Path, bench_catalog: Catalog
+) -> None:
+    fleet, job_id = asked(ledger, tmp_path, bench_catalog)
+    other = fleet.submit("summary")
+    fleet.hands.will("draft", NO_JSON, NO_JSON)
+    fleet.run()
+    fleet.decide(job_id, "reject", comment="let it go")
+    age(fleet.ledger, tables.approval, fleet.row(tables.approval, job_id=other).id, expires_at=73 * 3600.0)
+    fleet.run()
+
+    letters = {row.job_id: (row.code, row.sentence) for row in fleet.rows(tables.dead_letter)}
+    assert letters == {
+        job_id: ("rejected", "rejected by bob: let it go"),
+        other: ("rejected", "nobody answered in time, and silence never approves"),
+    }
+    assert fleet.job(job_id).state == fleet.job(other).state == "failed"
+    assert_story_holds(ledger)
