@@ -301,6 +301,8 @@ FIGURES = [
     'fleet_subtasks_total{lane="draft",outcome="dead",purpose="feature"} 1.0',
     'fleet_attempts_total{category="transient",lane="draft"} 1.0',
     'fleet_attempts_total{category="completed",lane="draft"} 1.0',
+    'fleet_doorbells_total{lane="draft"} 2.0',
+    "fleet_workers_silent 0.0",
     'fleet_tokens_total{kind="input",lane="draft",model="m",purpose="feature",vendor="anthropic"} 140.0',
     'fleet_tokens_total{kind="cached_input",lane="draft",model="m",purpose="feature",vendor="anthropic"} 60.0',
     'fleet_tokens_total{kind="output",lane="draft",model="m",purpose="feature",vendor="anthropic"} 14.0',

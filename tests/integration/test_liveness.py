@@ -2,10 +2,13 @@
 
 from typing import Any
 
+from prometheus_client import CollectorRegistry
+
 from orchestrator import liveness
 from orchestrator.door import Door
 from orchestrator.ledger import tables
 from orchestrator.ledger.clock import now
+from orchestrator.reads.figures.collector import LedgerFigures
 from orchestrator.reads.workers import live_workers
 from tests.integration.ledgers import ledger, migrated_file, migrated_schema
 from tests.integration.small_fleet import SmallFleet, age, bench_catalog, fleet
@@ -61,6 +64,9 @@ def test_who_takes_nothing_is_reported_once_granted_nothing_and_told_to_leave(fl
     assert door.beat("hands", busy=0), "it hears that it has to leave"
     with fleet.ledger.read() as connection:
         assert [worker.silent for worker in live_workers(connection, 30.0)] == [True]
+    figures = CollectorRegistry()
+    figures.register(LedgerFigures(fleet.ledger, fleet.catalog))
+    assert figures.get_sample_value("fleet_workers_silent") == 1
 
     other = fleet.submit("fan")
     fleet.turn()

@@ -63,6 +63,7 @@ class LedgerFigures(Collector):
         yield from standing.people(connection)
         yield from standing.promises(connection)
         yield from standing.pace(connection)
+        yield from standing.workers(connection)
         if self._tells_leader:
             yield from standing.leader(connection)
         yield from standing.autonomy_tax(connection)

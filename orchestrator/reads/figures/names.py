@@ -9,6 +9,7 @@ class Figure(StrEnum):
     JOBS = "fleet_jobs"
     SUBTASKS = "fleet_subtasks"
     ATTEMPTS = "fleet_attempts"
+    DOORBELLS = "fleet_doorbells"
     TOKENS = "fleet_tokens"
     COST_USD = "fleet_cost_usd"
     SAVED_USD = "fleet_saved_usd"
@@ -30,6 +31,7 @@ class Figure(StrEnum):
     GATE_EVENTS = "fleet_gate_events"
     ESCALATION_DRILL_AGE_SECONDS = "fleet_escalation_drill_age_seconds"
     INVARIANTS_BROKEN = "fleet_invariants_broken"
+    WORKERS_SILENT = "fleet_workers_silent"
     ORCHESTRATOR_LEADER = "fleet_orchestrator_leader"
     COST_PER_SUCCESS_USD = "fleet_cost_per_success_usd"
 

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, func, select
 from contracts.catalog import Catalog
 from orchestrator import escalations
 from orchestrator.ledger.clock import now
-from orchestrator.ledger.tables import approval, dead_letter, escalation
+from orchestrator.ledger.tables import approval, dead_letter, escalation, worker
+from orchestrator.liveness import SILENT
 from orchestrator.reads.budgets import budgets
 from orchestrator.reads.figures.names import Figure
 from orchestrator.reads.queues import Queue, queues
@@ -116,6 +117,15 @@ def pace(connection: Connection) -> Iterator[Metric]:
     for group, until in opens.items():
         closed.add_metric([*group, "all"], until)
     yield from (limit, level, closed)
+
+
+def workers(connection: Connection) -> Iterator[Metric]:
+    """Workers that beat, and take nothing although there is work for them."""
+    silent = select(func.count()).where(
+        SILENT, worker.c.stopped_at.is_(None), worker.c.beat_at > now(connection) - 60
+    )
+    found = connection.execute(silent).scalar_one()
+    yield _gauge(Figure.WORKERS_SILENT, "Workers that beat and take no work that waits for them.", found)
 
 
 def leader(connection: Connection) -> Iterator[Metric]:

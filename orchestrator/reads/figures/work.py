@@ -26,6 +26,11 @@ def ended_work(connection: Connection) -> Iterator[Metric]:
 def attempts(connection: Connection) -> Iterator[Metric]:
     """Attempts with their tokens, money, time and answers, out of one pass over the table."""
     tried = CounterMetricFamily(Figure.ATTEMPTS, "Attempts that ended.", labels=["lane", "category"])
+    doorbells = CounterMetricFamily(
+        Figure.DOORBELLS,
+        "Doorbells rung for attempts that ended: one each, where none is lost.",
+        labels=["lane"],
+    )
     tokens = CounterMetricFamily(
         Figure.TOKENS,
         "Tokens as the vendors counted them; the kinds do not overlap.",
@@ -44,6 +49,7 @@ def attempts(connection: Connection) -> Iterator[Metric]:
     )
     rows = connection.execute(_attempts_grouped()).all()
     _add(tried, rows, lambda row: (row.lane, _category(row)), lambda row: row.total)
+    _add(doorbells, rows, lambda row: (row.lane,), lambda row: int(row.rings))
     for kind, column in (
         ("input", "fresh_tokens"),
         ("cached_input", "cached_tokens"),
@@ -63,7 +69,7 @@ def attempts(connection: Connection) -> Iterator[Metric]:
         lambda row: (row.vendor, _group(row), row.kind),
         lambda row: row.total,
     )
-    yield from (tried, tokens, cost, seconds, responses)
+    yield from (tried, doorbells, tokens, cost, seconds, responses)
 
 
 def _jobs(connection: Connection) -> Metric:
@@ -152,6 +158,7 @@ def _attempts_grouped() -> Any:
             *keys,
             kind,
             func.count().label("total"),
+            func.sum(attempt.c.rings).label("rings"),
             func.sum(fresh).label("fresh_tokens"),
             func.sum(attempt.c.cached_input_tokens).label("cached_tokens"),
             func.sum(attempt.c.output_tokens).label("output_tokens"),
