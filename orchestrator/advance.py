@@ -11,7 +11,7 @@ from contracts.catalog import Catalog
 from contracts.failures import Category, Code, Failure
 from contracts.reports import Completed, Failed, Report, Summary
 from contracts.states import AttemptState, SubtaskState
-from orchestrator import recovering
+from orchestrator import recovering, taints
 from orchestrator.batch import Batch
 from orchestrator.blocking import Suppliers
 from orchestrator.deciders.nodes import Node
@@ -79,6 +79,7 @@ class Advancer:
                 advance_job(view, batch)
             books.write(connection, at, ACTOR)
             batch.write(connection)
+            taints.pass_on(connection, views, at, ACTOR)
             artifacts.note(connection, batch.artifacts, at)
             return len(rows)
 

@@ -30,6 +30,7 @@ from orchestrator.reads.paging import DEFAULT_LIMIT, Page
 from orchestrator.reads.pauses import PausesRead, Released
 from orchestrator.reads.post_mortems import DeadLetterRead
 from orchestrator.reads.shares import SharesRead
+from orchestrator.reads.taint import TaintedRead
 from orchestrator.reads.tax import TaxRead
 from orchestrator.reads.workflows import WorkflowRead
 
@@ -189,6 +190,10 @@ class FleetClient:
 
     def blockers(self, resolved: bool = False) -> Page[BlockerRead]:
         return self._ask(Page[BlockerRead], "GET", "/v1/blockers", params={"all": resolved})
+
+    def taint(self, subtask_id: str, by: str, why: str) -> TaintedRead:
+        """Marks a result as wrong, and everything that was built on it."""
+        return self._ask(TaintedRead, "POST", f"/v1/subtasks/{subtask_id}/taint", json={"by": by, "why": why})
 
     def escalations(self, open_only: bool = False) -> Page[EscalationRead]:
         return self._ask(Page[EscalationRead], "GET", "/v1/escalations", params={"open": open_only})

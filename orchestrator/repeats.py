@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, exists, insert, or_, select, update
 
 from contracts.states import AttemptState, SubtaskState
-from orchestrator.ledger.tables import answer_cache, attempt, subtask, worker
+from orchestrator.ledger.tables import answer_cache, attempt, subtask, taint, worker
 
 ANSWERING = (
     SubtaskState.DISPATCHED,
@@ -137,7 +137,7 @@ def freed(connection: Connection, most: int, only: str | None = None) -> list[An
 
 def answers(connection: Connection, ids: Iterable[str]) -> dict[str, Any]:
     """What these subtasks answered when they were first answered to, by subtask: the summary, and what it took.
-    Attempts before it that reached no model took nothing."""
+    Attempts before it that reached no model took nothing. What was found wrong is no answer."""
     rows = connection.execute(
         select(
             subtask.c.id,
@@ -157,6 +157,7 @@ def answers(connection: Connection, ids: Iterable[str]) -> dict[str, Any]:
             subtask.c.repeat_key.is_not(None),
             attempt.c.state == AttemptState.SETTLED,
             attempt.c.code.is_(None),
+            ~exists().where(taint.c.subtask_id == subtask.c.id),
         )
     )
     return {row.id: row for row in rows}

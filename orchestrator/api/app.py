@@ -21,6 +21,7 @@ from orchestrator.api import (
     health,
     jobs,
     pauses,
+    taints,
     tuning,
 )
 from orchestrator.api.access import with_key
@@ -37,6 +38,7 @@ _JSON = (
     blockers,
     events,
     explanations,
+    taints,
     dead_letters,
     approvals,
     escalations,

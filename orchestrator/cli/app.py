@@ -13,6 +13,7 @@ from orchestrator.cli.explain import explain
 from orchestrator.cli.jobs import cancel, jobs, show
 from orchestrator.cli.pauses import kill, pause, pauses, resume
 from orchestrator.cli.submit import submit
+from orchestrator.cli.taint import taint
 from orchestrator.cli.tax import tax
 from orchestrator.cli.up import up
 from orchestrator.cli.version import version
@@ -44,7 +45,7 @@ def root(
 
 for panel, commands in {
     EVERYTHING: (up, demo, check, roles.migrate),
-    WORK: (submit, jobs, show, watch, explain, blockers, cancel),
+    WORK: (submit, jobs, show, watch, explain, blockers, cancel, taint),
     PEOPLE: (webhook_secret,),
     FIGURES: (diagnose, tax, pause, kill, resume, pauses),
     ROLES: (

@@ -50,6 +50,10 @@ def explain(
         out.print("\n[bold]what was tried, as the next attempt is told[/]")
         for tried in told.tried:
             out.print(f"  {text(tried.told())}")
+    if told.taint:
+        out.print("\n[bold]what of it cannot be trusted[/]")
+        for taint in told.taint:
+            out.print(f"  {text(taint.sentence)}")
     if told.waits:
         out.print("\n[bold]what it waits for[/]")
         for waiting in told.waits:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select, update
 from contracts.failures import Code
 from contracts.handoffs import EffectGrant
 from contracts.workflows import ReplayClass
+from orchestrator import taints
 from orchestrator.door.claims import Claim, FencedOut, standing
 from orchestrator.ledger import events
 from orchestrator.ledger.clock import now
@@ -55,6 +56,7 @@ def begin(ledger: Ledger, claim: Claim, grant: EffectGrant, intent: dict[str, An
         begun = _begin(connection, claim, grant, intent, at)
         if begun.result is None:
             _check_version(connection, grant, at)
+            _check_taint(connection, claim, grant)
             events.record(connection, _event(claim, grant, EventKind.EFFECT_INTENDED, at))
         return begun
 
@@ -101,6 +103,16 @@ def _check_version(connection: Connection, grant: EffectGrant, at: float) -> Non
             f"{grant.changes} was changed by subtask {row.changed_by} (version {row.version}) since the state that "
             f"this was built on (version {grant.version})",
         )
+
+
+def _check_taint(connection: Connection, claim: Claim, grant: EffectGrant) -> None:
+    wrong = taints.behind(connection, claim.job, claim.handoff)
+    if wrong is not None:
+        sentence = (
+            f"{grant.changes} would be changed by what was built on {wrong.told}; "
+            f"`fleet replay --downstream-of {wrong.subtask_id}` makes it anew"
+        )
+        raise EffectRefused(Code.GATE_REFUSED, sentence[:2000])
 
 
 def verified(ledger: Ledger, claim: Claim, grant: EffectGrant, verification: str) -> None:

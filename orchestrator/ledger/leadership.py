@@ -22,6 +22,11 @@ NAME = "loop"
 _EPOCH = select(leader.c.epoch, wall_clock().label("at")).where(leader.c.name == NAME).with_for_update()
 
 
+def hold_still(connection: Connection) -> None:
+    """Nothing is decided beside this transaction: whoever leads waits for its end."""
+    connection.execute(_EPOCH)
+
+
 class Deposed(Exception):
     """Another orchestrator leads now; whatever this transaction decided is thrown away."""
 

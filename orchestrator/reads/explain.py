@@ -15,6 +15,7 @@ from orchestrator.reads.base import Read, moment, moment_or_none
 from orchestrator.reads.costs import Cost, cost_of_job, cost_of_subtask
 from orchestrator.reads.events import count_events, latest_events
 from orchestrator.reads.lineage import Kin, kin_of
+from orchestrator.reads.taint import TaintRead, taint_in
 from orchestrator.reads.telling import Happening, told
 from orchestrator.reads.tried import TriedRead, tried_of
 from orchestrator.reads.waiting import Waiting, waiting_in
@@ -65,6 +66,8 @@ class Explanation(Read):
     """The command that shows what running it again would do; None where it did not end badly."""
     tried: tuple[TriedRead, ...] = ()
     """Of a subtask: what its next attempt is told, or its last one was."""
+    taint: tuple[TaintRead, ...]
+    """Results of it that were found wrong, or were built on such."""
     cost: Cost
 
 
@@ -97,6 +100,7 @@ def explain_job(connection: Connection, given: str) -> Explanation:
         earlier_events=max(count_events(connection, job_id, None) - MOST_EVENTS, 0),
         waits=waits,
         kin=kin_of(connection, job_id),
+        taint=taint_in(connection, job_id),
         again=replaying(job_id) if row.state == JobState.FAILED else None,
         cost=cost,
     )
@@ -121,6 +125,7 @@ def explain_subtask(connection: Connection, given: str) -> Explanation:
         earlier_events=max(count_events(connection, row.job_id, subtask_id) - MOST_EVENTS, 0),
         waits=waits,
         kin=kin_of(connection, row.job_id),
+        taint=taint_in(connection, row.job_id, subtask_id),
         tried=tried_of(row),
         again=replaying(subtask_id) if row.state == SubtaskState.DEAD and owner.ended_at else None,
         cost=cost,

@@ -36,7 +36,7 @@ from orchestrator.deciders.charging import NOTHING, reservation
 from orchestrator.deciders.pacing import Amount, Purse, full, refilled, settled
 from orchestrator.dispatch import Dispatcher
 from orchestrator.door import Claim as Claimed
-from orchestrator.door import Door, Refusal, WorkerCard
+from orchestrator.door import Door, EffectRefused, Refusal, WorkerCard
 from orchestrator.gathering import Gatherer
 from orchestrator.inbox import answer
 from orchestrator.intake import Intake
@@ -171,15 +171,21 @@ class Hands:
             outcome: Completed | Failed = Failed(failure=deed.failure)
         else:
             assert deed.payload is not None
-            if handoff.effect:
-                self._effect(claim, deed.payload)
-            outcome = Completed(summary=self._summary(deed.payload, deed.contract))
+            outcome = self._done(claim, deed.payload, deed.contract)
         call = self._call(handoff.route, deed) if handoff.route else None
         return Report(outcome=outcome, call=call, worker_seconds=0.01)
 
     def _deed(self, handoff: Handoff) -> Deed:
         script = self._script[handoff.assignment.name]
         return script.pop(0) if script else delivers(self.payload(handoff))
+
+    def _done(self, claim: Claimed, payload: Payload, contract: str | None) -> Completed | Failed:
+        try:
+            if claim.handoff.effect:
+                self._effect(claim, payload)
+        except EffectRefused as refused:
+            return Failed(failure=Failure(code=refused.code, sentence=str(refused)))
+        return Completed(summary=self._summary(payload, contract))
 
     def _effect(self, claim: Claimed, payload: Payload) -> None:
         grant = claim.handoff.effect

@@ -1,0 +1,193 @@
+"""Taints: results that were found wrong and what was built on them, as rows of the ledger."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import Column, ColumnElement, Connection, delete, or_, select
+
+from contracts.handoffs import Handoff
+from orchestrator import escalations
+from orchestrator.deciders.nodes import name_of
+from orchestrator.deciders.tainting import Made, built_on, given_wrong
+from orchestrator.ledger import events
+from orchestrator.ledger.events import Event, EventKind
+from orchestrator.ledger.missing import insert_missing
+from orchestrator.ledger.tables import answer_cache, approval, effect, job, subtask, taint
+
+Each = TypeVar("Each")
+
+JOBS_AT_ONCE = 100
+"""Whose handoffs are read together."""
+ROWS_AT_ONCE = 1000
+"""Fewer than either database takes as parameters of one statement."""
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A result that was found wrong, by whom and why."""
+
+    subtask_id: str
+    name: str
+    job_id: str
+    by: str
+    why: str
+
+    @property
+    def told(self) -> str:
+        return f"{self.name} of job {self.job_id}, which {self.by} found wrong: {self.why}"
+
+
+def mark(connection: Connection, cause: Cause, ids: Iterable[str], at: float, actor: str) -> int:
+    """Marks these subtasks as built on the cause, or as the cause, and answers how many were not marked before.
+    Their answers are not given again; where an effect was applied because of them, a person is called, once."""
+    wanted = set(ids) - _marked(connection, cause)
+    jobs = {row.id: row.job_id for row in _rows(connection, (subtask.c.id, subtask.c.job_id), wanted)}
+    said = {"cause": cause.subtask_id, "by": cause.by, "why": cause.why, "at": at}
+    rows = [{"subtask_id": name, "job_id": jobs[name], **said} for name in sorted(wanted)]
+    for some in _some(rows, ROWS_AT_ONCE):
+        insert_missing(connection, taint, some)
+    for names in _some(sorted(wanted), ROWS_AT_ONCE):
+        connection.execute(delete(answer_cache).where(answer_cache.c.subtask_id.in_(names)))
+    events.record(connection, *(_event(cause, row, at, actor) for row in rows))
+    _call(connection, cause, wanted, at, actor)
+    return len(rows)
+
+
+def spread(connection: Connection, start: Iterable[str]) -> set[str]:
+    """The ids of all that was built on these results: in their jobs and the jobs linked to those, and wherever
+    they were taken over, layer by layer."""
+    found: set[str] = set()
+    first = fresh = set(start)
+    while fresh:
+        layer = _taken_over(connection, fresh)
+        jobs = {row.job_id for row in _rows(connection, (subtask.c.id, subtask.c.job_id), fresh)}
+        for some in _some(sorted(jobs), JOBS_AT_ONCE):
+            layer |= built_on(fresh, _made(connection, some))
+        fresh = layer - found - first
+        found |= fresh
+    return found
+
+
+def pass_on(connection: Connection, job_ids: Iterable[str], at: float, actor: str) -> None:
+    """Marks what has been built in these jobs since on results that are marked: one look where none is."""
+    wanted = list(job_ids)
+    linked = select(job.c.origin).where(job.c.id.in_(wanted), job.c.origin.is_not(None))
+    here = or_(taint.c.job_id.in_(wanted), taint.c.job_id.in_(linked))
+    rows = connection.execute(select(taint.c.subtask_id, taint.c.cause).where(here)).all()
+    for cause in _causes(connection, {row.cause for row in rows}):
+        known = {row.subtask_id for row in rows if row.cause == cause.subtask_id}
+        mark(connection, cause, spread(connection, known), at, actor)
+
+
+def behind(connection: Connection, job_id: str, handoff: Handoff) -> Cause | None:
+    """What was found wrong of that which a handoff was made of, if anything."""
+    origin = select(job.c.origin).where(job.c.id == job_id).scalar_subquery()
+    here = or_(taint.c.job_id == job_id, taint.c.job_id == origin)
+    causes = {row.subtask_id: row.cause for row in connection.execute(select(taint).where(here))}
+    if not causes:
+        return None
+    linked = connection.execute(select(job.c.origin).where(job.c.id == job_id)).scalar_one()
+    wrong = given_wrong(job_id, linked, handoff, _results(connection, subtask.c.id.in_(list(causes))))
+    return next(iter(_causes(connection, {causes[wrong.id]}))) if wrong else None
+
+
+def _causes(connection: Connection, ids: set[str]) -> list[Cause]:
+    query = (
+        select(taint, subtask.c.name)
+        .join(subtask, subtask.c.id == taint.c.subtask_id)
+        .where(taint.c.subtask_id.in_(ids), taint.c.subtask_id == taint.c.cause)
+        .order_by(taint.c.at)
+    )
+    found = connection.execute(query) if ids else ()
+    return [Cause(row.subtask_id, row.name, row.job_id, row.by, row.why) for row in found]
+
+
+def _marked(connection: Connection, cause: Cause) -> set[str]:
+    query = select(taint.c.subtask_id).where(taint.c.cause == cause.subtask_id)
+    return set(connection.execute(query).scalars())
+
+
+def _taken_over(connection: Connection, ids: Iterable[str]) -> set[str]:
+    """Whose result is one of these, as a replay kept it or an earlier answer was given again."""
+    found: set[str] = set()
+    for some in _some(sorted(ids), ROWS_AT_ONCE):
+        kept, answered = subtask.c.kept_from.in_(some), subtask.c.answered_by.in_(some)
+        for condition in (kept, answered):
+            found |= set(connection.execute(select(subtask.c.id).where(condition)).scalars())
+    return found
+
+
+def _made(connection: Connection, job_ids: Iterable[str]) -> list[Made]:
+    """All subtasks of these jobs and of those that are linked to them."""
+    wanted = list(job_ids)
+    return _results(connection, or_(job.c.id.in_(wanted), job.c.origin.in_(wanted)))
+
+
+def _results(connection: Connection, condition: ColumnElement[bool]) -> list[Made]:
+    query = (
+        select(
+            subtask.c.id,
+            subtask.c.job_id,
+            subtask.c.step,
+            subtask.c.item,
+            subtask.c.round,
+            subtask.c.lane,
+            subtask.c.summary,
+            subtask.c.handoff,
+            job.c.origin,
+            approval.c.digest.label("asked"),
+        )
+        .join(job, job.c.id == subtask.c.job_id)
+        .outerjoin(approval, approval.c.subtask_id == subtask.c.id)
+        .where(condition)
+    )
+    return [_result(row) for row in connection.execute(query)]
+
+
+def _result(row: Any) -> Made:
+    delivered = row.summary["output"]["digest"] if row.summary else None
+    return Made(
+        id=row.id,
+        job=row.job_id,
+        origin=row.origin,
+        source=name_of(row.step, row.item, row.round, mapped=False),
+        delivered=delivered,
+        handoff=Handoff.model_validate(row.handoff) if row.handoff else None,
+        # An approval that a replay kept was asked for in another job, and delivers what was approved.
+        asked=row.asked or (delivered if row.lane is None else None),
+    )
+
+
+def _rows(connection: Connection, columns: tuple[Column[Any], ...], ids: Iterable[str]) -> list[Any]:
+    found: list[Any] = []
+    for some in _some(sorted(ids), ROWS_AT_ONCE):
+        found += connection.execute(select(*columns).where(subtask.c.id.in_(some)))
+    return found
+
+
+def _some(all_: Sequence[Each], most: int) -> Iterator[list[Each]]:
+    """A few at a time."""
+    for start in range(0, len(all_), most):
+        yield list(all_[start : start + most])
+
+
+def _event(cause: Cause, row: dict[str, Any], at: float, actor: str) -> Event:
+    own = row["subtask_id"] == cause.subtask_id
+    sentence = f"found wrong by {cause.by}: {cause.why}" if own else f"built on {cause.told}"
+    return Event(at, EventKind.TAINTED, actor, row["job_id"], row["subtask_id"], sentence=sentence)
+
+
+def _call(connection: Connection, cause: Cause, ids: set[str], at: float, actor: str) -> None:
+    changed: list[str] = []
+    for some in _some(sorted(ids), ROWS_AT_ONCE):
+        applied = effect.c.subtask_id.in_(some), effect.c.applied_at.is_not(None)
+        query = select(effect.c.target, subtask.c.job_id).join(subtask, subtask.c.id == effect.c.subtask_id)
+        changed += [f"{row.target} by job {row.job_id}" for row in connection.execute(query.where(*applied))]
+    if changed:
+        shown = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
+        sentence = (
+            f"{len(changed)} applied effect(s) are built on {cause.told}; changed were {shown}; "
+            f"`fleet replay --downstream-of {cause.subtask_id}` makes it anew"
+        )
+        escalations.call(connection, at, actor, sentence, cause.job_id)
