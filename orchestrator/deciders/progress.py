@@ -82,7 +82,8 @@ def _left_over(workflow: Workflow, nodes: list[Node]) -> list[tuple[Node, str]]:
     return [
         (node, "enough others delivered")
         for node in nodes
-        if not_started(node) and is_left_over(workflow, node, nodes)
+        if (not_started(node) or node.state is SubtaskState.DISPATCHED)
+        and is_left_over(workflow, node, nodes)
     ]
 
 

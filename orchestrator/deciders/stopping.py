@@ -80,7 +80,7 @@ def overgrown(workflow: Workflow, nodes: Sequence[Node], planned: Sequence[Plann
     if last.round > stops.rounds:
         return Stop(
             Code.STOPPED,
-            f"{last.step} would go into round {last.round}, and its workflow allows {stops.rounds} rounds,",
+            f"{last.step} would go into round {last.round}, and its workflow allows {stops.rounds},",
         )
     if len(nodes) + len(planned) > stops.subtasks:
         return Stop(

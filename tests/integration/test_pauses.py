@@ -28,7 +28,7 @@ from tests.integration.ledgers import (
     problem_of,
     rows_of,
 )
-from tests.integration.small_fleet import SmallFleet, age, bench_catalog, fleet, insert_rows
+from tests.integration.small_fleet import SmallFleet, age, bench_catalog, delivers, fleet, insert_rows
 
 __all__ = ["api", "bench_catalog", "catalog", "fleet", "http", "ledger", "migrated_file", "migrated_schema"]
 
@@ -146,7 +146,9 @@ def test_after_a_kill_nothing_is_claimed_every_heartbeat_says_stop_and_what_ran_
         assert "is killed by bob since" in subtask.why
         (attempt,) = fleet.attempts(claim.job, "research[1]")
         assert (attempt.state, attempt.code, attempt.ambiguous) == ("lost", "stopped", True)
-        assert not fleet.hands.perform(claim, fleet.hands._deed(claim.handoff)), "its report came too late"
+        assert not fleet.hands.perform(claim, delivers(fleet.hands.payload(claim.handoff))), (
+            "its report came too late"
+        )
     age(fleet.ledger, tables.attempt, granted, start_by=2.0)
     fleet.run()
     assert not [row for row in fleet.rows(tables.attempt) if row.ended_at is None]
