@@ -8,8 +8,8 @@ from orchestrator.deciders.fair_queue import REMEMBERED, FairQueue, Recent
 from orchestrator.deciders.offers import Line, Waiting
 from orchestrator.deciders.shares import URGENT_WORK, WorkClass
 
-FLOOR_MARGIN = 1.05
-"""A floor is held on estimates that are corrected when answers come; what was really used stays above it so."""
+FLOOR_MARGIN = 1.1
+"""A floor is held on estimates that are corrected when answers come; what was really used in a minute stays above it so."""
 
 
 class Bill(NamedTuple):
