@@ -61,8 +61,8 @@ def free(found: Standing) -> ColumnElement[bool]:
         return false()
     conditions: list[ColumnElement[bool]] = [true()]
     lanes, tenants = found.names(Scope.LANE), found.names(Scope.TENANT)
-    if lanes:
-        conditions.append(subtask.c.lane.not_in(lanes))
+    # As two ranges, which the index of what is ready begins with: so a paused lane's rows are passed over unread.
+    conditions += [or_(subtask.c.lane < lane, subtask.c.lane > lane) for lane in lanes]
     if tenants:
         conditions.append(subtask.c.tenant.not_in(tenants))
     vendors = found.names(Scope.VENDOR)
