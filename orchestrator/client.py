@@ -29,6 +29,8 @@ from orchestrator.reads.outcomes import JobRead
 from orchestrator.reads.paging import DEFAULT_LIMIT, Page
 from orchestrator.reads.pauses import PausesRead, Released
 from orchestrator.reads.post_mortems import DeadLetterRead
+from orchestrator.reads.previews import ReplayPreview
+from orchestrator.reads.replays import ItemRead, ReplayLine, ReplayRead
 from orchestrator.reads.shares import SharesRead
 from orchestrator.reads.taint import TaintedRead
 from orchestrator.reads.tax import TaxRead
@@ -194,6 +196,38 @@ class FleetClient:
     def taint(self, subtask_id: str, by: str, why: str) -> TaintedRead:
         """Marks a result as wrong, and everything that was built on it."""
         return self._ask(TaintedRead, "POST", f"/v1/subtasks/{subtask_id}/taint", json={"by": by, "why": why})
+
+    def preview_replay(self, asked: Mapping[str, Any]) -> ReplayPreview:
+        """What a replay would do, as the body of ``POST /v1/replays`` asks for it; nothing is done."""
+        return self._ask(ReplayPreview, "POST", "/v1/replays", json={**asked, "dry_run": True})
+
+    def open_replay(self, asked: Mapping[str, Any]) -> ReplayRead:
+        """Opens it. The body needs a reason."""
+        return self._ask(ReplayRead, "POST", "/v1/replays", json={**asked, "dry_run": False})
+
+    def replays(self, limit: int = DEFAULT_LIMIT, cursor: str | None = None) -> Page[ReplayLine]:
+        """Replays, the latest first."""
+        wanted = _given({"limit": limit, "cursor": cursor})
+        return self._ask(Page[ReplayLine], "GET", "/v1/replays", params=wanted)
+
+    def replay(self, replay_id: str) -> ReplayRead:
+        return self._ask(ReplayRead, "GET", f"/v1/replays/{replay_id}")
+
+    def replay_items(
+        self,
+        replay_id: str,
+        state: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+    ) -> Page[ItemRead]:
+        """The jobs of a replay, each with the new job it became."""
+        wanted = _given({"state": state, "limit": limit, "cursor": cursor})
+        return self._ask(Page[ItemRead], "GET", f"/v1/replays/{replay_id}/items", params=wanted)
+
+    def abort_replay(self, replay_id: str, by: str, why: str, cancel: bool = False) -> ReplayRead:
+        """Releases nothing more of it; with `cancel` what was released is cancelled."""
+        asked = {"by": by, "why": why, "cancel": cancel}
+        return self._ask(ReplayRead, "POST", f"/v1/replays/{replay_id}/abort", json=asked)
 
     def escalations(self, open_only: bool = False) -> Page[EscalationRead]:
         return self._ask(Page[EscalationRead], "GET", "/v1/escalations", params={"open": open_only})

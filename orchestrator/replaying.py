@@ -87,8 +87,8 @@ def abort(ledger: Ledger, replay_id: str, by: str, why: str, cancel: bool = Fals
 
 def _open(connection: Connection, catalog: Catalog, request: ReplayRequest) -> str:
     at, replay_id, selection = now(connection), new_id(), request.selection
-    _check_ids(connection, selection)
-    _check_free(connection, selection)
+    check_ids(connection, selection)
+    check_free(connection, selection)
     reason = request.reason.strip()
     connection.execute(
         insert(replay).values(
@@ -127,8 +127,9 @@ def _freeze(connection: Connection, replay_id: str, selection: Selection) -> int
     return connection.execute(frozen).rowcount
 
 
-def _check_ids(connection: Connection, selection: Selection) -> None:
-    """Whatever was named is there and has ended; where a finished step is named, it is the only one of its job."""
+def check_ids(connection: Connection, selection: Selection) -> None:
+    """Whatever was named is there and has ended; where a finished step is named, it is the only one of its job.
+    Raises a Problem."""
     named = list(
         dict.fromkeys((*selection.ids, *([selection.downstream_of] if selection.downstream_of else [])))
     )
@@ -164,7 +165,8 @@ def _check_ids(connection: Connection, selection: Selection) -> None:
             )
 
 
-def _check_free(connection: Connection, selection: Selection) -> None:
+def check_free(connection: Connection, selection: Selection) -> None:
+    """No open replay holds any of the selected jobs; raises Conflict."""
     jobs = found(selection).subquery()
     taken = connection.execute(
         select(func.count(), func.min(replay_item.c.job_id), func.min(replay_item.c.replay_id))

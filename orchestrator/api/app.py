@@ -21,6 +21,7 @@ from orchestrator.api import (
     health,
     jobs,
     pauses,
+    replays,
     taints,
     tuning,
 )
@@ -40,6 +41,7 @@ _JSON = (
     explanations,
     taints,
     dead_letters,
+    replays,
     approvals,
     escalations,
     catalog,

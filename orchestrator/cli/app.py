@@ -12,6 +12,7 @@ from orchestrator.cli.diagnose import diagnose
 from orchestrator.cli.explain import explain
 from orchestrator.cli.jobs import cancel, jobs, show
 from orchestrator.cli.pauses import kill, pause, pauses, resume
+from orchestrator.cli.replay import replay
 from orchestrator.cli.submit import submit
 from orchestrator.cli.taint import taint
 from orchestrator.cli.tax import tax
@@ -46,7 +47,7 @@ def root(
 for panel, commands in {
     EVERYTHING: (up, demo, check, roles.migrate),
     WORK: (submit, jobs, show, watch, explain, blockers, cancel, taint),
-    PEOPLE: (webhook_secret,),
+    PEOPLE: (replay, webhook_secret),
     FIGURES: (diagnose, tax, pause, kill, resume, pauses),
     ROLES: (
         roles.api,

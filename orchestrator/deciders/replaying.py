@@ -176,7 +176,7 @@ def _is_forced(workflow: Workflow, node: Node, source: Source, inputs: dict[str,
 def _reads_otherwise(workflow: Workflow, node: Node, source: Source, inputs: dict[str, Any]) -> bool:
     """Whether the new job's inputs say something else of what it was made of."""
     step, over = workflow.steps[node.step], source_of(workflow, node.step)
-    if any(source.inputs.get(field) != inputs.get(field) for field in _fields_of(step)):
+    if any(source.inputs.get(field) != inputs.get(field) for field in fields_of(step)):
         return True
     if over is not None and "item" in step.give.values():
         return bool(source.inputs[over][node.item] != inputs[over][node.item])
@@ -199,7 +199,7 @@ def _with(
     return tuple((Planned(*place, round=1), found[place]) for place in places if place in chosen)
 
 
-def _fields_of(step: Step) -> set[str]:
+def fields_of(step: Step) -> set[str]:
     """The fields of the inputs that a step reads as a whole."""
     given = {name.removeprefix("inputs.") for name in step.give.values() if name.startswith("inputs.")}
     return given | set(re.findall(r"\{inputs\.(\w+)\}", step.ask))

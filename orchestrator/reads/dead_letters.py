@@ -16,6 +16,7 @@ from orchestrator.reads.paging import DEFAULT_LIMIT, Page, page_of, parts_of
 _PREFIX = "sha256:"
 _SHORTEST_SIGNATURE = 6
 _SIGNATURE = re.compile(rf"[0-9a-f]{{{_SHORTEST_SIGNATURE},64}}")
+_OF_THE_JOB = ("workflow", "replay_id")
 _BEYOND = "g"
 """The letter after the last hexadecimal digit."""
 
@@ -29,6 +30,8 @@ class DeadLetterFilter(Read):
     tenant: str | None = None
     workflow: str | None = None
     job_id: str | None = None
+    replay_id: str | None = None
+    """Of the jobs that this replay made."""
     signature: str | None = None
     """The whole of it, as `whole_signature` answers it."""
     discarded: bool | None = False
@@ -184,7 +187,7 @@ def dead_letter_values(row: Any) -> dict[str, Any]:
 
 def _narrowed(query: Select[Any], wanted: DeadLetterFilter) -> Select[Any]:
     for name, value in wanted.model_dump(exclude={"discarded"}, exclude_none=True).items():
-        column = job.c.workflow if name == "workflow" else dead_letter.c[name]
+        column = (job if name in _OF_THE_JOB else dead_letter).c[name]
         query = query.where(column == value)
     if wanted.discarded is None:
         return query

@@ -5,7 +5,7 @@ import re
 from sqlalchemy import Column, Connection, select
 from ulid import ULID
 
-from orchestrator.ledger.tables import job, subtask
+from orchestrator.ledger.tables import job, replay, subtask
 from orchestrator.problems import Conflict, NotFound
 
 SHORTEST_PREFIX = 6
@@ -23,6 +23,22 @@ def job_id(connection: Connection, given: str) -> str:
 def subtask_id(connection: Connection, given: str) -> str:
     """The subtask's whole id; raises NotFound, or Conflict where several begin so."""
     return _resolved(connection, subtask.c.id, "subtask", given)
+
+
+def work_id(connection: Connection, given: str) -> str:
+    """The whole id of a job or a subtask; raises NotFound, or Conflict where several begin so."""
+    try:
+        return job_id(connection, given)
+    except NotFound:
+        try:
+            return subtask_id(connection, given)
+        except NotFound:
+            raise NotFound(f"no job and no subtask {given[:40]} is in the ledger") from None
+
+
+def replay_id(connection: Connection, given: str) -> str:
+    """The replay's whole id; raises NotFound, or Conflict where several begin so."""
+    return _resolved(connection, replay.c.id, "replay", given)
 
 
 def first_id(since: float) -> str:

@@ -1,0 +1,279 @@
+"""Previews: what a replay would do, before anybody opens it. Nothing is read job by job, however many there are."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import CTE, ColumnElement, Connection, String, case, cast, exists, func, literal, select
+
+from contracts.catalog import Catalog
+from contracts.lanes import Right
+from contracts.registry import contract
+from contracts.replays import ReplayRequest
+from contracts.states import SubtaskState
+from contracts.workflows import ReplayClass, Workflow
+from orchestrator.deciders.previewing import Parts, Restart, Tally, divided, edited_fields
+from orchestrator.deciders.replaying import replay_class
+from orchestrator.ledger.snapshots import Snapshots
+from orchestrator.ledger.tables import dead_letter, job, subtask
+from orchestrator.reads.base import Read
+from orchestrator.reads.expectations import Expected, Load, expectation
+from orchestrator.selections import found
+
+
+class Share(Read):
+    """How many of the jobs belong to one tenant, workflow or lane."""
+
+    name: str
+    jobs: int
+
+
+class StepPreview(Read):
+    """One step of the workflows that would run."""
+
+    workflow: str
+    step: str
+    lane: str | None
+    """None where a person is asked."""
+    replay_class: ReplayClass
+    """What doing it twice does to the world."""
+    anew: int
+    kept: int
+    left: int
+    """Lost branches that something kept went on without."""
+
+
+class Unfit(Read):
+    """Jobs that would be refused one by one, and why."""
+
+    jobs: int
+    why: str
+
+
+class ReplayPreview(Read):
+    """What a replay would do. `sentence` alone is enough for a glance."""
+
+    sentence: str
+    jobs: int
+    letters: int
+    """Dead letters in them that nobody discarded."""
+    tenants: tuple[Share, ...]
+    workflows: tuple[Share, ...]
+    lanes: tuple[Share, ...]
+    """In which they died."""
+    steps: tuple[StepPreview, ...]
+    unfit: tuple[Unfit, ...]
+    expected: Expected
+    obstacles: tuple[str, ...]
+    """What stands against opening it as it was asked for."""
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """Jobs that came equally far."""
+
+    workflow: str
+    snapshot: str
+    instance_of: str | None
+    came: Mapping[str, Tally]
+    jobs: int
+
+
+def preview(
+    connection: Connection, catalog: Catalog, request: ReplayRequest, obstacles: tuple[str, ...] = ()
+) -> ReplayPreview:
+    """What opening this replay now would do."""
+    chosen = found(request.selection).cte("chosen")
+    kinds = list(_kinds(connection, chosen))
+    snapshots = Snapshots()
+    steps: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    unfit: Counter[str] = Counter()
+    for kind in kinds:
+        division = _divided(kind, catalog, request)
+        why = _unfit(kind, catalog, snapshots.get(connection, kind.snapshot), division)
+        if why:
+            unfit[why] += kind.jobs
+            continue
+        for name, parts in division.items():
+            for part, count in vars(parts).items():
+                steps[kind.workflow, name][part] += count * kind.jobs
+    jobs = sum(kind.jobs for kind in kinds)
+    fit = jobs - sum(unfit.values())
+    shown = tuple(_step(catalog, *place, tally) for place, tally in steps.items())
+    expected = _expected(connection, catalog, chosen, shown, request, fit)
+    letters, lanes = _letters(connection, chosen)
+    refused = tuple(Unfit(jobs=count, why=why) for why, count in unfit.most_common())
+    return ReplayPreview(
+        sentence=_sentence(jobs, fit, shown, expected),
+        jobs=jobs,
+        letters=letters,
+        tenants=_shares(connection, chosen, job.c.tenant),
+        workflows=_shares(connection, chosen, job.c.workflow),
+        lanes=lanes,
+        steps=shown,
+        unfit=refused,
+        expected=expected,
+        obstacles=obstacles,
+    )
+
+
+def _kinds(connection: Connection, chosen: CTE) -> Iterator[_Kind]:
+    """The chosen jobs by workflow, snapshot and how many instances of each step were done in the latest round."""
+    ids, starts = select(chosen.c.job_id), select(chosen.c.subtask_id)
+    came = case((subtask.c.state == SubtaskState.DONE, 1), (subtask.c.state == SubtaskState.DEAD, 2), else_=0)
+    instances = (
+        select(
+            subtask.c.job_id,
+            subtask.c.step,
+            func.max(subtask.c.round * 3 + came).label("latest"),
+            func.max(_one_if(subtask.c.id.in_(starts))).label("starts"),
+        )
+        .where(
+            subtask.c.job_id.in_(ids)
+        )  # a join would be slow on SQLite, which cannot tell how many they are
+        .group_by(subtask.c.job_id, subtask.c.step, subtask.c.item)
+        .subquery()
+    )
+    done, dead = (func.sum(_one_if(instances.c.latest % 3 == ending)) for ending in (1, 2))
+    told: ColumnElement[Any] = instances.c.step
+    for number in (done, dead, func.count(), func.max(instances.c.starts)):
+        told = told + literal("/") + cast(number, String)
+    steps = (
+        select(instances.c.job_id, told.label("came"))
+        .group_by(instances.c.job_id, instances.c.step)
+        .subquery()
+    )
+    shapes = (
+        select(steps.c.job_id, func.aggregate_strings(steps.c.came, " ").label("shape"))
+        .group_by(steps.c.job_id)
+        .subquery()
+    )
+    what = (job.c.workflow, job.c.snapshot, shapes.c.shape)
+    planned = select(*what, func.count().label("jobs")).join(shapes, shapes.c.job_id == job.c.id)
+    for row in connection.execute(planned.group_by(*what)):
+        yield _kind(row, row.shape)
+    never = job.c.id.in_(ids) & ~exists().where(subtask.c.job_id == job.c.id)
+    unplanned = select(*what[:2], func.count().label("jobs")).where(never).group_by(*what[:2])
+    for row in connection.execute(unplanned):
+        yield _kind(row, "")
+
+
+def _one_if(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return case((condition, 1), else_=0)
+
+
+def _kind(row: Any, shape: str) -> _Kind:
+    came: dict[str, Tally] = {}
+    instance_of = None
+    for told in shape.split():
+        name, done, dead, total, start = told.split("/")
+        came[name] = Tally(int(done), int(dead), int(total))
+        instance_of = name if start == "1" else instance_of
+    return _Kind(row.workflow, row.snapshot, instance_of, came, row.jobs)
+
+
+def _divided(kind: _Kind, catalog: Catalog, request: ReplayRequest) -> dict[str, Parts]:
+    workflow = catalog.workflows.get(kind.workflow)
+    if workflow is None:
+        return {}
+    edited = edited_fields(request.edit or (), contract(workflow.inputs).model_fields)
+    return divided(workflow, kind.came, Restart(request.from_step, kind.instance_of, edited))
+
+
+def _unfit(kind: _Kind, catalog: Catalog, planned_with: Catalog, division: Mapping[str, Parts]) -> str | None:
+    """Why jobs of this kind would be refused, as far as that can be told without looking at each."""
+    workflow = catalog.workflows.get(kind.workflow)
+    if workflow is None:
+        return f"workflow {kind.workflow} is no longer in the catalog"
+    if any(catalog.lanes[step.lane].right is Right.CARRY for step in workflow.steps.values() if step.lane):
+        return f"{kind.workflow} carried a vendor's batch, whose requests went on by themselves when it ended"
+    if not any(parts.anew for parts in division.values()):
+        return "all of it is done and no step was named to start from"
+    return next(_outdated(kind, catalog, workflow, planned_with, division), None)
+
+
+def _outdated(
+    kind: _Kind, catalog: Catalog, workflow: Workflow, planned_with: Catalog, division: Mapping[str, Parts]
+) -> Iterator[str]:
+    """Steps that would be kept, and whose outputs are no longer what the catalog's step makes."""
+    before = planned_with.workflows[kind.workflow].steps
+    for name, step in workflow.steps.items():
+        if not division[name].kept or step.lane is None or name not in before or before[name].lane is None:
+            continue
+        made, makes = planned_with.operation(before[name]).output, catalog.operation(step).output
+        if made != makes:
+            yield f"{name} delivered a {made}, and makes a {makes} now; replay from step {name}"
+
+
+def _step(catalog: Catalog, workflow: str, name: str, tally: Counter[str]) -> StepPreview:
+    step = catalog.workflows[workflow].steps[name]
+    return StepPreview(
+        workflow=workflow,
+        step=name,
+        lane=step.lane,
+        replay_class=replay_class(step),
+        anew=tally["anew"],
+        kept=tally["kept"],
+        left=tally["left"],
+    )
+
+
+def _shares(connection: Connection, chosen: CTE, column: Any) -> tuple[Share, ...]:
+    among = job.c.id.in_(select(chosen.c.job_id))
+    query = select(column.label("name"), func.count().label("jobs")).where(among)
+    rows = connection.execute(query.group_by(column).order_by(func.count().desc(), column))
+    return tuple(Share(name=row.name, jobs=row.jobs) for row in rows)
+
+
+def _letters(connection: Connection, chosen: CTE) -> tuple[int, tuple[Share, ...]]:
+    """How many dead letters there are, and in how many of the jobs each lane has one."""
+    letter = dead_letter.c
+    query = (
+        select(
+            letter.lane,
+            func.count().label("letters"),
+            func.count(letter.job_id.distinct()).label("jobs"),
+        )
+        .where(letter.job_id.in_(select(chosen.c.job_id)), letter.discarded_at.is_(None))
+        .group_by(letter.lane)
+        .order_by(func.count().desc(), letter.lane)
+    )
+    rows = connection.execute(query).all()
+    shares = tuple(Share(name=row.lane or "a person", jobs=row.jobs) for row in rows)
+    return sum(row.letters for row in rows), shares
+
+
+def _expected(
+    connection: Connection,
+    catalog: Catalog,
+    chosen: CTE,
+    steps: Iterable[StepPreview],
+    request: ReplayRequest,
+    jobs: int,
+) -> Expected:
+    """What the fit ones would take, the replay's own pace included."""
+    loads = [
+        Load(step.workflow, step.step, step.lane, step.anew) for step in steps if step.lane and step.anew
+    ]
+    expected = expectation(connection, catalog, select(chosen.c.job_id), loads)
+    own = jobs / request.per_minute if request.per_minute else 0.0
+    if own <= expected.minutes:
+        return expected
+    return expected.model_copy(
+        update={"minutes": own, "held_by": f"its own pace of {request.per_minute:g} jobs a minute"}
+    )
+
+
+def _sentence(jobs: int, fit: int, steps: Iterable[StepPreview], expected: Expected) -> str:
+    if jobs == 0:
+        return "It finds no ended job that waits for a replay; nothing would happen."
+    anew = sum(step.anew for step in steps)
+    kept = sum(step.kept for step in steps)
+    refused = f", {jobs - fit} of them refused" if fit < jobs else ""
+    held = f" ({expected.held_by})" if expected.held_by else ""
+    return (
+        f"{jobs} job(s) would be run again as new jobs{refused}: {anew} subtask(s) made anew and {kept} kept, about "
+        f"{expected.calls} request(s), {expected.input_tokens + expected.output_tokens} tokens and "
+        f"${expected.usd:.2f}, in at least {expected.minutes:.1f} min{held}."
+    )
