@@ -21,15 +21,16 @@ class Standing:
 
 
 def is_silent(worker: Standing, waiting: Container[str], at: float, after_seconds: float) -> bool:
-    """Whether it has free slots, work of its lanes is `waiting`, and it took nothing for so long, canaries that
-    the broker did take for it least of all. Who is busy or slow is left alone, and a broker that is away is no
-    fault of its workers."""
+    """Whether it has free slots, work of its lanes is `waiting`, and it took nothing for so long, not even the
+    last canary, for which it had time. Who is busy or slow is left alone; and where nobody rang, since the
+    broker or the leader was away, nobody could be heard."""
     if worker.busy >= worker.slots or at - worker.heard_at < after_seconds:
         return False
     if worker.canary_at is None or worker.canary_at <= worker.heard_at:
         return False
-    lately = at - worker.canary_at < 2 * canary_seconds(after_seconds)
-    return lately and any(lane in waiting for lane in worker.lanes)
+    every = canary_seconds(after_seconds)
+    had_time = every / 2 <= at - worker.canary_at < 2 * every
+    return had_time and any(lane in waiting for lane in worker.lanes)
 
 
 def canary_seconds(silent_seconds: float) -> float:

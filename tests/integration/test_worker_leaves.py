@@ -92,6 +92,7 @@ def test_what_a_worker_cannot_end_in_time_goes_back_at_once_and_counts_as_nothin
             assert process.wait(timeout=15) == 0
             assert fleet.row(tables.worker, id=row.id).stopped_at is not None
 
+    fleet.door.beat("hands")
     fleet.advance.run()
     research, (attempt,) = fleet.subtask(job_id, "research[1]"), fleet.attempts(job_id, "research[1]")
     assert (research.state, research.tries, research.crashes) == (SubtaskState.READY, 0, 0)

@@ -23,6 +23,9 @@ def test_who_takes_nothing_of_what_waits_is_silent() -> None:
         pytest.param(DEAF, frozenset({"research"}), id="nothing waits that it serves"),
         pytest.param(replace(DEAF, canary_at=None), WAITING, id="no canary was rung for it"),
         pytest.param(replace(DEAF, canary_at=AT - 100.5), WAITING, id="it took the last canary"),
+        pytest.param(
+            replace(DEAF, canary_at=AT - 5), WAITING, id="it was rung only now, as after a long absence"
+        ),
         pytest.param(replace(DEAF, canary_at=AT - 70), WAITING, id="the broker takes no canaries either"),
     ],
 )
