@@ -15,9 +15,10 @@ from orchestrator.batch import Batch
 from orchestrator.deciders.fitting import too_large
 from orchestrator.deciders.handing import purpose_of
 from orchestrator.deciders.nodes import Node, Planned, name_of
-from orchestrator.deciders.planning import source_of
+from orchestrator.deciders.planning import plan, source_of
 from orchestrator.deciders.replaying import Division, Instance, Source, Unfit, divide, edited, room, window_of
-from orchestrator.ledger import artifacts, events, snapshots
+from orchestrator.deciders.stopping import stop_at, too_deep, too_many
+from orchestrator.ledger import artifacts, events, lineage, snapshots
 from orchestrator.ledger.engine import LedgerUnreachable
 from orchestrator.ledger.events import Event, EventKind
 from orchestrator.ledger.ids import new_id
@@ -131,7 +132,7 @@ class Replayer:
         inputs = edited(workflow, source.row.inputs, row.edit)
         if isinstance(inputs, Unfit):
             return inputs
-        if fault := self._fault_of(connection, workflow, inputs):
+        if fault := self._fault_of(connection, workflow, source.row.id, inputs):
             return Unfit(fault)
         found = Source(source.nodes, source.row.inputs, wrong)
         start = _instance(source.nodes, item.subtask_id)
@@ -140,12 +141,20 @@ class Replayer:
             return division
         return _Released(new_id(), source, workflow, inputs, division)
 
-    def _fault_of(self, connection: Connection, workflow: Workflow, inputs: dict[str, Any]) -> str | None:
-        """What stands against inputs that fit their contract: unknown artifacts, and documents too large."""
+    def _fault_of(
+        self, connection: Connection, workflow: Workflow, source: str, inputs: dict[str, Any]
+    ) -> str | None:
+        """What stands against a job whose inputs fit their contract: unknown artifacts, documents too large, too
+        much of it, too long a chain."""
         for digest in sorted(_digests(inputs)):
             if artifacts.find(connection, digest) is None:
                 return f"no artifact {digest} was uploaded (PUT /v1/artifacts)"
-        return "; ".join(too_large(workflow, self._catalog, inputs)) or None
+        chain = lineage.depth(connection, source, workflow.stops.depth)
+        return (
+            "; ".join(too_large(workflow, self._catalog, inputs))
+            or too_many(workflow, len(plan(workflow, inputs)))
+            or too_deep(workflow, chain)
+        )
 
     def _write(self, connection: Connection, row: Any, released: list[_Released], at: float) -> None:
         """The new jobs with what they keep, then what is made anew, as far as it can move at once."""
@@ -308,6 +317,7 @@ def _job(each: _Released, row: Any, snapshot: str, at: float) -> dict[str, Any]:
         "kpi": source.kpi,
         "priority": PRIORITY,
         "max_cost_nano_usd": source.max_cost_nano_usd,
+        "stop_at": stop_at(each.workflow.stops, at, deadline=None),
         "inputs": each.inputs,
         "origin": source.origin,
         "replay_id": row.id,

@@ -15,6 +15,7 @@ from pydantic import BaseModel, JsonValue, ValidationError
 
 from contracts.artifacts import Document
 from contracts.catalog import Catalog
+from contracts.joins import edges
 from contracts.lanes import Right
 from contracts.registry import contract
 from contracts.states import SubtaskState
@@ -69,7 +70,7 @@ def divide(
         return Unfit("it carried a vendor's batch, whose requests went on by themselves when it ended")
     places = [(each.step, each.item) for each in plan(workflow, inputs)]
     found = {(node.step, node.item): node for step in workflow.steps for node in current(source.nodes, step)}
-    before = {place: list(_before(workflow, place, places)) for place in _in_order(workflow, places)}
+    before = _before(workflow, places)
     named = from_step is not None or from_instance is not None
     moved: set[Instance] = set()
     for place, needed in before.items():
@@ -145,20 +146,19 @@ def _carries(catalog: Catalog, step: Step) -> bool:
     return step.lane is not None and catalog.lanes[step.lane].right is Right.CARRY
 
 
-def _in_order(workflow: Workflow, places: list[Instance]) -> Iterator[Instance]:
-    """Every instance after those it needs."""
-    order = TopologicalSorter({name: set(step.needs) for name, step in workflow.steps.items()})
-    for step in order.static_order():
-        yield from (place for place in places if place[0] == step)
-
-
-def _before(workflow: Workflow, place: Instance, places: list[Instance]) -> Iterator[Instance]:
-    """The instances that this one needs: its own where both map over the same."""
-    step, item = place
-    own = source_of(workflow, step)
-    for other in workflow.steps[step].needs:
-        together = own is not None and source_of(workflow, other) == own
-        yield from (each for each in places if each[0] == other and (each[1] == item or not together))
+def _before(workflow: Workflow, places: list[Instance]) -> dict[Instance, list[Instance]]:
+    """Whom every instance waits for, after all of those: of what is mapped over the same, its own."""
+    waits, found = edges(workflow), dict[Instance, list[Instance]]()
+    instances: dict[str, list[Instance]] = {name: [] for name in workflow.steps}
+    for place in places:
+        instances[place[0]].append(place)
+    for step in TopologicalSorter(waits).static_order():
+        own = source_of(workflow, step)
+        along = {other for other in waits[step] if own is not None and source_of(workflow, other) == own}
+        all_of = [place for other in sorted(waits[step] - along) for place in instances[other]]
+        for place in instances[step]:
+            found[place] = [(other, place[1]) for other in sorted(along)] + all_of
+    return found
 
 
 def _is_forced(workflow: Workflow, node: Node, source: Source, inputs: dict[str, Any], named: bool) -> bool:

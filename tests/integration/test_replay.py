@@ -15,7 +15,9 @@ from orchestrator.door import Claim
 from orchestrator.ledger import artifacts, tables
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.ids import new_id
+from orchestrator.looking import Looker
 from orchestrator.problems import Conflict, Forbidden, Malformed, NotFound, Problem
+from orchestrator.replay import Replayer
 from orchestrator.replaying import abort, open_replay
 from tests.integration.ledgers import Rows, catalog, ledger, migrated_file, migrated_schema, rows, rows_of
 from tests.integration.small_fleet import (
@@ -328,6 +330,31 @@ def test_an_aborted_replay_releases_nothing_more(fleet: SmallFleet, cancel: bool
         abort(fleet.ledger, replay_id, "dave", "once more")
 
 
+def test_the_loop_is_called_only_where_something_is_to_be_done(fleet: SmallFleet) -> None:
+    look = Looker(fleet.ledger).look
+    jobs = [failed(fleet) for _ in range(2)]
+    assert not look().replay
+    opened(fleet, *jobs, most_open=1)
+    assert look().replay
+    fleet.replay.run()
+    assert not look().replay  # one is open, and no more may be
+    fleet.run()
+    assert not look().replay
+    assert [replayed(fleet, job_id).state for job_id in jobs] == ["done"] * 2
+
+
+def test_a_chain_of_replays_ends_where_the_workflow_says(fleet: SmallFleet, bench_catalog: Catalog) -> None:
+    job_id = failed(fleet)
+    summary = bench_catalog.workflows["summary"]
+    short = summary.model_copy(update={"stops": summary.stops.model_copy(update={"depth": 1})})
+    today = bench_catalog.model_copy(update={"workflows": {"summary": short}})
+    replay_id = opened(fleet, job_id)
+    Replayer(fleet.leadership, fleet.snapshots, today).run()
+    refused = item(fleet, replay_id, job_id)
+    assert refused.state == "refused" and "allows 1 in all (stops.depth)" in refused.why
+    fleet.run()
+
+
 def test_a_result_found_wrong_is_never_kept(fleet: SmallFleet) -> None:
     job_id = failed(fleet, documents=2)
     wrong = fleet.subtask(job_id, "research[1]").id
@@ -378,7 +405,7 @@ def test_what_today_s_catalog_does_not_make_is_not_kept(fleet: SmallFleet, bench
         (changed, "research[1] delivered a brief.Claims@1, and research makes a brief.Draft@1 now"),
     ):
         replay_id = opened(fleet, job_id)
-        type(fleet.replay)(fleet.leadership, fleet.snapshots, today).run()
+        Replayer(fleet.leadership, fleet.snapshots, today).run()
         refused = item(fleet, replay_id, job_id)
         assert refused.state == "refused" and said in refused.why
         fleet.run()
