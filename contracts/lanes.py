@@ -157,6 +157,9 @@ class Lane(Contract):
             f"at most {self.attempts.limited} attempts turned away by a limit or an overload, which are no tries",
             *self._climbing(),
             f"an attempt that runs longer than {self.deadline_seconds:g} s is taken away from its worker",
+            "how long its subtasks may wait, and how large, old, deep and dear a job may grow, is bounded by the "
+            "workflow's `stops`",
+            "while it, its vendor, the tenant, the workflow or the fleet is paused, nothing of it starts",
             "it reports and never decides what happens next",
         ]
         if self.right is not Right.EFFECT:

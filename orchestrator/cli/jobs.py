@@ -107,6 +107,7 @@ def _head(job: "JobRead") -> RenderableType:
             ("took", span(took) if took is not None else ""),
             ("cost", f"{money(cost.usd, cost.simulated)}, {tokens}, {cost.attempts} attempts"),
             ("may cost", f"${job.max_cost_usd:,.4f} at most" if job.max_cost_usd is not None else ""),
+            ("deadline", f"{job.deadline:%Y-%m-%d %H:%M:%S} UTC" if job.deadline else ""),
             ("saved", saved(cost)),
             ("waited", waited(job.waits)),
         ]

@@ -44,6 +44,14 @@ def submit(
         float | None,
         typer.Option("--max-cost-usd", help="What it may spend; at the cap what has not started is parked."),
     ] = None,
+    deadline: Annotated[
+        str | None,
+        typer.Option(
+            "--deadline",
+            metavar="MOMENT",
+            help="With its zone, such as 2030-01-31T18:00Z; what has not started by then never does.",
+        ),
+    ] = None,
     actor: Actor = None,
     wait: Annotated[bool, typer.Option("--wait", help="Show its progress until it ends.")] = False,
     as_json: AsJson = False,
@@ -70,6 +78,7 @@ def submit(
         "kpi": kpi,
         "priority": priority,
         "max_cost_usd": max_cost_usd,
+        "deadline": deadline,
         "callback_url": callback_url,
     }
     job = client.submit({name: value for name, value in body.items() if value is not None}, key)

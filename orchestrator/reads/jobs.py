@@ -42,6 +42,8 @@ class JobLine(Read):
     ended_at: datetime | None
     max_cost_usd: float | None
     """What it may spend at most; None where it has no cap of its own."""
+    deadline: datetime | None = None
+    """When nobody needs its result any more, and it ends by itself."""
     cost: Cost
 
 
@@ -73,5 +75,6 @@ def line_values(row: Any, cost: Cost) -> dict[str, Any]:
         "created_at": moment(row.created_at),
         "ended_at": moment_or_none(row.ended_at),
         "max_cost_usd": None if row.max_cost_nano_usd is None else usd(row.max_cost_nano_usd),
+        "deadline": moment_or_none(row.deadline),
         "cost": cost,
     }

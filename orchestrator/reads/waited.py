@@ -7,12 +7,15 @@ from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, lite
 
 from contracts.purposes import Purpose
 from contracts.states import AttemptState, SubtaskState
+from orchestrator import pauses
 from orchestrator.deciders.diagnosing import PATIENCE_SECONDS
 from orchestrator.deciders.losses import Cause, Wait
 from orchestrator.ledger.tables import approval, attempt, subtask, vendor_batch
 from orchestrator.reads.ids import first_id
 
 LONGEST_WHY = 200
+PAUSED = "paused, as `fleet pauses` lists"
+"""What holds the work of every switch, in a few words."""
 Number = ColumnElement[float]
 
 
@@ -24,8 +27,9 @@ def granted(connection: Connection, since: float, at: float) -> list[Any]:
 
 def ready(connection: Connection, since: float, at: float) -> list[Any]:
     """What is ready and was not granted yet, by lane, purpose, scope and what holds it; not what waits for the
-    answer of another."""
-    return list(connection.execute(_ready(since, at)))
+    answer of another. What a switch holds is told apart from what waits for workers."""
+    free = pauses.free(pauses.standing(connection, at))
+    return list(connection.execute(_ready(since, at, free)))
 
 
 def _granted(since: float, at: float) -> Any:
@@ -53,10 +57,11 @@ def _granted(since: float, at: float) -> Any:
     )  # fmt: skip
 
 
-def _ready(since: float, at: float) -> Any:
+def _ready(since: float, at: float, free: ColumnElement[bool]) -> Any:
     due = case((subtask.c.not_before > subtask.c.ready_at, subtask.c.not_before), else_=subtask.c.ready_at)
     begun = case((due > at, literal(at)), else_=due)
-    keys = subtask.c.lane, subtask.c.purpose, subtask.c.budget, _why(subtask.c.held_by)
+    paused = case((free, 0), else_=1).label("paused")
+    keys = subtask.c.lane, subtask.c.purpose, subtask.c.budget, _why(subtask.c.held_by), paused
     return (
         select(
             *keys,
@@ -118,7 +123,9 @@ def waits_of_granted(rows: list[Any], scopes: dict[str, str]) -> Iterator[Wait]:
 def waits_of_ready(rows: list[Any]) -> Iterator[Wait]:
     """The waits in what `ready` read."""
     for row in rows:
-        if row.wait_count:
+        if row.wait_count and row.paused:
+            yield _wait(Cause.HOLD, row, "wait", None, row.wait_count, PAUSED)
+        elif row.wait_count:
             cause = Cause.BUDGET if row.held_by else Cause.WORKERS
             yield _wait(cause, row, "wait", row.budget, row.wait_count, row.held_by or "")
 

@@ -11,8 +11,10 @@ from contracts.failures import Code
 from orchestrator.cli.app import app
 from orchestrator.cli.ending import run
 from orchestrator.client import FleetClient
+from orchestrator.deciders.switches import Scope
 from orchestrator.door import WorkerCard
 from orchestrator.ledger import tables
+from orchestrator.pausing import Wish, hold
 from orchestrator.reads.diagnosis import DiagnosisRead, diagnosis
 from tests.integration.ledgers import (
     ledger,
@@ -335,3 +337,14 @@ def test_the_length_of_the_history_costs_nothing(fleet: SmallFleet) -> None:
     scans = [line for line in plans if line.startswith("SCAN") and line.split()[1] in grown]
     assert any("attempt USING" in line for line in plans), plans
     assert [line for line in scans if "ix_" not in line or "open" not in line] == []
+
+
+def test_paused_work_is_held_up_and_nobody_is_short_of_workers(fleet: SmallFleet) -> None:
+    for _ in range(4):
+        fleet.submit("fan")
+    fleet.plan.run()
+    hold(fleet.ledger, fleet.catalog, Wish(Scope.LANE, "noop", "bob", "the index is rebuilt"))
+    assert fleet.dispatch.run() == 0
+    wait_for(fleet, TEN_MINUTES)
+    read = diagnosed(fleet)
+    assert read.verdict == "held up (paused, as `fleet pauses` lists)"

@@ -8,6 +8,8 @@ from sqlalchemy import insert, update
 
 from contracts.jobs import JobRequest
 from contracts.states import SubtaskState
+from orchestrator.cli.app import app
+from orchestrator.cli.ending import run as run_here
 from orchestrator.deciders.switches import Scope
 from orchestrator.door import Claim, FencedOut, Refusal
 from orchestrator.ledger import tables
@@ -315,3 +317,30 @@ def test_operators_pause_kill_and_resume_over_http(http: httpx2.Client, ledger: 
         ("the fleet", "killed", "resumed"),
         ("lane research", "paused", "resumed"),
     ]
+
+
+def test_the_commands_pause_kill_list_and_resume(
+    api: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FLEET_API_URL", api)
+
+    def said(*arguments: str, code: int = 0) -> str:
+        assert run_here(app, arguments) == code
+        told = capfd.readouterr()
+        return " ".join((told.err if code else told.out).split())
+
+    because = ("--why", "the index is rebuilt", "--by", "ada")
+    assert "lane research is paused by ada since" in said(
+        "pause", "lane", "research", *because, "--for", "2h"
+    )
+    assert "the fleet is killed by ada since" in said("kill", "fleet", *because)
+    listed = said("pauses")
+    assert "until" in listed and "`fleet resume lane research`" in listed
+    assert (
+        said("resume", "fleet", "--catch-up", "--by", "ada") == "fleet goes on; 0 skipped tick(s) fire once"
+    )
+    assert said("resume", "lane", "research", "--by", "ada") == "lane research goes on"
+    assert said("pauses") == "nothing is paused"
+    assert "no vendor “acme”; known are: anthropic" in said("kill", "vendor", "acme", *because, code=1)
+    assert "lane draft is not paused" in said("resume", "lane", "draft", code=1)
+    assert "is no duration; write 90s" in said("pause", "lane", "draft", *because, "--for", "soon", code=2)
