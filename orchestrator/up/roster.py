@@ -15,8 +15,8 @@ from orchestrator.up.statedir import StateDir
 
 SERVING, DECIDING, WORKING, WATCHING = 1, 2, 3, 4
 """Stages: workers are drained while the ones they report to still stand."""
-WORKER_GRACE_SECONDS = 30.0
-"""A call to a vendor may take so long, and one that is cut off is charged all the same."""
+LEAVING_SECONDS = 8.0
+"""What a worker takes, when its own grace is over, to give back what it holds and to end its processes."""
 BROKER_ONLY = ("beat", "flower")
 """Roles that never ask the ledger or the API."""
 
@@ -76,13 +76,16 @@ class Roster:
         ]
 
     def _workers(self, catalog: Catalog) -> list[Spec]:
+        from orchestrator.settings import Settings
+
+        grace_seconds = Settings().drain_seconds + LEAVING_SECONDS
         return [
             Spec(
                 worker_name(regime),
                 (sys.executable, "-P", "-m", "workers", "--lanes", ",".join(lanes)),
                 self._base() | self._vendors(),
                 WORKING,
-                WORKER_GRACE_SECONDS,
+                grace_seconds,
             )
             for regime, lanes in lanes_by_regime(catalog).items()
             if regime is not Regime.UPKEEP
