@@ -11,7 +11,7 @@ from contracts.base import Fact
 from contracts.purposes import Purpose
 from contracts.states import JobState, SubtaskState
 from contracts.ticks import Tick
-from orchestrator import escalations
+from orchestrator import escalations, pauses
 from orchestrator.deciders.looks import LOOKS
 from orchestrator.ledger.events import EventKind
 from orchestrator.ledger.promises import last_event_before, promises
@@ -48,9 +48,10 @@ def activity(connection: Connection, entry: Tick, at: float) -> list[Opening]:
 
 
 def stalled(connection: Connection, entry: Tick, at: float) -> list[Opening]:
-    """One opening with everything that waits longer than the tick's settings allow and was not told yet."""
+    """One opening with everything that waits longer than the tick's settings allow and was not told yet; what a
+    switch holds waits because somebody wants it to."""
     subjects = [
-        *_ids(connection, _late_subtasks(entry, at)),
+        *_ids(connection, _late_subtasks(entry, at).where(pauses.free(pauses.standing(connection, at)))),
         *_ids(connection, _late_approvals(entry, at)),
         *_ids(connection, _silent_drills(entry, at)),
     ]

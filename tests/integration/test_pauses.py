@@ -19,6 +19,7 @@ from orchestrator.problems import Malformed, NotFound
 from orchestrator.reads.explain import explain
 from orchestrator.reads.pauses import pauses_read
 from orchestrator.reads.readiness import readiness
+from orchestrator.upkeep import looks
 from orchestrator.upkeep.ticker import Ticker
 from tests.integration.ledgers import (
     api,
@@ -344,3 +345,16 @@ def test_the_commands_pause_kill_list_and_resume(
     assert "no vendor “acme”; known are: anthropic" in said("kill", "vendor", "acme", *because, code=1)
     assert "lane draft is not paused" in said("resume", "lane", "draft", code=1)
     assert "is no duration; write 90s" in said("pause", "lane", "draft", *because, "--for", "soon", code=2)
+
+
+def test_what_is_held_is_not_told_as_stalled(fleet: SmallFleet) -> None:
+    fleet.submit("fan")
+    fleet.plan.run()
+    (row,) = fleet.rows(tables.subtask, state="ready")
+    age(fleet.ledger, tables.subtask, row.id, ready_at=3600.0)
+    entry = fleet.catalog.ticks["stalled-work"]
+    with fleet.ledger.read() as connection:
+        assert [each.subjects for each in looks.stalled(connection, entry, now(connection))] == [(row.id,)]
+    paused(fleet, Scope.LANE, "noop")
+    with fleet.ledger.read() as connection:
+        assert looks.stalled(connection, entry, now(connection)) == []
