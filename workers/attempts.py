@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from ulid import ULID
 
@@ -32,6 +32,8 @@ from workers.heartbeat import Heartbeat
 from workers.leaving import Leaving
 from workers.settings import WorkerSettings
 from workers.task import Handler, Task
+
+Asked = TypeVar("Asked")
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +90,7 @@ class Attempts:
             attempt=claim.attempt,
             handoff=claim.handoff,
             artifacts=_CheckedArtifacts(self.door),
-            effects=_ClaimedEffects(self.door, claim),
+            effects=_ClaimedEffects(self.door, claim, self.sleep),
             carrying=_ClaimedBatch(self.door, claim, self.worker, self.sleep),
             settings=self.settings,
             stopped=stopped,
@@ -173,22 +175,26 @@ class _CheckedArtifacts:
 
 @dataclass
 class _ClaimedEffects:
-    """The door's effects, under this attempt's claim."""
+    """The door's effects, under this attempt's claim, however long the ledger is away."""
 
     door: Door
     claim: Claim
+    sleep: Callable[[float], None]
 
     def begin(self, grant: EffectGrant, intent: dict[str, Any]) -> Begun:
         try:
-            return self.door.begin_effect(self.claim, grant, intent)
+            return self._insist(lambda: self.door.begin_effect(self.claim, grant, intent))
         except EffectRefused as refused:
             raise HandlerFailure(Failure(code=refused.code, sentence=str(refused))) from None
 
     def verified(self, grant: EffectGrant, verification: str) -> None:
-        self.door.effect_verified(self.claim, grant, verification)
+        self._insist(lambda: self.door.effect_verified(self.claim, grant, verification))
 
     def finish(self, grant: EffectGrant, result: dict[str, Any]) -> None:
-        self.door.finish_effect(self.claim, grant, result)
+        self._insist(lambda: self.door.finish_effect(self.claim, grant, result))
+
+    def _insist(self, ask: Callable[[], Asked]) -> Asked:
+        return patience.insist(self.claim.attempt, ask, self.sleep)
 
 
 @dataclass

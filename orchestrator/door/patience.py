@@ -2,11 +2,14 @@
 
 import logging
 from collections.abc import Callable
+from typing import TypeVar
 
 from contracts.reports import Report
 from orchestrator.door.claims import Claim, Refusal
 from orchestrator.door.door import Door
 from orchestrator.ledger.engine import LedgerUnreachable
+
+Answer = TypeVar("Answer")
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +30,17 @@ def claim(
             log.warning("attempt %s: %s; claiming again", attempt_id, error)
             sleep(CLAIM_AGAIN_SECONDS)
     return Refusal(f"the ledger did not answer {CLAIM_TRIES} claims")
+
+
+def insist(attempt_id: str, ask: Callable[[], Answer], sleep: Callable[[float], None]) -> Answer:
+    """Asks until the ledger answers. For what may be asked twice, and whose work would be lost if it were not asked
+    at all: an effect that was applied and of which the ledger does not know."""
+    while True:
+        try:
+            return ask()
+        except LedgerUnreachable as error:
+            log.warning("attempt %s: %s; asking again", attempt_id, error)
+            sleep(REPORT_AGAIN_SECONDS)
 
 
 def hand_in(door: Door, claim: Claim, report: Report, worker_id: str, sleep: Callable[[float], None]) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import update
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from contracts.artifacts import digest_of
 from contracts.brief import CheckedClaim, CheckedClaims, Draft
@@ -15,6 +16,8 @@ from contracts.handoffs import EffectGrant
 from contracts.workflows import ReplayClass
 from orchestrator.door import Begun, Claim, Door, EffectRefused
 from orchestrator.ledger import tables
+from orchestrator.reads.explain import explain
+from orchestrator.ledger.engine import LedgerUnreachable
 from tests.integration.ledgers import ledger, migrated_file, migrated_schema
 from tests.integration.small_fleet import SmallFleet, age, bench_catalog, delivers, fails, fleet
 from workers.attempts import AttemptFailed, Attempts
@@ -70,6 +73,26 @@ class DyingDoor(Door):
         if place in self.dies_at:
             self.dies_at.remove(place)
             raise Killed(place)
+
+
+class AwayDoor(Door):
+    """The door to a ledger that does not answer the first time: nothing was done, or it was and nobody learns."""
+
+    away: set[str]
+
+    def begin_effect(self, claim: Claim, grant: EffectGrant, intent: dict[str, Any]) -> Begun:
+        self._miss("begin")
+        return super().begin_effect(claim, grant, intent)
+
+    def finish_effect(self, claim: Claim, grant: EffectGrant, result: dict[str, Any]) -> None:
+        self._miss("finish")
+        super().finish_effect(claim, grant, result)
+        self._miss("the answer to finish")
+
+    def _miss(self, place: str) -> None:
+        if place in self.away:
+            self.away.remove(place)
+            raise LedgerUnreachable(PoolTimeout())
 
 
 @dataclass
@@ -153,6 +176,21 @@ def test_a_worker_that_dies_inside_an_effect_leaves_it_applied_once_after_the_wo
     assert shown in event.sentence and event.attempt_id == told.id
 
 
+def test_an_effect_waits_for_a_ledger_that_is_away_instead_of_failing(publishing: Publishing) -> None:
+    fleet, pauses = publishing.fleet, list[float]()
+    job_id = publishing.asked()
+    door = AwayDoor(fleet.ledger, fleet.store, fleet.settings.lease_seconds)
+    door.away = {"begin", "finish", "the answer to finish"}
+    publishing.attempts.door, publishing.attempts.sleep = door, pauses.append
+    fleet.decide(job_id, "approve")
+    publishing.run()
+
+    assert len(pauses) == 3 and not door.away
+    assert fleet.job(job_id).state == "done"
+    assert [post.job for post in publishing.posts()] == [job_id]
+    assert [row.state for row in fleet.attempts(job_id, "publish")] == ["settled"]
+
+
 def test_what_nobody_interrupted_is_not_verified(publishing: Publishing) -> None:
     job_id = publishing.asked()
     publishing.fleet.decide(job_id, "approve")
@@ -217,6 +255,9 @@ def test_two_identical_questions_approved_at_once_both_end_well_the_second_asked
     assert "site:acme/docs/wind was changed by subtask" in refused.report["outcome"]["failure"]["sentence"]
     was, now = sorted(fleet.rows(tables.approval, job_id=late), key=lambda row: row.asked_at)
     assert (was.state, now.state, was.digest != now.digest) == ("approved", "waiting", True)
+    assert now.packet["asked again"].startswith(
+        "planned again from eligibility: site:acme/docs/wind was changed"
+    )
 
     fleet.decide(late, "approve")
     publishing.run()
@@ -249,6 +290,10 @@ def test_of_two_that_change_one_subject_one_is_granted_at_a_time(publishing: Pub
     states = sorted(fleet.states(job_id)["publish"] for job_id in jobs)
     assert states == ["dispatched", "ready"]
     assert {fleet.subtask(job_id, "publish").subject for job_id in jobs} == {"site:acme/docs/wind"}
+    waiting, changing = sorted(jobs, key=lambda job_id: fleet.states(job_id)["publish"], reverse=True)
+    with fleet.ledger.read() as connection:
+        (first, *_) = explain(connection, waiting).waits
+    assert first.waits_for == f"publish of job {changing} to have changed site:acme/docs/wind"
     publishing.run()
 
 

@@ -214,8 +214,10 @@ class Exchange:
         room = visit.call.max_output_tokens
         if answer.cut_at_tokens is not None:
             room = min(answer.cut_at_tokens, room or answer.cut_at_tokens)
-        if room is None or tokens <= room or fault is Fault.HUGE:
+        if room is None or tokens <= room:
             return produced
+        if fault is Fault.HUGE:  # whatever it sends, a vendor bills no more than it was asked for
+            return replace(produced, output_tokens=room)
         return replace(produced, text=cut_to_tokens(answer.text, room), output_tokens=room, stop="cut")
 
     def _record(

@@ -31,7 +31,7 @@ class ResettableProtocol(H11Protocol):
 
 def _reset(transport: asyncio.Transport) -> None:
     connection = transport.get_extra_info("socket")
-    if connection is not None:
+    if connection is not None and not transport.is_closing():  # the caller may have hung up meanwhile
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
     transport.abort()
 
