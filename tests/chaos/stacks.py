@@ -47,6 +47,8 @@ WAITING = ("worker-waiting", "worker-waiting-2")
 ORCHESTRATORS = ("orchestrator", "orchestrator-2")
 STACKS = ("postgresql", "sqlite", "rabbitmq")
 PATIENCE_SECONDS = 30.0
+SETTLED_SECONDS = 0.2
+"""After so long what a process had sent before it was stopped has been done."""
 
 Found = TypeVar("Found")
 
@@ -133,8 +135,10 @@ class Stack:
                 pid = self.signal(role, signal.SIGSTOP)
                 if pid is None:
                     continue
-                if held := self.held_by(pid):
-                    return role, pid, held
+                if self.held_by(pid):
+                    time.sleep(SETTLED_SECONDS)
+                    if held := self.held_by(pid):
+                        return role, pid, held
                 send(pid, signal.SIGCONT)
             return None
 

@@ -56,6 +56,7 @@ def judged(stack: Stack, load: Load, monkey: Monkey) -> Verdict:
     violations = [
         *_broken(stack, AT_ANY_MOMENT),
         *_broken(stack, AFTER_DRAIN),
+        *_waiting(stack),
         *_kept(stack, load),
         *_called_once(stack),
         *_posted_once(stack),
@@ -79,6 +80,16 @@ def _broken(stack: Stack, folder: str) -> Iterator[str]:
             rows = promise.broken(connection)
         if rows:
             yield f"{promise.name}: {len(rows)} violation(s), first {tuple(rows[0])}"
+
+
+def _waiting(stack: Stack) -> Iterator[str]:
+    """What is left, and what it waits for."""
+    query = (
+        "SELECT lane, state, held_by, count(*) AS number FROM subtask WHERE ended_at IS NULL "
+        "GROUP BY lane, state, held_by"
+    )
+    for row in stack.rows(query):
+        yield f"{row.number} subtask(s) of {row.lane} still {row.state}: {row.held_by or 'nothing says why'}"
 
 
 def _kept(stack: Stack, load: Load) -> Iterator[str]:
