@@ -29,6 +29,11 @@ class Assignment(Contract):
     tenant: str
     portfolio: str
 
+    @property
+    def first_job(self) -> str:
+        """By whose id the world knows what this job's chain of replays did to it."""
+        return self.lineage or self.job
+
 
 class ContextItem(Contract):
     """One piece of relevant context: a small value, or an artifact with the summary in front of it."""

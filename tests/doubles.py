@@ -83,6 +83,7 @@ class Bench:
 
     state_dir: Path
     job: str = "job-1"
+    lineage: str | None = None
     portfolio: str = "energy"
     artifacts: MemoryArtifacts = field(default_factory=MemoryArtifacts)
     effects: MemoryEffects = field(default_factory=MemoryEffects)
@@ -101,6 +102,7 @@ class Bench:
         """One attempt with this context and this grant."""
         assignment = Assignment(
             job=self.job,
+            lineage=self.lineage,
             subtask="subtask-1",
             name="step",
             step="step",

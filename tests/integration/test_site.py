@@ -100,6 +100,18 @@ def test_a_slug_taken_since_the_approval_is_refused_and_the_other_page_stays(tmp
     assert len(first.posts()) == 1
 
 
+def test_a_replay_finds_the_page_of_the_job_that_it_replays(tmp_path: Path) -> None:
+    first = site_job(tmp_path)
+    published, stood = first.publish(), first.html()
+    again = SiteJob(Bench(tmp_path, job="job-2", lineage="job-1"), first.page)
+    assert again.verify(published).page_digest == published.page_digest
+    # Where nobody wrote down that it was published, the world tells: the page is the very same, and stands once.
+    assert publish(again.publishing(again.grant("key of job-1"))) == published
+    assert (again.html(), len(again.posts())) == (stood, 1)
+    scratch = EffectGrant(key="k", target="scratch:job-1", approved_digest=None)
+    assert publish(again.publishing(scratch)).path == "scratch/job-1/how-wind-turns-turbines.html"
+
+
 def test_an_attempt_that_was_taken_away_publishes_nothing(tmp_path: Path) -> None:
     task = site_job(tmp_path).publishing()
     task.stopped.set()

@@ -22,7 +22,7 @@ def eligibility(task: Task) -> Draft:
     checked = [CheckedClaims.model_validate_json(task.read(item)) for item in task.items("claims")]
     site = site_of(task.settings, assignment)
     with reading(site.posts) as posts:
-        taken = frozenset(post.slug for post in posts.all() if post.job != assignment.job)
+        taken = frozenset(post.slug for post in posts.all() if post.job != assignment.first_job)
     mended = repaired(draft, taken)
     broken = broken_rules(Candidate(mended, sources_of(checked), taken, site.images()))
     if broken:

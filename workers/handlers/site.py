@@ -47,7 +47,7 @@ def verify(task: Task) -> Verified:
     published = Published.model_validate_json(task.read(task.item("published")))
     draft = Draft.model_validate_json(task.read(task.item("draft")))
     place = place_of_page(task.settings, published.path, published.slug, assignment)
-    findings = list(read_back(place, published, draft, assignment.job))
+    findings = list(read_back(place, published, draft, assignment.first_job))
     missed = [found for _, found in findings if found is not None]
     if missed:
         raise refusal(Code.NOT_VERIFIED, f"{published.path} does not stand as approved: " + "; ".join(missed))
@@ -78,4 +78,4 @@ def _held_grant(grant: EffectGrant | None, draft: ContextItem) -> EffectGrant:
 def _page(task: Task, item: ContextItem, grant: EffectGrant) -> Page:
     checked = [CheckedClaims.model_validate_json(task.read(each)) for each in task.items("claims")]
     draft = Draft.model_validate_json(task.read(item))
-    return Page(draft, sources_of(checked), task.handoff.assignment.job, grant.key)
+    return Page(draft, sources_of(checked), task.handoff.assignment.first_job, grant.key)

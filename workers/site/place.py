@@ -60,25 +60,24 @@ def granted_place(settings: WorkerSettings, target: str, assignment: Assignment)
     site = f"site:{assignment.tenant}/{assignment.portfolio}"
     if target == site:
         return site_of(settings, assignment)
-    first = assignment.lineage or assignment.job
-    if target == f"scratch:{first}":
-        return Place(settings.state_dir, settings.scratch_dir / _simple(first))
-    own = f"{site} and scratch:{first}"
+    if target == f"scratch:{assignment.first_job}":
+        return Place(settings.state_dir, settings.scratch_dir / _simple(assignment.first_job))
+    own = f"{site} and scratch:{assignment.first_job}"
     raise refusal(Code.GATE_REFUSED, f"the grant is for “{target}”; this job may write to {own} only")
 
 
 def place_of_page(settings: WorkerSettings, path: str, slug: str, assignment: Assignment) -> Place:
     """The place in which a published page claims to stand; raises HandlerFailure (not_verified) for a page
     outside of the assignment's own portfolio and job."""
-    parts, first = PurePosixPath(path).parts, assignment.lineage or assignment.job
+    parts = PurePosixPath(path).parts
     if is_slug(slug):
         for place in (
             site_of(settings, assignment),
-            granted_place(settings, f"scratch:{first}", assignment),
+            granted_place(settings, f"scratch:{assignment.first_job}", assignment),
         ):
             if parts == PurePosixPath(place.address(slug)).parts:
                 return place
-    own = f"sites/{assignment.tenant}/{assignment.portfolio} and scratch/{first}"
+    own = f"sites/{assignment.tenant}/{assignment.portfolio} and scratch/{assignment.first_job}"
     raise refusal(Code.NOT_VERIFIED, f"“{path}” is no page “{slug}” in {own}, which are this job's places")
 
 
