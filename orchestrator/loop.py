@@ -135,7 +135,10 @@ class Loop:
             # Before dispatch, so that what was held goes ahead of what is fresh, and a dispatch that raises
             # leaves no lease unlooked at.
             self._reconciled_at = now
-            done += self._timed("reconcile", self._verbs.reconcile)
+            found = self._timed("reconcile", self._verbs.reconcile)
+            if found:
+                self._ring()  # some of it may be rung again
+            done += found
         if seen.dispatch or done:
             done += self._timed("gather", self._verbs.gather)
             granted = self._timed("dispatch", self._verbs.dispatch)

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-FIRST_PATIENCE_SECONDS = 2.0
+FIRST_PATIENCE_SECONDS = 1.5
 """After the first ring; twice as long after each further one."""
-OVERTAKEN_SECONDS = 1.0
+OVERTAKEN_SECONDS = 0.5
 """Publishers and workers are several, so that a queue is in order only about as exactly as this."""
 
 

@@ -42,11 +42,11 @@ def test_a_doorbell_that_the_broker_forgot_is_rung_again_and_the_work_is_done_on
 
 def test_a_doorbell_rings_more_and_more_rarely_and_never_for_what_is_given_up(fleet: SmallFleet) -> None:
     _, attempt_id = fleet.grant("fan")
-    for patience in (2.1, 4.1, 8.1):
-        wait(fleet, attempt_id, patience - 0.3)
+    for patience in (1.6, 3.1, 6.1):
+        wait(fleet, attempt_id, patience - 1.0)
         fleet.reconcile.run()
         assert fleet.hands.doorbells() == []
-        wait(fleet, attempt_id, 0.4)
+        wait(fleet, attempt_id, 1.1)
         fleet.reconcile.run()
         assert len(fleet.hands.doorbells()) == 1
     wait(fleet, attempt_id, 60)
