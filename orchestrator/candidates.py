@@ -124,12 +124,12 @@ def _candidate(row: Any, at: float) -> Candidate:
     return Candidate(row, max(at - row.ready_at - backoff, 0.0), backoff)
 
 
-def changing(connection: Connection, rows: Iterable[Any]) -> set[str]:
-    """Of the subjects that these want to change, those that an attempt is changing now."""
+def changing(connection: Connection, rows: Iterable[Any]) -> list[Any]:
+    """Who is changing a subject now that one of these wants to change: name, job and subject."""
     wanted = {row.subject for row in rows if row.subject}
     if not wanted:
-        return set()
-    query = select(subtask.c.subject).where(
+        return []
+    query = select(subtask.c.name, subtask.c.job_id, subtask.c.subject).where(
         subtask.c.subject.in_(wanted), subtask.c.state.in_(CHANGING), subtask.c.ended_at.is_(None)
     )
-    return set(connection.execute(query).scalars())
+    return list(connection.execute(query))

@@ -110,7 +110,7 @@ class Dispatcher:
             start_by_seconds=self._settings.start_by_seconds,
             refused=self._refused,
             suspected={row.lane for row in in_flight if row.suspects},
-            changing=changing(connection, rows),
+            changing={row.subject for row in changing(connection, rows)},
         )
 
     def _walk(self, granting: Round, candidates: list[Candidate], charged: list[str]) -> None:

@@ -52,8 +52,9 @@ def explain(
             out.print(f"  {text(tried.told())}")
     if told.taint:
         out.print("\n[bold]what of it cannot be trusted[/]")
-        for taint in told.taint:
-            out.print(f"  {text(taint.sentence)}")
+        for because in dict.fromkeys(taint.because for taint in told.taint):
+            names = ", ".join(taint.subtask for taint in told.taint if taint.because == because)
+            out.print(f"  {text(names)}: {text(because)}")
     if told.waits:
         out.print("\n[bold]what it waits for[/]")
         for waiting in told.waits:

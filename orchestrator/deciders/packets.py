@@ -25,6 +25,7 @@ def packet(workflow: Workflow, asking: Node, subject: Node, nodes: list[Node]) -
     may_revise = isinstance(after_person(workflow, asking.step, nodes, ""), AnotherRound)
     return {
         "question": asked.question,
+        **({"asked again": asking.why} if asking.round > 1 and asking.why else {}),
         "recommendation": _recommendation(verdicts, _silent(workflow, nodes)),
         "subject": {
             "step": subject.step,

@@ -17,6 +17,8 @@ class TaintRead(Read):
     cause: str
     """The subtask whose result was found wrong; itself, or one that it was built on."""
     sentence: str
+    because: str
+    """The same without the name, so that what has one cause can be told together."""
     by: str
     why: str
     at: datetime
@@ -51,7 +53,8 @@ def taint_in(connection: Connection, job_id: str, subtask_id: str | None = None)
             subtask_id=row.subtask_id,
             subtask=row.name,
             cause=row.cause,
-            sentence=_sentence(row, job_id),
+            sentence=f"{row.name} was {_because(row, job_id)}",
+            because=_because(row, job_id),
             by=row.by,
             why=row.why,
             at=moment(row.at),
@@ -60,12 +63,12 @@ def taint_in(connection: Connection, job_id: str, subtask_id: str | None = None)
     )
 
 
-def _sentence(row: Any, job_id: str) -> str:
-    found = f"{row.by} found wrong at {moment(row.at):%Y-%m-%d %H:%M} UTC: {row.why}"
+def _because(row: Any, job_id: str) -> str:
+    at = f"at {moment(row.at):%Y-%m-%d %H:%M} UTC: {row.why}"
     if row.subtask_id == row.cause:
-        return f"{row.name} is what {found}"
+        return f"found wrong by {row.by} {at}"
     where = "" if row.wrong_job == job_id else f" of job {row.wrong_job}"
-    return f"{row.name} was built on {row.wrong_name}{where}, which {found}"
+    return f"built on {row.wrong_name}{where}, which {row.by} found wrong {at}"
 
 
 def making_anew(cause: str) -> str:

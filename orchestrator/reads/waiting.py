@@ -12,6 +12,7 @@ from contracts.failures import Code
 from contracts.states import SUBTASK_ENDS, AttemptState, SubtaskState
 from contracts.workflows import Workflow
 from orchestrator import pauses, spending
+from orchestrator.candidates import changing
 from orchestrator.deciders.spending import Cap, Period, Scope, may_settle, told
 from orchestrator.deciders.switches import Standing, Work
 from orchestrator.ledger.clock import now
@@ -53,6 +54,8 @@ class _View:
     switches: Standing
     blockers: dict[str, str]
     """What those lack that a blocker holds, in a few words, by the blocker's id."""
+    changing: dict[str, str]
+    """Who is changing what ready ones want to change, by subject."""
 
 
 _Answer = tuple[str, float | None]
@@ -94,7 +97,17 @@ def _view(connection: Connection, job_id: str) -> _View:
         caps=spending.caps_of(connection, at, capped) if capped else {},
         switches=pauses.standing(connection, at),
         blockers=standing_in(connection, {row.blocked_by for row in subtasks if row.blocked_by}),
+        changing=_changing(connection, list(subtasks)),
     )
+
+
+def _changing(connection: Connection, subtasks: list[Any]) -> dict[str, str]:
+    """What these want to change and somebody is changing now, each with who that is."""
+    ready = [row for row in subtasks if row.subject and row.state == SubtaskState.READY]
+    return {
+        row.subject: f"{row.name} of job {row.job_id} to have changed {row.subject}"
+        for row in changing(connection, ready)
+    }
 
 
 def _batches(connection: Connection, ids: set[str]) -> dict[str, Any]:
@@ -133,6 +146,8 @@ def _for_dispatch(view: _View, row: Any) -> _Answer:
         return "its backoff to pass", row.not_before
     if row.suspect:
         return f"its turn among the suspects of lane {row.lane}, of which one runs at a time", None
+    if row.subject in view.changing:
+        return view.changing[row.subject], None
     turn = view.turns.get(row.id)
     if turn is not None:
         return turn.sentence, None if isinf(turn.seconds) else view.at + turn.seconds

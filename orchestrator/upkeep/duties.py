@@ -10,6 +10,7 @@ from pathlib import Path
 
 from contracts.catalog import Catalog
 from contracts.failures import Code, Failure
+from contracts.handoffs import incomplete
 from contracts.maintenance import Findings
 from contracts.registry import HANDLERS_GROUP, UnknownName, handler_names
 from contracts.reports import Completed, Failed, Report, Summary
@@ -62,6 +63,8 @@ class Duties:
 
     def _outcome(self, duty: Duty) -> Completed | Failed:
         try:
+            if broken := incomplete(duty.handoff):
+                return Failed(failure=Failure(code=Code.BROKEN_HANDOFF, sentence=broken))
             findings = operation(duty.handoff.assignment.handler)(duty)
             return Completed(summary=self._summary(findings))
         except Exception as error:

@@ -16,8 +16,8 @@ from contracts.handoffs import EffectGrant
 from contracts.workflows import ReplayClass
 from orchestrator.door import Begun, Claim, Door, EffectRefused
 from orchestrator.ledger import tables
-from orchestrator.reads.explain import explain
 from orchestrator.ledger.engine import LedgerUnreachable
+from orchestrator.reads.explain import explain
 from tests.integration.ledgers import ledger, migrated_file, migrated_schema
 from tests.integration.small_fleet import SmallFleet, age, bench_catalog, delivers, fails, fleet
 from workers.attempts import AttemptFailed, Attempts

@@ -79,7 +79,7 @@ def test_explain_says_what_cannot_be_trusted_and_since_when(fleet: SmallFleet) -
         f"draft was built on research[2], which bob found wrong at {taint.at:%Y-%m-%d %H:%M} UTC: {WHY}"
     )
     assert len(whole.taint) == 9
-    assert any(each.sentence.startswith("research[2] is what bob found wrong") for each in whole.taint)
+    assert any(each.sentence.startswith("research[2] was found wrong by bob at") for each in whole.taint)
 
 
 def test_a_wrong_draft_taints_its_revision_and_not_what_it_was_made_of(fleet: SmallFleet) -> None:
@@ -196,7 +196,8 @@ def test_the_command_marks_and_says_what_to_do_next(
     assert f"`fleet replay --downstream-of {wrong}`" in said
     assert run_here(app, ("explain", job_id)) == 0
     said = " ".join(capfd.readouterr().out.split())
-    assert "verify was built on research[2], which bob found wrong at" in said
+    assert "research[2]: found wrong by bob at" in said
+    assert "publish, verify: built on research[2], which bob found wrong at" in said
     assert run_here(app, ("explain", "--json", job_id)) == 0
     assert len(json.loads(capfd.readouterr().out)["taint"]) == 9
     assert run_here(app, ("taint", wrong, "--why", WHY)) != 0
