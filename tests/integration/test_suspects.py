@@ -120,3 +120,31 @@ def test_what_ran_past_its_deadline_makes_nobody_a_suspect(fleet: SmallFleet) ->
     fleet.hands.perform(lost["spread[2]"], DONE)
     fleet.run()
     assert fleet.job(job_id).state == "done"
+
+
+def test_the_next_one_is_told_what_a_lost_attempt_changed_or_may_have(fleet: SmallFleet) -> None:
+    told = []
+    for finished in (False, True):
+        job_id = fleet.submit("summary")
+        publish: Claim | None = None
+        while publish is None:
+            fleet.turn()
+            for bell in fleet.hands.doorbells():
+                if bell.lane == "publish":
+                    claim = fleet.hands.claim(bell.attempt_id)
+                    assert isinstance(claim, Claim)
+                    publish = claim
+                else:
+                    fleet.hands.do(bell.attempt_id)
+        grant = publish.handoff.effect
+        assert grant is not None
+        fleet.door.begin_effect(publish, grant, {})
+        if finished:
+            fleet.door.finish_effect(publish, grant, {})
+        fall_silent(fleet, publish)
+        fleet.run()
+        (tried,) = fleet.handed("publish")[-1].tried
+        told.append(tried.kept.replace(job_id, "JOB"))
+        assert fleet.job(job_id).state == "done"
+
+    assert told == ["scratch:JOB may have been changed: look first", "scratch:JOB was changed"]
