@@ -103,10 +103,10 @@ class Spent:
     @property
     def wasted(self) -> bool:
         """Whether the work has to be done again. A judgement, such as “no evidence”, is an answer, and so is that
-        something is not finished yet."""
+        something is not finished yet, or missing."""
         if self.code is None or self.code is Code.UNFINISHED:
             return False
-        return CATEGORY_OF[self.code] is not Category.JUDGEMENT
+        return CATEGORY_OF[self.code] not in (Category.JUDGEMENT, Category.PREREQUISITE)
 
 
 @dataclass(frozen=True)

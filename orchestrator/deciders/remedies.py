@@ -193,6 +193,7 @@ _BY_CATEGORY = {
     Category.DETERMINISTIC: "it would fail the same way again: `fleet dead` has the requests",
     Category.JUDGEMENT: "more of the same does not help: `fleet dead` has what is missing",
     Category.GOVERNANCE: "a person has to act: credit, keys or the catalog",
+    Category.PREREQUISITE: "something is missing: `fleet blockers` shows what; declare a supplier where it has none",
     Category.CRASH: "workers die or fall silent: look at their logs and memory",
 }
 

@@ -229,8 +229,9 @@ def test_retries_starve_by_seconds_or_by_tokens() -> None:
 
 
 def test_a_judgement_is_an_answer_and_not_work_in_vain() -> None:
-    told = spent(50, code=Code.NO_EVIDENCE, worker_seconds=500.0, output_tokens=500)
-    assert diagnose(measured(spent=(told,))).findings == ()
+    for code in (Code.NO_EVIDENCE, Code.MISSING_PREREQUISITE):
+        told = spent(50, code=code, worker_seconds=500.0, output_tokens=500)
+        assert diagnose(measured(spent=(told,))).findings == ()
 
 
 @pytest.mark.parametrize("code", Code)
