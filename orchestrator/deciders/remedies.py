@@ -185,6 +185,8 @@ _BY_CODE = {
     Code.TIMEOUT: "answers take longer than the lane's `timeout_seconds`: raise it or ask for less",
     Code.NOT_SENT: "the vendor is not reached: look at the network, the proxy and the address",
     Code.CUT: "answers do not fit: raise the lane's `max_output_tokens` or ask for less",
+    Code.TOO_LATE: "deadlines are nearer than the work takes: `fleet explain` of one of them says what it waited for",
+    Code.STOPPED: "a stopping rule of the workflow ended it: mend what made it grow, or raise its `stops`",
     Code.CRASHED: "workers die or fall silent: look at their logs and memory",
 }
 _BY_CATEGORY = {
