@@ -172,7 +172,7 @@ class FleetClient:
         self, limit: int = DEFAULT_LIMIT, cursor: str | None = None, **wanted: str | None
     ) -> Page[DeadLetterLine]:
         """Dead letters, the latest first; narrowed by lane, category, code, tenant, workflow, job_id,
-        signature, discarded."""
+        signature, discarded, replayed."""
         params = _given({"limit": limit, "cursor": cursor, **wanted})
         return self._ask(Page[DeadLetterLine], "GET", "/v1/dead-letters", params=params)
 

@@ -73,9 +73,14 @@ def _the_only(subtask_id: ColumnElement[Any]) -> ColumnElement[Any]:
     return case((func.count(subtask_id) == 1, func.min(subtask_id)), else_=None).label("subtask_id")
 
 
-def not_taken_up() -> ColumnElement[bool]:
+def not_taken_up(job_id: ColumnElement[str] = job.c.id) -> ColumnElement[bool]:
     """No replay has made a new job of this one; the latest of a chain is the one that counts."""
-    return ~exists().where(_later.c.replay_of == job.c.id)
+    return ~exists().where(_later.c.replay_of == job_id)
+
+
+def unsettled() -> ColumnElement[bool]:
+    """A dead letter that still needs somebody: nobody discarded it, and no replay has taken up its job."""
+    return dead_letter.c.discarded_at.is_(None) & not_taken_up(dead_letter.c.job_id)
 
 
 def letters(selection: Selection) -> list[ColumnElement[bool]]:

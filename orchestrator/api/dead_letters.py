@@ -22,7 +22,8 @@ from orchestrator.reads.paging import Page
 from orchestrator.reads.post_mortems import DeadLetterRead, dead_letter_read
 
 router = APIRouter(prefix="/dead-letters", tags=["dead letters"])
-_DISCARDED: dict[str, bool | None] = {"no": False, "yes": True, "all": None}
+_CHOICES: dict[str, bool | None] = {"no": False, "yes": True, "all": None}
+Choice = Annotated[Literal["no", "yes", "all"], Query()]
 
 
 class Discard(Contract):
@@ -46,7 +47,8 @@ class _Asked:
         signature: Annotated[
             str | None, Query(max_length=71, description="a signature, or at least its first six digits")
         ] = None,
-        discarded: Annotated[Literal["no", "yes", "all"], Query()] = "no",
+        discarded: Choice = "no",
+        replayed: Choice = "no",
     ) -> None:
         self._signature = signature
         self._others = DeadLetterFilter(
@@ -56,7 +58,8 @@ class _Asked:
             tenant=tenant,
             workflow=workflow,
             job_id=job_id,
-            discarded=_DISCARDED[discarded],
+            discarded=_CHOICES[discarded],
+            replayed=_CHOICES[replayed],
         )
 
     def narrowing(self, connection: Connection) -> DeadLetterFilter:

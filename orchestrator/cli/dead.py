@@ -47,6 +47,7 @@ def listing(
     discarded: Annotated[
         bool, typer.Option("--discarded", help="Those that somebody has discarded.")
     ] = False,
+    replayed: Annotated[bool, typer.Option("--replayed", help="Those that a replay has run again.")] = False,
     limit: Limit = 20,
     cursor: Cursor = None,
     as_json: AsJson = False,
@@ -57,6 +58,7 @@ def listing(
     """
     wanted = {"signature": signature, "lane": lane, "category": category, "code": code, "tenant": tenant}
     wanted |= {"workflow": workflow, "job_id": job, "discarded": "yes" if discarded else "no"}
+    wanted |= {"replayed": "yes" if replayed else "no"}
     if each:
         return _show_each(fleet().dead_letters(limit, cursor, **wanted), as_json)
     return _show_groups(fleet().dead_letter_groups(limit, cursor, **wanted), as_json)

@@ -100,11 +100,12 @@ def showed(read: "ReplayRead", as_json: bool) -> None:
 
 
 def steps_table(steps: "Iterable[StepPreview]") -> Table:
-    made = table("workflow", "step", "lane", "anew", "kept", "done twice it is", right=("anew", "kept"))
+    numbers = ("anew", "kept", "left out")
+    made = table("workflow", "step", "lane", *numbers, "done twice it is", right=numbers)
     for each in steps:
         made.add_row(
             text(each.workflow), text(each.step), text(each.lane or "(a person)"), str(each.anew),
-            str(each.kept), each.replay_class.replace("_", " "),
+            str(each.kept), str(each.left), each.replay_class.replace("_", " "),
         )  # fmt: skip
     return made
 

@@ -12,6 +12,7 @@ from orchestrator.ledger.tables import dead_letter, job, subtask
 from orchestrator.problems import Conflict, NotFound
 from orchestrator.reads.base import Read, moment, moment_or_none
 from orchestrator.reads.paging import DEFAULT_LIMIT, Page, page_of, parts_of
+from orchestrator.selections import not_taken_up
 
 _PREFIX = "sha256:"
 _SHORTEST_SIGNATURE = 6
@@ -35,6 +36,8 @@ class DeadLetterFilter(Read):
     signature: str | None = None
     """The whole of it, as `whole_signature` answers it."""
     discarded: bool | None = False
+    replayed: bool | None = False
+    """Whether a replay has made a new job of theirs."""
 
 
 class DeadLetterLine(Read):
@@ -186,9 +189,12 @@ def dead_letter_values(row: Any) -> dict[str, Any]:
 
 
 def _narrowed(query: Select[Any], wanted: DeadLetterFilter) -> Select[Any]:
-    for name, value in wanted.model_dump(exclude={"discarded"}, exclude_none=True).items():
+    for name, value in wanted.model_dump(exclude={"discarded", "replayed"}, exclude_none=True).items():
         column = (job if name in _OF_THE_JOB else dead_letter).c[name]
         query = query.where(column == value)
-    if wanted.discarded is None:
-        return query
-    return query.where(dead_letter.c.discarded_at.is_not(None) == wanted.discarded)
+    if wanted.discarded is not None:
+        query = query.where(dead_letter.c.discarded_at.is_not(None) == wanted.discarded)
+    if wanted.replayed is not None:
+        waits = not_taken_up(dead_letter.c.job_id)
+        query = query.where(~waits if wanted.replayed else waits)
+    return query

@@ -15,6 +15,7 @@ from contracts.states import SubtaskState
 from contracts.workflows import ReplayClass, Workflow
 from orchestrator.deciders.previewing import Parts, Restart, Tally, divided, edited_fields
 from orchestrator.deciders.replaying import replay_class
+from orchestrator.deciders.spans import span
 from orchestrator.ledger.snapshots import Snapshots
 from orchestrator.ledger.tables import dead_letter, job, subtask
 from orchestrator.reads.base import Read
@@ -271,9 +272,11 @@ def _sentence(jobs: int, fit: int, steps: Iterable[StepPreview], expected: Expec
     anew = sum(step.anew for step in steps)
     kept = sum(step.kept for step in steps)
     refused = f", {jobs - fit} of them refused" if fit < jobs else ""
-    held = f" ({expected.held_by})" if expected.held_by else ""
+    lasts = "the budgets let all of it go at once"
+    if expected.held_by:
+        lasts = f"it takes at least {span(expected.minutes * 60)} ({expected.held_by})"
     return (
         f"{jobs} job(s) would be run again as new jobs{refused}: {anew} subtask(s) made anew and {kept} kept, about "
         f"{expected.calls} request(s), {expected.input_tokens + expected.output_tokens} tokens and "
-        f"${expected.usd:.2f}, in at least {expected.minutes:.1f} min{held}."
+        f"${expected.usd:.2f}; {lasts}."
     )

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, case, func, or_, select
 from contracts.states import SubtaskState
 from orchestrator.ledger.clock import now
 from orchestrator.ledger.tables import dead_letter, subtask
+from orchestrator.selections import unsettled
 
 
 @dataclass
@@ -24,7 +25,7 @@ class Queue:
     """Handed to a vendor's batch, and held by no worker."""
     oldest_ready_seconds: float = 0.0
     dead_letters: int = 0
-    """Dead letters that nobody has discarded."""
+    """Dead letters that nobody has discarded and no replay has taken up."""
 
 
 def queues(connection: Connection) -> dict[str, Queue]:
@@ -74,7 +75,7 @@ def _count_granted(connection: Connection, found: dict[str, Queue]) -> None:
 def _count_dead(connection: Connection, found: dict[str, Queue]) -> None:
     rows = connection.execute(
         select(dead_letter.c.lane, func.count().label("total"))
-        .where(dead_letter.c.discarded_at.is_(None), dead_letter.c.lane.is_not(None))
+        .where(unsettled(), dead_letter.c.lane.is_not(None))
         .group_by(dead_letter.c.lane)
     )
     for row in rows:

@@ -82,6 +82,7 @@ def progress(connection: Connection, given: str) -> ReplayRead:
     replay_id = ids.replay_id(connection, given)
     row = connection.execute(select(replay).where(replay.c.id == replay_id)).one()
     items = _counts(connection, [replay_id]).get(replay_id, {})
+    anew = DeadLetterFilter(replay_id=replay_id, discarded=None, replayed=None)
     return ReplayRead(
         **_line(row, items),
         selection=row.selection,
@@ -90,7 +91,7 @@ def progress(connection: Connection, given: str) -> ReplayRead:
         per_minute=row.per_minute,
         most_open=row.most_open,
         minutes_left=_minutes_left(connection, row, items),
-        failures=dead_letter_groups(connection, DeadLetterFilter(replay_id=replay_id)).items,
+        failures=dead_letter_groups(connection, anew).items,
         again_of=_again_of(connection, replay_id),
         again_in=_again_in(connection, replay_id),
     )

@@ -1,6 +1,7 @@
 """Dead letters by what they died of: signed where they are written, read as a few rows however many they are."""
 
 import json
+import re
 from typing import Any
 
 import httpx2
@@ -186,8 +187,9 @@ def test_the_command_shows_groups_then_letters_then_one_whole(
     api: str, rows: Rows, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("FLEET_API_URL", api)
-    alike = [buried(rows, f"it refused request {number}") for number in range(3)]
-    again = rows.job(replay_of=rows_of(rows.ledger, tables.dead_letter)[0].job_id)
+    *alike, taken_up = [buried(rows, f"it refused request {number}") for number in range(4)]
+    (letter,) = (row for row in rows_of(rows.ledger, tables.dead_letter) if row.subtask_id == taken_up)
+    again = rows.job(replay_of=letter.job_id)
 
     def said(*arguments: str) -> str:
         assert run(app, arguments) == 0
@@ -201,8 +203,31 @@ def test_the_command_shows_groups_then_letters_then_one_whole(
     assert said("dead", "list", "--tenant", "nobody") == "no dead letters\n"
     each = said("dead", "list", "--each", "--signature", digits)
     assert all(subtask_id in each for subtask_id in alike)
-    whole = said("dead", "show", alike[0])
+    assert taken_up not in each
+    assert taken_up in said("dead", "list", "--each", "--replayed")
+    whole = said("dead", "show", taken_up)
     assert f"replayed as  {again} (brief, running)" in whole
-    assert whole.rstrip().endswith(f"`fleet replay {alike[0]}` says first what it would do")
+    assert whole.rstrip().endswith(f"`fleet replay {taken_up}` says first what it would do")
     assert run(app, ("dead", "list", "--signature", "0123456789")) == 1
     assert capsys.readouterr().err == "fleet: no dead letter has a signature that begins with 0123456789\n"
+
+
+def test_what_a_replay_took_up_or_somebody_discarded_needs_nobody(http: httpx2.Client, rows: Rows) -> None:
+    waits, taken_up, discarded = (
+        buried(rows, f"it refused {number}", at=rows.at - 100) for number in range(3)
+    )
+    by_id = {row.subtask_id: row for row in rows_of(rows.ledger, tables.dead_letter)}
+    rows.job(state="done", ended_at=rows.at, replay_of=by_id[taken_up].job_id)
+    http.post(f"/v1/dead-letters/{discarded}/discard", json={"by": "bob", "why": "the page is gone"})
+
+    def listed(**given: str) -> set[str]:
+        page = http.get("/v1/dead-letters", params=given).json()
+        return {line["subtask_id"] for line in page["items"]}
+
+    assert listed() == {waits}
+    assert listed(replayed="yes") == {taken_up}
+    assert listed(replayed="all", discarded="all") == {waits, taken_up, discarded}
+    figures = http.get("/metrics").text
+    assert 'fleet_dead_letters{lane="draft"} 1.0' in figures
+    (oldest,) = re.findall(r"^fleet_oldest_dead_letter_seconds (\S+)", figures, re.MULTILINE)
+    assert 100 <= float(oldest) < 160

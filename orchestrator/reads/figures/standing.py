@@ -17,6 +17,7 @@ from orchestrator.reads.figures.names import Figure
 from orchestrator.reads.queues import Queue, queues
 from orchestrator.reads.readiness import leads
 from orchestrator.reads.tax import tax
+from orchestrator.selections import unsettled
 
 
 def lanes(connection: Connection, catalog: Catalog) -> Iterator[Metric]:
@@ -32,7 +33,7 @@ def lanes(connection: Connection, catalog: Catalog) -> Iterator[Metric]:
             Figure.SUBMITTED, "Subtasks that wait for a vendor's batch.", labels=["lane"]
         ),
         "dead_letters": GaugeMetricFamily(
-            Figure.DEAD_LETTERS, "Dead letters that nobody discarded.", labels=["lane"]
+            Figure.DEAD_LETTERS, "Dead letters that nobody discarded or ran again.", labels=["lane"]
         ),
     }
     for lane in sorted({*catalog.lanes, *waiting}):
@@ -51,11 +52,11 @@ def people(connection: Connection) -> Iterator[Metric]:
     ).one()
     yield _gauge(Figure.APPROVALS_WAITING, "Questions that wait for a person.", asked.total)
     yield _gauge(Figure.OLDEST_APPROVAL_SECONDS, "How long the oldest has waited.", _age(at, asked.oldest))
-    oldest = select(func.min(dead_letter.c.at)).where(dead_letter.c.discarded_at.is_(None))
+    oldest = select(dead_letter.c.at).where(unsettled()).order_by(dead_letter.c.at).limit(1)
     yield _gauge(
         Figure.OLDEST_DEAD_LETTER_SECONDS,
-        "How long the oldest dead letter has lain.",
-        _age(at, connection.execute(oldest).scalar_one()),
+        "How long the oldest of them has lain.",
+        _age(at, connection.execute(oldest).scalar()),
     )
     yield from _drill(connection, at)
 
