@@ -10,6 +10,9 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool, QueuePool
 
+IDLE_SECONDS = 5.0
+"""After so long PostgreSQL takes the locks away from a process that was stopped inside a transaction: whoever waits
+for them, and that may be the loop, would stand still with it."""
 _SQLITE_AWAY = {
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
@@ -137,10 +140,17 @@ def _sqlite_engine(url: str, begin: str, size: int) -> Engine:
 
 
 def _postgresql_engine(url: str, size: int) -> Engine:
-    return create_engine(
+    engine = create_engine(
         url,
         pool_size=size,
         max_overflow=16,
         pool_timeout=10,
         connect_args=_POSTGRESQL,
     )
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, record: Any) -> None:
+        connection.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_SECONDS:g}s'")
+        connection.commit()
+
+    return engine

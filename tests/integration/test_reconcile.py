@@ -3,6 +3,9 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+from sqlalchemy import update
+
 from contracts.bench import Nothing
 from contracts.failures import Code
 from contracts.states import SubtaskState
@@ -10,6 +13,7 @@ from orchestrator.cancelling import request_cancel
 from orchestrator.door import Refusal
 from orchestrator.ledger import tables
 from orchestrator.ledger.clock import now
+from orchestrator.ledger.engine import IDLE_SECONDS, Ledger, LedgerUnreachable
 from orchestrator.ledger.moves import SubtaskMove, move_subtasks
 from tests.integration.ledgers import ledger, migrated_file, migrated_schema
 from tests.integration.small_fleet import SILENCE, SmallFleet, age, bench_catalog, delivers, fails, fleet
@@ -45,6 +49,25 @@ def test_a_doorbell_that_was_never_rung_is_taken_away_with_its_attempt(fleet: Sm
     age(fleet.ledger, tables.attempt, bell.attempt_id, start_by=60.0)
     fleet.reconcile.run()
     assert fleet.rows(tables.doorbell) == []
+    fleet.run()
+
+
+def test_a_worker_that_stops_inside_a_transaction_does_not_stop_the_loop_with_it(fleet: SmallFleet) -> None:
+    if fleet.ledger.is_sqlite:
+        pytest.skip("on SQLite whoever writes is waited for until its process ends")
+    claim = fleet.claimed("summary")
+    age(fleet.ledger, tables.attempt, claim.attempt, lease_until=60.0)
+    stopped = Ledger(fleet.ledger.url.render_as_string(hide_password=False))
+    held = update(tables.attempt).where(tables.attempt.c.id == claim.attempt).values(worker_seconds=1.0)
+    began = time.monotonic()
+    with pytest.raises(LedgerUnreachable), stopped.write() as connection:
+        connection.execute(held)
+        assert fleet.reconcile.run() == 1
+        assert time.monotonic() - began < 2 * IDLE_SECONDS
+        connection.execute(held)
+    stopped.close()
+
+    assert fleet.row(tables.attempt, id=claim.attempt).state == "lost"
     fleet.run()
 
 
