@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 
 from contracts.lanes import Lane, Model, Right, Rung
+from contracts.registry import contract, contract_names
 from contracts.unknown import unknown
 from contracts.vendors import Vendor
 from contracts.workflows import Workflow
@@ -93,8 +94,16 @@ def _source_problems(where: str, lane: Lane, rung: Rung, workflows: Mapping[str,
     own = [workflow for workflow in workflows.values() if _steps_of(lane, workflow)]
     steps = {name for workflow in own for name in workflow.steps}
     for source in rung.give.values():
-        if not source.startswith(("inputs.", "origin.")):
+        if source.startswith("inputs."):
+            yield from unknown(where, "field of inputs", source.removeprefix("inputs."), _fields(own))
+        elif not source.startswith("origin."):
             yield from unknown(where, "step as context", source, steps)
+
+
+def _fields(workflows: list[Workflow]) -> set[str]:
+    """The fields of these workflows' inputs; an unknown contract is told of elsewhere."""
+    known = {workflow.inputs for workflow in workflows} & contract_names()
+    return {field for name in known for field in contract(name).model_fields}
 
 
 def _vendor_problems(

@@ -84,7 +84,11 @@ def _changed(standing: Standing, rung: Rung) -> Handoff:
         rung.give, standing.job, standing.workflow, standing.node, _open(standing.nodes), standing.origin
     )
     known = {item.artifact.digest for item in handoff.context if item.artifact}
-    new = tuple(item for item in more if item.artifact is None or item.artifact.digest not in known)
+    new = tuple(
+        item
+        for item in more
+        if (item.artifact.digest not in known if item.artifact else item.value is not None)
+    )
     return handoff.model_copy(update={"context": (*handoff.context, *new)})
 
 

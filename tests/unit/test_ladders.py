@@ -42,6 +42,11 @@ REFUSED: dict[str, tuple[str, list[dict[str, Any]], str]] = {
         [{"richer": True, "give": {"a": "ghost"}}],
         "unknown step as context “ghost”",
     ),
+    "an unknown input": (
+        "draft",
+        [{"richer": True, "give": {"a": "inputs.ghost"}}],
+        "unknown field of inputs “ghost”",
+    ),
     "its reviewer's vendor": (
         "draft",
         [{"model": OPENAI}],
