@@ -41,7 +41,7 @@ class Selection(Contract):
     ids: tuple[str, ...] = Field(default=(), max_length=MOST_IDS)
     """Jobs or subtasks. A subtask is made anew with everything behind it."""
     signature: str | None = Field(default=None, max_length=71)
-    """A digest of dead letters of one kind, or how it begins."""
+    """The digest of dead letters of one kind; the API takes how it begins, too."""
     lane: str | None = Field(default=None, max_length=64)
     category: str | None = Field(default=None, max_length=64)
     code: str | None = Field(default=None, max_length=64)

@@ -8,7 +8,6 @@ from contracts.replays import Selection
 from contracts.states import JobState
 from orchestrator.ledger.tables import Id, dead_letter, job, subtask, taint
 
-DIGEST_CHARACTERS = 71
 _later = job.alias("later")
 _NO_SUBTASK = null().cast(Id).label("subtask_id")
 
@@ -87,19 +86,11 @@ def letters(selection: Selection) -> list[ColumnElement[bool]]:
     """The conditions of a filter on dead letters and their jobs."""
     given = selection.filter()
     conditions: list[ColumnElement[bool]] = [dead_letter.c.discarded_at.is_(None)]
-    for name in ("lane", "category", "code", "tenant"):
+    for name in ("lane", "category", "code", "tenant", "signature"):
         if name in given:
             conditions.append(dead_letter.c[name] == given[name])
     if "workflow" in given:
         conditions.append(job.c.workflow == given["workflow"])
-    if "signature" in given:
-        whole = len(given["signature"]) == DIGEST_CHARACTERS
-        signature = dead_letter.c.signature
-        conditions.append(
-            signature == given["signature"]
-            if whole
-            else signature.startswith(given["signature"], autoescape=True)
-        )
     if "since" in given:
         conditions.append(dead_letter.c.at >= given["since"].timestamp())
     if "until" in given:
