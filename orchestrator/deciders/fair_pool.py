@@ -9,7 +9,7 @@ from orchestrator.deciders.offers import Line, Waiting
 from orchestrator.deciders.shares import URGENT_WORK, WorkClass
 
 FLOOR_MARGIN = 1.1
-"""A floor is held on estimates that are corrected when answers come; what was really used in a minute stays above it so."""
+"""A floor is held on estimates, which answers correct; with it what was really used in a minute stays above."""
 
 
 class Bill(NamedTuple):
