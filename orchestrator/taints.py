@@ -146,14 +146,20 @@ def _results(connection: Connection, condition: ColumnElement[bool]) -> list[Mad
 
 
 def _result(row: Any) -> Made:
-    delivered = row.summary["output"]["digest"] if row.summary else None
+    # As it was written down: there may be thousands, and newer code may have written more into them.
+    delivered, handoff = row.summary["output"]["digest"] if row.summary else None, row.handoff or {}
     return Made(
         id=row.id,
         job=row.job_id,
         origin=row.origin,
         source=name_of(row.step, row.item, row.round, mapped=False),
         delivered=delivered,
-        handoff=Handoff.model_validate(row.handoff) if row.handoff else None,
+        given=frozenset(
+            (item["source"], item["artifact"]["digest"])
+            for item in handoff.get("context", ())
+            if item.get("artifact")
+        ),
+        shown=frozenset(tried["attempt"] for tried in handoff.get("tried", ())),
         # An approval that a replay kept was asked for in another job, and delivers what was approved.
         asked=row.asked or (delivered if row.lane is None else None),
     )

@@ -21,8 +21,10 @@ class Made:
     """What handoffs call it."""
     delivered: str | None
     """The digest of what it delivered."""
-    handoff: Handoff | None
-    """None where it got none yet, or was a question to a person."""
+    given: frozenset[tuple[str, str]] = frozenset()
+    """What it was handed, by what that is called and its digest."""
+    shown: frozenset[str] = frozenset()
+    """The subtasks of the round before that it was shown."""
     asked: str | None = None
     """The digest about which a person was asked."""
 
@@ -47,8 +49,10 @@ def built_on(wrong: Collection[str], made: Iterable[Made]) -> set[str]:
 
 def given_wrong(job: str, origin: str | None, handoff: Handoff, wrong: Iterable[Made]) -> Made | None:
     """The first of these results that a handoff was made of, if any."""
-    handed = Made("", job, origin, "", None, handoff)
-    used = set(_used(handed))
+    given = frozenset((item.source, item.artifact.digest) for item in handoff.context if item.artifact)
+    used = set(
+        _used(Made("", job, origin, "", None, given, frozenset(each.attempt for each in handoff.tried)))
+    )
     return next((each for each in wrong if used & set(_offered(each))), None)
 
 
@@ -62,11 +66,8 @@ def _offered(each: Made) -> Iterator[Key]:
 def _used(each: Made) -> Iterator[Key]:
     if each.asked:
         yield ("asked", each.job, each.asked)
-    if each.handoff is None:
-        return
-    for tried in each.handoff.tried:
-        yield ("shown", tried.attempt)  # the round before, as the revision was shown it
-    for item in each.handoff.context:
-        if item.artifact:
-            for job in {each.job, each.origin} - {None}:
-                yield ("given", str(job), item.source, item.artifact.digest)
+    for earlier in each.shown:
+        yield ("shown", earlier)
+    for source, digest in each.given:
+        for job in {each.job, each.origin} - {None}:
+            yield ("given", str(job), source, digest)

@@ -3,9 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.artifacts import ArtifactRef, digest_of
-from contracts.handoffs import Assignment, ContextItem, Handoff, Tried
-from contracts.purposes import Purpose
+from contracts.artifacts import digest_of
 from orchestrator.deciders.tainting import Made, built_on
 
 
@@ -13,22 +11,15 @@ def made(
     name: str, *given: str, job: str = "job", origin: str | None = None, shown: tuple[str, ...] = ()
 ) -> Made:
     """A subtask that delivered bytes of its own name, handed those of the ones given."""
-    context = tuple(
-        ContextItem(name="any", source=each, artifact=ArtifactRef(digest=digest(each), size_bytes=1))
-        for each in given
+    return Made(
+        f"{job}/{name}",
+        job,
+        origin,
+        name,
+        digest(name),
+        frozenset((n, digest(n)) for n in given),
+        frozenset(shown),
     )
-    handoff = Handoff(
-        assignment=Assignment(
-            job=job, subtask=name, name=name, step=name, lane="lane", operation="work", handler="work",
-            purpose=Purpose.FEATURE, tenant="acme", portfolio="docs",
-        ),
-        subproblem="do it",
-        context=context,
-        tried=tuple(Tried(attempt=each, sentence="as it was") for each in shown),
-        desired_output="any",
-        success=("it is done",),
-    )  # fmt: skip
-    return Made(f"{job}/{name}", job, origin, name, digest(name), handoff)
 
 
 def digest(name: str) -> str:
@@ -63,6 +54,6 @@ def test_a_revision_is_built_on_the_round_that_it_was_shown() -> None:
 
 def test_a_question_to_a_person_is_built_on_what_it_is_about() -> None:
     page = made("page")
-    question = Made("job/approval", "job", None, "approval", None, None, asked=digest("page"))
-    other = Made("job/other", "job", None, "other", None, None, asked=digest("another"))
+    question = Made("job/approval", "job", None, "approval", None, asked=digest("page"))
+    other = Made("job/other", "job", None, "other", None, asked=digest("another"))
     assert built_on({page.id}, [page, question, other]) == {question.id}
