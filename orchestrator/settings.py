@@ -3,9 +3,9 @@
 import socket
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 LEDGERS = ("sqlite", "sqlite+pysqlite", "postgresql+psycopg")
@@ -68,6 +68,15 @@ class Settings(BaseSettings):
                 "only SQLite (sqlite:///…) and PostgreSQL (postgresql+psycopg://…) are supported"
             )
         return url
+
+    @model_validator(mode="after")
+    def _beats_in_time(self) -> Self:
+        if self.heartbeat_seconds > self.lease_seconds / 2:
+            raise ValueError(
+                f"FLEET_HEARTBEAT_SECONDS ({self.heartbeat_seconds:g}) may be at most half of "
+                f"FLEET_LEASE_SECONDS ({self.lease_seconds:g}): one late beat would lose the work"
+            )
+        return self
 
     def unknown_simulated(self, known: Collection[str]) -> str | None:
         """A sentence if FLEET_SIMULATE names a vendor that is not among the known."""

@@ -6,6 +6,9 @@ import os
 import socket
 import sys
 
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
 from contracts.catalog import CatalogError
 from contracts.lanes import Lane, Regime
 from orchestrator.door import LedgerUnreachable, WrongVersion, check_ledger, open_door, worker_paces
@@ -19,10 +22,14 @@ def main(argv: list[str] | None = None) -> int:
     """Starts the worker and blocks until it is told to stop; 2 for arguments that cannot work, 1 where the
     ledger is away or of another version."""
     options = _arguments(argv)
-    paces = worker_paces()
     try:
+        paces = worker_paces()
         lanes = _lanes(options.lanes, paces.lanes())
         accounts = paces.accounts()
+    except ValidationError as wrong:
+        own = [fault for fault in wrong.errors() if fault["type"] != "default_factory_not_called"]
+        sys.stderr.write("; ".join(map(_told, own)) + "\n")
+        return 2
     except (ValueError, CatalogError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -67,6 +74,12 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         "--no-events", action="store_true", help="tell Flower nothing, for lanes of very many short tasks"
     )
     return parser.parse_args(argv)
+
+
+def _told(fault: ErrorDetails) -> str:
+    """What is wrong with a variable of the environment."""
+    name = f"FLEET_{fault['loc'][0]}: ".upper() if fault["loc"] else ""
+    return name + fault["msg"].removeprefix("Value error, ")
 
 
 def _lanes(wanted: str, known: dict[str, Lane]) -> tuple[Lane, ...]:

@@ -81,9 +81,10 @@ def _settings(error: Exception) -> str | None:
     """A variable of the environment that cannot be understood."""
     if type(error).__name__ != "ValidationError" or getattr(error, "title", None) != "Settings":
         return None
-    faults = error.errors()  # type: ignore[attr-defined]
+    # A pace that another one gives is no fault of its own.
+    faults = [f for f in error.errors() if f["type"] != "default_factory_not_called"]  # type: ignore[attr-defined]
     return "; ".join(
-        f"FLEET_{str(f['loc'][0]).upper() if f['loc'] else ''}: {f['msg'].removeprefix('Value error, ')}"
+        (f"FLEET_{str(f['loc'][0]).upper()}: " if f["loc"] else "") + f["msg"].removeprefix("Value error, ")
         for f in faults
     )
 

@@ -66,6 +66,16 @@ def test_a_worker_without_a_ledger_says_one_sentence(tmp_path: Path) -> None:
     assert process.returncode == 1
 
 
+def test_a_worker_with_paces_that_do_not_fit_says_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLEET_HEARTBEAT_SECONDS", "20")
+    with worker(tmp_path, *RESEARCHER) as process:
+        _, said = process.communicate(timeout=30)
+    assert said.startswith("FLEET_HEARTBEAT_SECONDS (20) may be at most half of FLEET_LEASE_SECONDS (30)")
+    assert (said.count("\n"), process.returncode) == (1, 2)
+
+
 @pytest.mark.parametrize("module", [RESEARCHER, ("orchestrator", "upkeep")], ids=["worker", "upkeep"])
 def test_a_broker_that_is_away_is_told_once_and_does_not_hinder_the_end(
     tmp_path: Path, module: tuple[str, ...]
