@@ -18,14 +18,12 @@ SILENT = and_(worker.c.silent_at.is_not(None), worker.c.heard_at <= worker.c.sil
 """Found to take nothing, and not heard since."""
 
 
-def alive_seconds(heartbeat_seconds: float) -> float:
-    """How long a live worker may go without a beat."""
-    return BEATS_MISSED * heartbeat_seconds
-
-
-def serving(connection: Connection, at: float, heartbeat_seconds: float) -> list[tuple[frozenset[str], int]]:
-    """Lanes and slots of every worker that beats and takes work."""
-    query = select(worker.c.lanes, worker.c.slots).where(_beats(at, heartbeat_seconds), ~SILENT)
+def serving(
+    connection: Connection, at: float, heartbeat_seconds: float, beats_missed: int = BEATS_MISSED
+) -> list[tuple[frozenset[str], int]]:
+    """Lanes and slots of every worker that beats, but for so many beats missed, and takes work."""
+    beats = _beats(at, heartbeat_seconds, beats_missed)
+    query = select(worker.c.lanes, worker.c.slots).where(beats, ~SILENT)
     return [(frozenset(row.lanes), row.slots) for row in connection.execute(query)]
 
 
@@ -70,8 +68,8 @@ def report_silent(
     return len(silent)
 
 
-def _beats(at: float, heartbeat_seconds: float) -> Any:
-    return and_(worker.c.stopped_at.is_(None), worker.c.beat_at > at - alive_seconds(heartbeat_seconds))
+def _beats(at: float, heartbeat_seconds: float, beats_missed: int = BEATS_MISSED) -> Any:
+    return and_(worker.c.stopped_at.is_(None), worker.c.beat_at > at - beats_missed * heartbeat_seconds)
 
 
 def _standing(row: Any) -> Standing:

@@ -13,6 +13,8 @@ from orchestrator.deciders.slots import Slots
 from orchestrator.ledger.tables import attempt, doorbell, subtask
 
 MOST = 1000
+BEATS_MISSED = 2
+"""Of a worker that has missed so many the slots are not free: who died hears no doorbell, however often it rings."""
 UNDER_WAY = (AttemptState.RUNNING, AttemptState.REPORTED)
 _RUNG = func.coalesce(attempt.c.rung_at, attempt.c.granted_at)
 
@@ -84,7 +86,7 @@ def _free(connection: Connection, at: float, heartbeat_seconds: float) -> Counte
         )
         .group_by(attempt.c.lane)
     )
-    workers = liveness.serving(connection, at, heartbeat_seconds)
+    workers = liveness.serving(connection, at, heartbeat_seconds, BEATS_MISSED)
     taken = {row.lane: row.taken for row in connection.execute(running)}
     slots = Slots(workers, taken, {})
     return Counter({lane: slots.room(lane) for lanes, _ in workers for lane in lanes})

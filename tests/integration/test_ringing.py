@@ -71,6 +71,19 @@ def test_what_the_broker_has_not_taken_yet_is_not_rung_beside_it(fleet: SmallFle
     fleet.run()
 
 
+def test_nothing_is_rung_for_a_worker_that_has_stopped_beating(fleet: SmallFleet) -> None:
+    _, attempt_id = fleet.grant("fan")
+    wait(fleet, attempt_id, 5)
+    age(fleet.ledger, tables.worker, "hands", beat_at=12.0)
+    fleet.reconcile.run()
+    assert fleet.hands.doorbells() == []
+    fleet.door.beat("hands")
+    fleet.reconcile.run()
+    assert [bell.attempt_id for bell in fleet.hands.doorbells()] == [attempt_id]
+    fleet.hands.do(attempt_id)
+    fleet.run()
+
+
 def test_nothing_is_rung_again_while_every_slot_is_taken(fleet: SmallFleet) -> None:
     fleet.hands.announce(("noop",), slots=1)
     first, second = fleet.submit("fan"), fleet.submit("fan")
