@@ -13,10 +13,20 @@ from contracts.states import JobState, SubtaskState
 from contracts.workflows import Workflow
 from orchestrator.batch import Batch
 from orchestrator.deciders.fitting import too_large
-from orchestrator.deciders.handing import purpose_of
+from orchestrator.deciders.handing import effect_key, purpose_of
 from orchestrator.deciders.nodes import Node, Planned, name_of
 from orchestrator.deciders.planning import plan, source_of
-from orchestrator.deciders.replaying import Division, Instance, Source, Unfit, divide, edited, room, window_of
+from orchestrator.deciders.replaying import (
+    Division,
+    Instance,
+    Source,
+    Unfit,
+    divide,
+    edited,
+    other_effects,
+    room,
+    window_of,
+)
 from orchestrator.deciders.stopping import stop_at, too_deep, too_many
 from orchestrator.ledger import artifacts, events, lineage, snapshots
 from orchestrator.ledger.engine import LedgerUnreachable
@@ -24,7 +34,7 @@ from orchestrator.ledger.events import Event, EventKind
 from orchestrator.ledger.ids import new_id
 from orchestrator.ledger.leadership import Deposed, Leadership
 from orchestrator.ledger.snapshots import Snapshots
-from orchestrator.ledger.tables import job, replay, replay_item, subtask, taint
+from orchestrator.ledger.tables import effect, job, replay, replay_item, subtask, taint
 from orchestrator.marking import add_nodes
 from orchestrator.progressing import advance_job
 from orchestrator.views import JobView, load
@@ -49,6 +59,8 @@ class _Released:
     workflow: Workflow
     inputs: dict[str, Any]
     division: Division
+    lineage: str | None
+    """By which its effects are named; None where it has effects of its own."""
 
 
 class Replayer:
@@ -139,7 +151,12 @@ class Replayer:
         division = divide(self._catalog, workflow, found, inputs, row.from_step, start)
         if isinstance(division, Unfit):
             return division
-        return _Released(new_id(), source, workflow, inputs, division)
+        keys = [
+            effect_key(source.facts, name, each)
+            for name, each in other_effects(workflow, division, found, inputs)
+        ]
+        lineage_ = None if _begun(connection, keys) else source.row.lineage or source.row.id
+        return _Released(new_id(), source, workflow, inputs, division, lineage_)
 
     def _fault_of(
         self, connection: Connection, workflow: Workflow, source: str, inputs: dict[str, Any]
@@ -273,6 +290,11 @@ def _note(connection: Connection, replay_id: str, job_id: str, state: ItemState,
     connection.execute(update(replay_item).where(*own).values(state=state, **sets))
 
 
+def _begun(connection: Connection, keys: list[str]) -> bool:
+    """Whether any of these effects was begun: then it cannot be applied otherwise under the same name."""
+    return bool(keys) and connection.execute(select(exists().where(effect.c.key.in_(keys)))).scalar_one()
+
+
 def _wrong(connection: Connection, jobs: set[str]) -> frozenset[str]:
     return frozenset(connection.execute(select(taint.c.subtask_id).where(taint.c.job_id.in_(jobs))).scalars())
 
@@ -322,7 +344,7 @@ def _job(each: _Released, row: Any, snapshot: str, at: float) -> dict[str, Any]:
         "origin": source.origin,
         "replay_id": row.id,
         "replay_of": source.id,
-        "lineage": source.lineage or source.id,
+        "lineage": each.lineage,
         "state": JobState.RUNNING,
         "created_at": at,
     }

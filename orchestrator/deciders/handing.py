@@ -237,15 +237,19 @@ def _target(job: JobFacts, effect: Effect) -> str:
     return effect.target.format(tenant=job.tenant, portfolio=job.portfolio, job=_first(job))
 
 
+def effect_key(job: JobFacts, step: str, effect: Effect) -> str:
+    """The name under which an effect is applied once, by a job or by any that replays it."""
+    return digest_of(f"{_first(job)}\n{step}\n{_target(job, effect)}".encode())
+
+
 def _grant(job: JobFacts, workflow: Workflow, node: Node, nodes: list[Node]) -> EffectGrant | Refused | None:
     """The grant of an effect, held against the digest that was approved."""
     effect = workflow.steps[node.step].effect
     if effect is None:
         return None
-    target = _target(job, effect)
     granted = EffectGrant(
-        key=digest_of(f"{_first(job)}\n{node.step}\n{target}".encode()),
-        target=target,
+        key=effect_key(job, node.step, effect),
+        target=_target(job, effect),
         approved_digest=None,
         version=_version(workflow, node, nodes),
         replay_class=effect.replay_class,

@@ -19,7 +19,7 @@ from contracts.joins import edges
 from contracts.lanes import Right
 from contracts.registry import contract
 from contracts.states import SubtaskState
-from contracts.workflows import ReplayClass, Step, Workflow
+from contracts.workflows import Effect, ReplayClass, Step, Workflow
 from orchestrator.deciders.nodes import Node, Planned, current, name_of
 from orchestrator.deciders.planning import plan, source_of
 from orchestrator.problems import faults
@@ -91,6 +91,19 @@ def divide(
     if not anew:
         return Unfit("all of it is done and no step was named to start from; name one (from_step)")
     return Division(_with(kept, places, found), _with(left, places, found), anew)
+
+
+def other_effects(
+    workflow: Workflow, division: Division, source: Source, inputs: dict[str, Any]
+) -> Iterator[tuple[str, Effect]]:
+    """The effects that would be handed something else than they were: what they apply is not what they applied."""
+    anew = {place.step for place in division.anew}
+    for name, step in workflow.steps.items():
+        if step.effect is None or name not in anew:
+            continue
+        read_anew = any(source.inputs.get(field) != inputs.get(field) for field in fields_of(step))
+        if read_anew or anew & set(step.needs):
+            yield name, step.effect
 
 
 def edited(

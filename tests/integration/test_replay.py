@@ -116,6 +116,9 @@ def test_from_a_step_on_everything_is_made_anew(fleet: SmallFleet) -> None:
     assert new.state == "done"
     kept = {row.name for row in fleet.rows(tables.subtask, job_id=new.id) if row.kept_from}
     assert kept == {"research[1]", "research[2]"}
+    # What was built anew is another effect than the one that was applied, and never reported in its place.
+    assert {row.target for row in fleet.rows(tables.effect)} == {f"scratch:{job_id}", f"scratch:{new.id}"}
+    assert new.lineage is None
 
 
 def test_a_finished_subtask_is_made_anew_with_what_is_behind_it_and_not_its_siblings(
