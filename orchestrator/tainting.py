@@ -31,21 +31,46 @@ class Tainted:
 
 def find_wrong(ledger: Ledger, subtask_id: str, by: str, why: str) -> Tainted:
     """Marks a result as wrong, and what was built on it, in whatever job. Nothing is stopped but effects: what is
-    under way goes on and is marked when it is accepted. Raises a Problem."""
+    under way goes on and is marked when it is accepted. Raises a Problem; where the result was found wrong before,
+    only if nothing was left to mark."""
     person, reason = by.strip(), why.strip()
     if not person or len(person) > 100:
         raise Malformed("by: name who found it wrong, in 1 to 100 characters")
     if not reason:
         raise Malformed("why: say what is wrong with it")
     with ledger.write() as connection:
-        hold_still(connection)  # or what is decided at this moment could be built on it unseen
-        at = now(connection)
         row = _first(connection, subtask_id)
-        _check(connection, row)
-        cause = Cause(row.id, row.name, row.job_id, person, reason)
-        taints.mark(connection, cause, {row.id} | taints.spread(connection, {row.id}), at, person)
-        ring(connection)
+        cause = _known(connection, row)
+        before = cause is not None
+        if cause is None:
+            cause = Cause(row.id, row.name, row.job_id, person, reason)
+            _mark(connection, cause, {row.id}, person)
+    marked = _spread(ledger, cause, person)
+    if before and not marked:
+        raise Conflict(f"subtask {row.id} ({row.name}) was already found wrong by {cause.by}: {cause.why}")
+    with ledger.read() as connection:
         return _told(connection, row.id)
+
+
+def _spread(ledger: Ledger, cause: Cause, actor: str) -> int:
+    """Looks for what was built on it while everything goes on, and again after each marking: what was accepted in
+    between did not see the marks. What is accepted later does."""
+    marked = 0
+    while True:
+        with ledger.read() as connection:
+            ids = taints.spread(connection, {cause.subtask_id})
+        with ledger.write() as connection:
+            new = _mark(connection, cause, ids, actor)
+        if not new:
+            return marked
+        marked += new
+
+
+def _mark(connection: Connection, cause: Cause, ids: set[str], actor: str) -> int:
+    hold_still(connection)  # or what is decided at this very moment would be built on it unseen
+    marked = taints.mark(connection, cause, ids, now(connection), actor)
+    ring(connection)
+    return marked
 
 
 def _first(connection: Connection, subtask_id: str) -> Any:
@@ -57,13 +82,13 @@ def _first(connection: Connection, subtask_id: str) -> Any:
     return _first(connection, earlier) if earlier else row
 
 
-def _check(connection: Connection, row: Any) -> None:
+def _known(connection: Connection, row: Any) -> Cause | None:
+    """The finding of before, if any. Raises Conflict where there is no result."""
     if row.state != SubtaskState.DONE:
         raise Conflict(f"subtask {row.id} ({row.name}) is {row.state} and has no result that could be wrong")
     own = taint.c.subtask_id == row.id, taint.c.cause == row.id
     known = connection.execute(select(taint.c.by, taint.c.why).where(*own)).one_or_none()
-    if known:
-        raise Conflict(f"subtask {row.id} ({row.name}) was already found wrong by {known.by}: {known.why}")
+    return Cause(row.id, row.name, row.job_id, known.by, known.why) if known else None
 
 
 def _told(connection: Connection, cause: str) -> Tainted:

@@ -57,16 +57,30 @@ def mark(connection: Connection, cause: Cause, ids: Iterable[str], at: float, ac
 def spread(connection: Connection, start: Iterable[str]) -> set[str]:
     """The ids of all that was built on these results: in their jobs and the jobs linked to those, and wherever
     they were taken over, layer by layer."""
+    first = set(start)
     found: set[str] = set()
-    first = fresh = set(start)
-    while fresh:
-        layer = _taken_over(connection, fresh)
-        jobs = {row.job_id for row in _rows(connection, (subtask.c.id, subtask.c.job_id), fresh)}
-        for some in _some(sorted(jobs), JOBS_AT_ONCE):
-            layer |= built_on(fresh, _made(connection, some))
-        fresh = layer - found - first
-        found |= fresh
+    unread = first
+    while unread:
+        near, linked = _built_near(connection, unread)
+        new = near - found - first
+        across = _taken_over(connection, unread | new) - found - first - new
+        found |= new | across
+        unread = across | (linked & new)
     return found
+
+
+def _built_near(connection: Connection, ids: set[str]) -> tuple[set[str], set[str]]:
+    """What was built on these in their own jobs and in those linked to them, and what of it is in the latter, whose
+    own links are still to be followed."""
+    near: set[str] = set()
+    linked: set[str] = set()
+    jobs = {row.job_id for row in _rows(connection, (subtask.c.id, subtask.c.job_id), ids)}
+    for some in _some(sorted(jobs), JOBS_AT_ONCE):
+        made = _made(connection, some)
+        reached = built_on(ids, made)
+        near |= reached
+        linked |= {each.id for each in made if each.id in reached and each.job not in some}
+    return near, linked
 
 
 def pass_on(connection: Connection, job_ids: Iterable[str], at: float, actor: str) -> None:
