@@ -12,6 +12,7 @@ from contracts.jobs import JobRequest
 from contracts.prerequisites import Prerequisite
 from contracts.reports import Summary
 from contracts.states import JobState, SubtaskState
+from contracts.workflows import Ending
 from orchestrator.batch import Batch
 from orchestrator.deciders import fitting
 from orchestrator.deciders.blocking import Join, Lack, Open, Situation, Supply, decide, lack_of
@@ -256,7 +257,7 @@ def _supplied(row: Any) -> ContextItem:
 
 
 def _give_up(view: JobView, node: Node, why: str, batch: Batch) -> None:
-    if trouble_of(view, node).fail == "skip":
+    if trouble_of(view, node).fail is Ending.SKIP:
         move(view, node, SubtaskState.SKIPPED, why, batch)
     else:
         bury(view, node, Code.MISSING_PREREQUISITE, why, batch)
