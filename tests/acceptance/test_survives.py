@@ -167,7 +167,9 @@ def test_doorbells_that_a_flushed_broker_forgot_are_rung_again(harmed: Harmed) -
 
     job = seen_through(harmed.fleet.client, job_id)
 
-    assert harmed.states_of(queued) == {"returned"}
+    for row in harmed.fleet.rows("SELECT id, state, rings FROM attempt"):
+        if row.id in queued:
+            assert row.state == "returned" or row.rings > 1, "its doorbell was gone"
     assert_ended_well(harmed, job)
 
 
