@@ -141,7 +141,7 @@ def _for_needs(view: _View, row: Any) -> _Answer:
 def _for_dispatch(view: _View, row: Any) -> _Answer:
     held = view.switches.holder(Work(row.lane, row.vendor, row.tenant, view.workflow.workflow))
     if held is not None:
-        return held, None
+        return f"a switch to be lifted: {held}", None
     if row.not_before is not None and row.not_before > view.at:
         return "its backoff to pass", row.not_before
     if row.suspect:
