@@ -73,7 +73,7 @@ def showed(read: "ReplayRead", as_json: bool) -> None:
     out.print(
         card(
             [
-                ("replay", f"{read.id}, {read.state}{f', {read.why}' if read.why else ''}"),
+                ("replay", f"{read.id}, {_state(read)}"),
                 ("asked for by", f"{read.requested_by}, {age(read.created_at)}: {read.reason}"),
                 ("approved by", read.approved_by or ""),
                 ("of", ", ".join(f"{name} {value}" for name, value in _plain(read.selection))),
@@ -136,6 +136,13 @@ def counted(read: "ReplayLine") -> str:
 def left(read: "ReplayRead") -> str:
     """How long it takes still, at the pace so far."""
     return "" if read.minutes_left is None else f"about {span(read.minutes_left * 60)}, at the pace so far"
+
+
+def _state(read: "ReplayRead") -> str:
+    """Its state and why, which for an aborted one begins with the word itself."""
+    return (
+        read.why if read.why.startswith(read.state) else f"{read.state}{f', {read.why}' if read.why else ''}"
+    )
 
 
 def _pace(read: "ReplayRead") -> str:

@@ -41,7 +41,8 @@ class ReplayRead(ReplayLine):
     per_minute: float | None
     most_open: int
     minutes_left: float | None
-    """At the pace so far; None before anything ended, and where nothing is left."""
+    """At the pace so far, and no sooner than its own pace allows; None before anything ended, and where nothing is
+    left."""
     failures: tuple[DeadLetterGroup, ...]
     """What its new jobs died of, the largest group first."""
     again_of: tuple[str, ...]
@@ -153,10 +154,11 @@ def _counts(connection: Connection, replay_ids: list[str]) -> dict[str, dict[Ite
 def _minutes_left(connection: Connection, row: Any, items: dict[ItemState, int]) -> float | None:
     ended = sum(items.get(state, 0) for state in ENDED)
     left = items.get(ItemState.WAITING, 0) + items.get(ItemState.RELEASED, 0)
-    if not ended or not left:
+    if not ended or not left or row.state != ReplayState.RUNNING:
         return None
     took: float = max(now(connection) - row.created_at, 0.0)
-    return took / ended * left / 60
+    own = items.get(ItemState.WAITING, 0) / row.per_minute if row.per_minute else 0.0
+    return max(took / ended * left / 60, own)
 
 
 def _again_of(connection: Connection, replay_id: str) -> tuple[str, ...]:

@@ -55,6 +55,7 @@ def refused(*arguments: str, code: int = 1, env: Mapping[str, str] | None = None
         ("explain", "01JD5Q2X"),
         ("cancel", "01JD5Q2X"),
         ("dead",),
+        ("replay",),
         ("approvals",),
         ("lanes",),
         ("budgets",),
@@ -203,7 +204,19 @@ def test_help_is_quick_and_names_every_command() -> None:
     ended = run("--help")
     took = time.monotonic() - began
     assert ended.returncode == 0
-    for command in ("up", "demo", "submit", "explain", "approvals", "dead", "lanes", "tax", "check", "drill"):
+    for command in (
+        "up",
+        "demo",
+        "submit",
+        "explain",
+        "approvals",
+        "dead",
+        "replay",
+        "lanes",
+        "tax",
+        "check",
+        "drill",
+    ):
         assert f" {command} " in ended.stdout
     assert took < 3, "the bound is loose because the machine is shared; alone it takes 0.2 s"
 

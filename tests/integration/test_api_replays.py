@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import httpx2
 import pytest
 
 from contracts.failures import Code
+from contracts.workflows import ReplayClass, Workflow
 from orchestrator import purses
 from orchestrator.cli.app import app
 from orchestrator.cli.ending import run
@@ -173,6 +175,69 @@ def test_what_waits_is_taken_back_by_an_abort(fleet: SmallFleet, http: httpx2.Cl
     assert "carol" in problem_of(
         http.post(f"/v1/replays/{replay_id}/abort", json={"by": "carol", "why": "not yet"}), 409
     )
+
+
+def test_the_time_that_is_left_is_no_less_than_its_own_pace_allows(
+    fleet: SmallFleet, http: httpx2.Client
+) -> None:
+    for _ in range(5):
+        failed(fleet)
+    replay_id = http.post("/v1/replays", json=ALL | BECAUSE | {"per_minute": 2}).json()["id"]
+    fleet.run()
+
+    shown = http.get(f"/v1/replays/{replay_id}").json()
+
+    assert shown["items"] == {"waiting": 3, "done": 2}
+    assert shown["minutes_left"] >= 1.5
+
+
+def test_an_unsafe_step_is_told_of_and_needs_another_person(fleet: SmallFleet, http: httpx2.Client) -> None:
+    failed(fleet)
+    summary = fleet.catalog.workflows["summary"]
+    publish = summary.steps["publish"]
+    assert publish.effect is not None
+    unsafe = publish.effect.model_copy(update={"replay_class": ReplayClass.UNSAFE})
+    steps = summary.steps | {"publish": publish.model_copy(update={"effect": unsafe})}
+    with today(fleet, summary.model_copy(update={"steps": steps})):
+        shown = http.post("/v1/replays", json=ALL).json()
+        assert {step["step"]: step["replay_class"] for step in shown["steps"]}["publish"] == "unsafe"
+        (against,) = shown["obstacles"]
+        assert "does publish, which is unsafe to do twice" in against
+        assert against == problem_of(http.post("/v1/replays", json=ALL | BECAUSE), 403)
+        approved = ALL | {"approved_by": "dave"}
+        assert http.post("/v1/replays", json=approved).json()["obstacles"] == []
+        assert http.post("/v1/replays", json=approved | BECAUSE).json()["approved_by"] == "dave"
+
+
+def test_what_todays_catalog_does_not_fit_is_told_before_it_is_refused(
+    fleet: SmallFleet, http: httpx2.Client
+) -> None:
+    """The contract of a result that would be kept has changed; made anew it fits."""
+    failed(fleet, documents=2)
+    lane = fleet.catalog.lanes["compute"]
+    other = lane.operations["check-quotes"].model_copy(update={"output": "brief.CheckedClaims@2"})
+    fleet.catalog.lanes["compute"] = lane.model_copy(
+        update={"operations": lane.operations | {"check-quotes": other}}
+    )
+    try:
+        (unfit,) = http.post("/v1/replays", json=ALL).json()["unfit"]
+        anew = http.post("/v1/replays", json=ALL | {"from_step": "check-quotes"}).json()
+    finally:
+        fleet.catalog.lanes["compute"] = lane
+    told = "check-quotes delivered a brief.CheckedClaims@1, and makes a brief.CheckedClaims@2 now"
+    assert unfit == {"jobs": 1, "why": f"{told}; replay from step check-quotes"}
+    assert (anew["unfit"], anew["jobs"]) == ([], 1)
+
+
+@contextmanager
+def today(fleet: SmallFleet, workflow: Workflow) -> Iterator[None]:
+    """Another version of this workflow stands in the catalog meanwhile."""
+    before = fleet.catalog.workflows[workflow.workflow]
+    fleet.catalog.workflows[workflow.workflow] = workflow
+    try:
+        yield
+    finally:
+        fleet.catalog.workflows[workflow.workflow] = before
 
 
 def test_every_refusal_is_a_sentence_and_changes_nothing(fleet: SmallFleet, http: httpx2.Client) -> None:
