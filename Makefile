@@ -13,7 +13,7 @@ NONE_CHOSEN := { code=$$?; [ $$code -eq 5 ] && [ -n "$(ARGS)" ] || exit $$code; 
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up test check bench chaos lock
+.PHONY: help demo up test check bench chaos lock simulate
 
 help:
 	@echo "make demo    the whole fleet on this machine, the main job on real input, the published page"
@@ -22,6 +22,7 @@ help:
 	@echo "make check   format, lint, types, import directions, the catalog, the installed packages"
 	@echo "make bench   figures, ours beside those of others (needs PostgreSQL and Redis)"
 	@echo "make chaos   real processes under every fault there is, judged (ARGS='--list' names them)"
+	@echo "make simulate  the fleet in one thread by seeds (ARGS='--seeds 20000 --from 101'), or every crash point (ARGS=crashes)"
 	@echo "make lock    pins the dependencies anew (needs uv)"
 
 demo: $(VENV)/.installed
@@ -31,7 +32,7 @@ up: $(VENV)/.installed
 	@$(BIN)/fleet up $(ARGS)
 
 test: $(VENV)/.installed-dev
-	@$(BIN)/pytest -q -n auto --dist loadfile tests/unit tests/integration $(ARGS) || $(NONE_CHOSEN)
+	@$(BIN)/pytest -q -n auto --dist loadfile tests/unit tests/integration tests/crashes tests/simulation $(ARGS) || $(NONE_CHOSEN)
 	@$(BIN)/pytest -q tests/acceptance $(ARGS) || $(NONE_CHOSEN)
 
 check: $(VENV)/.installed-dev
@@ -47,6 +48,9 @@ bench: $(VENV)/.installed-dev
 
 chaos: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+simulate: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.simulation $(ARGS)
 
 lock:
 	@command -v uv >/dev/null 2>&1 || { echo "make lock: uv is not here, and only it pins for every platform at once" >&2; exit 1; }

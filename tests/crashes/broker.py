@@ -29,7 +29,7 @@ class Channel(memory.Channel):
 
 class Transport(memory.Transport):
     Channel = Channel
-    global_state = BrokerState()
+    global_state = BrokerState()  # type: ignore[no-untyped-call]
 
 
 def delivered() -> list[str]:

@@ -67,8 +67,8 @@ DEEDS: dict[str, str] = {
     "only_claimed_attempts_ran": f"UPDATE attempt SET fence = 0 WHERE id = {SOME_ATTEMPT}",
     "running_attempts_have_running_subtasks": "UPDATE attempt SET state = 'running', ended_at = NULL "
     f"WHERE id = {SOME_ATTEMPT}",
-    "effects_are_of_a_claim": "UPDATE effect SET applied_at = 1, intended_at = 1",
-    "effects_once_and_approved": "UPDATE effect SET intended_at = applied_at + 1",
+    "effects_are_of_a_claim": "UPDATE effect SET applied_at = NULL, result = NULL",
+    "effects_once_and_approved": "UPDATE subtask SET state = 'skipped' WHERE name = 'publish'",
     "approved_steps_have_an_approval": "UPDATE approval SET state = 'rejected'",
     "published_only_after_approval": "UPDATE approval SET state = 'rejected'",
     "nothing_is_negative": f"UPDATE attempt SET reserved_nano_usd = -1 WHERE id = {SOME_ATTEMPT}",
