@@ -143,7 +143,7 @@ class Reconciler:
         if view.row.cancel_requested_by:
             move(view, node, SubtaskState.CANCELLED, f"cancelled by {view.row.cancel_requested_by}", batch)
             return
-        after_loss(connection, view, node, row, failure, blamed.counts, self._chance, batch)
+        after_loss(connection, view, node, row, failure, blamed, self._chance, batch)
 
     def _unblock(self, connection: Connection, at: float, among: ColumnElement[bool]) -> int:
         """What a missing prerequisite held, once the job that was to supply it has ended."""

@@ -16,6 +16,7 @@ from orchestrator.deciders.climbing import Standing, Top, Up, climb
 from orchestrator.deciders.nodes import Node
 from orchestrator.deciders.packets import packet_of_try
 from orchestrator.deciders.recovery import UNASKED, Climb, End, History, Retry, counted_with, is_try, recover
+from orchestrator.deciders.suspecting import Blame
 from orchestrator.ledger.events import Event, EventKind
 from orchestrator.ledger.tables import attempt, effect, subtask
 from orchestrator.marking import bury, move
@@ -77,13 +78,13 @@ def after_loss(
     node: Node,
     row: Any,
     failure: Failure,
-    counts: bool,
+    blamed: Blame,
     chance: Callable[[], float],
     batch: Batch,
 ) -> None:
-    """An attempt fell silent. `counts`: whether that is a crash of its own."""
-    crashes = row.crashes + (1 if counts else 0)
-    shared = 0 if counts else times(connection, node, frozenset({Code.CRASHED})) - row.crashes
+    """An attempt fell silent, and is blamed for so much of it."""
+    crashes = row.crashes + (1 if blamed.counts else 0)
+    shared = 0 if blamed.counts else times(connection, node, frozenset({Code.CRASHED})) - row.crashes
     history = _history(
         view,
         node,
@@ -91,13 +92,11 @@ def after_loss(
         tries=row.tries - row.tries_below_rung,
         crashes=crashes,
         limited=shared,
-        shared_loss=not counts,
+        shared_loss=not blamed.counts,
     )
     decided = recover(failure, policy_of(view, row), trouble_of(view, node), history, chance())
     handoff = handed_again(connection, node, row, failure, None)
-    enact(
-        view, node, row, failure, decided, handoff, batch, crashes=crashes, suspect=row.suspect or not counts
-    )
+    enact(view, node, row, failure, decided, handoff, batch, crashes=crashes, suspect=blamed.suspect)
 
 
 def _history(view: JobView, node: Node, row: Any, **facts: Any) -> History:

@@ -1,6 +1,7 @@
 """Suspects: what was in a worker's process when it fell silent, as rows of the ledger."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, literal_column, or_, select
@@ -17,11 +18,11 @@ def blame_all(connection: Connection, rows: Iterable[Any]) -> dict[str, Blame]:
     """What each of these attempts, which are lost now, is blamed for."""
     lost = list(rows)
     silent = [row for row in lost if fell_silent(row)]
-    together = _together(connection, silent)
-    found = {row.id: ALONE for row in lost}
+    together, before = _together(connection, silent), _lost_before(connection, silent)
+    found = {row.id: replace(ALONE, suspect=row.suspect) for row in lost}
     for row in silent:
         others = [other.suspect for other in together if _beside(row, other)]
-        found[row.id] = blame(row.suspect, others)
+        found[row.id] = blame(row.suspect, others, row.subtask_id in before)
     return found
 
 
@@ -60,6 +61,13 @@ def _together(connection: Connection, silent: list[Any]) -> list[Any]:
         for those in (running, gone)
         for row in connection.execute(select(*columns).where(*in_them, *those))
     ]
+
+
+def _lost_before(connection: Connection, silent: list[Any]) -> set[str]:
+    """The subtasks of which an earlier attempt was lost."""
+    ids = {row.subtask_id for row in silent}
+    query = select(attempt.c.subtask_id).where(attempt.c.subtask_id.in_(ids), attempt.c.state == _LOST)
+    return set(connection.execute(query).scalars()) if ids else set()
 
 
 def _beside(row: Any, other: Any) -> bool:

@@ -1,4 +1,5 @@
-"""Suspects: what was lost together with others is rerun beside no other suspect before a crash counts against it."""
+"""Suspects: what was twice lost together with others is rerun beside no other suspect before a crash counts
+against it."""
 
 from contracts.bench import Nothing
 from orchestrator.door import Claim
@@ -32,6 +33,12 @@ def fall_silent(fleet: SmallFleet, *claims: Claim) -> None:
     fleet.reconcile.run()
 
 
+def lose_twice(fleet: SmallFleet) -> None:
+    """Everything that can be claimed now is lost together, and so it is when it runs again."""
+    for _ in range(2):
+        fall_silent(fleet, *claimed(fleet).values())
+
+
 def marks(fleet: SmallFleet, job_id: str) -> dict[str, tuple[str, bool, int]]:
     """State, suspicion and crashes of the mapped subtasks, by name."""
     rows = fleet.rows(tables.subtask, job_id=job_id, step="spread")
@@ -44,10 +51,19 @@ def test_what_was_lost_together_counts_no_crash_and_runs_one_by_one(fleet: Small
     assert sorted(lost) == ["spread[1]", "spread[2]", "spread[3]"]
     fall_silent(fleet, *lost.values())
 
+    assert set(marks(fleet, job_id).values()) == {("ready", False, 0)}
+    assert fleet.subtask(job_id, "spread[2]").why == (
+        "crashed: its worker hands fell silent; lost together with 2 others for the first time, so it runs again "
+        "at once (no crash of its own; loss 1 of 50 with others)"
+    )
+    again = claimed(fleet)
+    assert sorted(again) == sorted(lost), "most processes are killed from outside"
+    fall_silent(fleet, *again.values())
+
     assert set(marks(fleet, job_id).values()) == {("ready", True, 0)}
     assert fleet.subtask(job_id, "spread[2]").why == (
         "crashed: its worker hands fell silent; lost together with 2 others, so it is a suspect and runs again "
-        "beside no other one (no crash of its own; loss 1 of 50 with others)"
+        "beside no other one (no crash of its own; loss 2 of 50 with others)"
     )
     for _ in range(3):
         (alone,) = claimed(fleet).values()
@@ -62,6 +78,7 @@ def test_what_was_lost_together_counts_no_crash_and_runs_one_by_one(fleet: Small
 
 def test_leases_that_run_out_one_after_the_other_are_of_one_process_all_the_same(fleet: SmallFleet) -> None:
     job_id = spread(fleet, items=2)
+    fall_silent(fleet, *claimed(fleet).values())
     lost = claimed(fleet)
     fall_silent(fleet, lost["spread[1]"])
     assert marks(fleet, job_id)["spread[1]"] == ("ready", True, 0)
@@ -72,7 +89,7 @@ def test_leases_that_run_out_one_after_the_other_are_of_one_process_all_the_same
 
 def test_the_killer_alone_is_blamed_in_the_end_and_its_neighbours_go_free(fleet: SmallFleet) -> None:
     job_id = spread(fleet)
-    fall_silent(fleet, *claimed(fleet).values())
+    lose_twice(fleet)
     for _ in range(30):
         running = claimed(fleet)
         killer = running.pop("spread[3]", None)
@@ -86,13 +103,13 @@ def test_the_killer_alone_is_blamed_in_the_end_and_its_neighbours_go_free(fleet:
         "spread[2]": ("done", False, 0),
         "spread[3]": ("dead", True, 3),
     }
-    assert len(fleet.attempts(job_id, "spread[3]")) == 4, "once with the others, and three times alone"
+    assert len(fleet.attempts(job_id, "spread[3]")) == 5, "twice with the others, and three times alone"
     assert "crash 3 of 3; it may be the killer" in fleet.row(tables.dead_letter).sentence
 
 
-def test_the_only_suspect_of_a_process_is_blamed_and_those_beside_it_are_suspected(fleet: SmallFleet) -> None:
+def test_the_only_suspect_of_a_process_is_blamed_and_those_beside_it_are_not(fleet: SmallFleet) -> None:
     suspected = spread(fleet, items=2)
-    fall_silent(fleet, *claimed(fleet).values())
+    lose_twice(fleet)
     other = fleet.submit("fan")
     running = claimed(fleet)
     fleet.hands.perform(running.pop("open"), DONE)
@@ -101,7 +118,7 @@ def test_the_only_suspect_of_a_process_is_blamed_and_those_beside_it_are_suspect
     fall_silent(fleet, suspect, beside)
 
     assert sorted(marks(fleet, suspected).values()) == [("ready", True, 0), ("ready", True, 1)]
-    assert marks(fleet, other) == {"spread[1]": ("ready", True, 0)}
+    assert marks(fleet, other) == {"spread[1]": ("ready", False, 0)}
     assert (
         "it was the only suspect beside 1 other (crash 1 of 3)"
         in fleet.row(tables.subtask, id=suspect.subtask).why

@@ -217,9 +217,12 @@ def test_whatever_keeps_failing_ends_and_every_answer_says_why(
                 return
 
 
-@given(st.booleans(), st.lists(st.booleans(), max_size=4))
-def test_among_what_is_lost_together_at_most_one_is_blamed(suspect: bool, others: list[bool]) -> None:
+@given(st.booleans(), st.lists(st.booleans(), max_size=4), st.booleans())
+def test_among_what_is_lost_together_at_most_one_is_blamed(
+    suspect: bool, others: list[bool], lost_before: bool
+) -> None:
     process = [suspect, *others]
-    blamed = [blame(each, process[:i] + process[i + 1 :]) for i, each in enumerate(process)]
+    blamed = [blame(each, process[:i] + process[i + 1 :], lost_before) for i, each in enumerate(process)]
+    assert all(each.suspect for each, was in zip(blamed, process, strict=True) if was)
     assert sum(each.counts for each in blamed) == (1 if len(process) == 1 or process.count(True) == 1 else 0)
     assert all(each.why for each in blamed if len(process) > 1)
