@@ -63,12 +63,14 @@ def test_a_place_that_is_added_is_found(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.timeout(600)
 def test_whatever_ends_or_is_not_heard_the_story_comes_out_as_without(
     sqlite: Fresh, catalog: Catalog, undisturbed: dict[str, Told], chosen: list[Case]
 ) -> None:
     _run_all(chosen, sqlite, catalog, undisturbed)
 
 
+@pytest.mark.timeout(600)
 def test_on_postgresql_the_stories_come_out_so_too(
     catalog: Catalog, undisturbed: dict[str, Told], chosen: list[Case]
 ) -> None:

@@ -63,12 +63,14 @@ def test_a_hundred_seeds_hold_every_promise_and_end_every_job_once(fresh: Fresh,
     assert not [fault for fault in MUST_HAPPEN if not happened[fault]], "a fault never happened"
 
 
+@pytest.mark.timeout(600)
 def test_seeds_that_failed_once_hold(fresh: Fresh, catalog: Catalog) -> None:
     lines = KNOWN.read_text(encoding="utf-8").splitlines()
     for seed in [int(line.split()[0]) for line in lines if line and not line.startswith("#")]:
         held(told(seed, STEPS, fresh, catalog))
 
 
+@pytest.mark.timeout(600)
 def test_the_same_seed_is_the_same_story(fresh: Fresh, catalog: Catalog) -> None:
     once, again, other = (told(seed, STEPS, fresh, catalog) for seed in (7, 7, 8))
     assert once.digest == again.digest
