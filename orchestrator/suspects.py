@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, literal_column, or_, select
 
+from contracts.failures import Code
 from contracts.states import AttemptState
 from orchestrator.deciders.suspecting import ALONE, Blame, blame
 from orchestrator.ledger.tables import attempt, subtask
@@ -66,7 +67,8 @@ def _together(connection: Connection, silent: list[Any]) -> list[Any]:
 def _lost_before(connection: Connection, silent: list[Any]) -> set[str]:
     """The subtasks of which an earlier attempt was lost."""
     ids = {row.subtask_id for row in silent}
-    query = select(attempt.c.subtask_id).where(attempt.c.subtask_id.in_(ids), attempt.c.state == _LOST)
+    lost = attempt.c.state == _LOST, attempt.c.code == Code.CRASHED
+    query = select(attempt.c.subtask_id).where(attempt.c.subtask_id.in_(ids), *lost)
     return set(connection.execute(query).scalars()) if ids else set()
 
 
