@@ -77,6 +77,8 @@ DEEDS: dict[str, str] = {
     "job_spending_adds_up": "UPDATE job SET max_cost_nano_usd = 1000000000",
     "crashes_are_lost_attempts": "UPDATE subtask SET crashes = 1 WHERE name = 'draft'",
     "lost_calls_are_ambiguous": f"UPDATE attempt SET state = 'lost' WHERE id = {SOME_ATTEMPT}",
+    "one_at_a_time_changes_a_subject": "UPDATE subtask SET state = 'running', ended_at = NULL, subject = 'site' "
+    "WHERE name IN ('publish', 'verify')",
     "dead_have_letters": "UPDATE subtask SET state = 'dead' WHERE name = 'draft'",
     "what_ended_unwell_says_why": "UPDATE job SET state = 'failed', why = ''",
     "repeated_answers_are_of_their_question": "UPDATE subtask SET answered_by = id WHERE name = 'draft'",
