@@ -2,6 +2,7 @@
 
 import argparse
 import random
+import signal
 import sys
 import time
 from pathlib import Path
@@ -27,6 +28,7 @@ def main() -> int:
                 f"{each.name:22} {each.says}{needs}{', by name only' if each.name in BY_NAME_ONLY else ''}"
             )
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # its servers end with it
     try:
         verdict, monkey = run(
             options.stack,
