@@ -18,7 +18,7 @@ from typing import Any
 import httpx2
 import pytest
 import uvicorn
-from sqlalchemy import Table, create_engine, func, insert, make_url, select, text
+from sqlalchemy import NullPool, Table, create_engine, func, insert, make_url, select, text
 
 from contracts.artifacts import digest_of
 from contracts.catalog import Catalog
@@ -79,9 +79,10 @@ def _opened(path: Path) -> Ledger:
     return Ledger(f"sqlite:///{path}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def migrated_schema() -> Iterator[Ledger]:
-    """An empty PostgreSQL ledger in a schema of its own, dropped at the end."""
+    """An empty PostgreSQL ledger in a schema of its own, dropped with its connections at the end of a module: each
+    that imports this fixture has one, and a server's connections are few."""
     with postgresql_ledger() as opened:
         yield opened
 
@@ -93,7 +94,7 @@ def postgresql_ledger() -> Iterator[Ledger]:
     if not url.startswith("postgresql"):
         pytest.skip(f"{DATABASE_VARIABLE} names no PostgreSQL database")
     name = f"fleet_{new_id().lower()}"
-    administration = create_engine(url, isolation_level="AUTOCOMMIT")
+    administration = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
     with administration.connect() as connection:
         connection.execute(text(f"CREATE SCHEMA {name}"))
     own = make_url(url).update_query_dict({"options": f"-csearch_path={name} -csynchronous_commit=off"})
@@ -105,7 +106,6 @@ def postgresql_ledger() -> Iterator[Ledger]:
         opened.close()
         with administration.connect() as connection:
             connection.execute(text(f"DROP SCHEMA {name} CASCADE"))
-        administration.dispose()
 
 
 def counts(ledger: Ledger) -> dict[str, int]:
