@@ -56,6 +56,8 @@ LAST_MOVE = "(SELECT max(seq) FROM event WHERE kind = 'subtask_moved')"
 SOME_ATTEMPT = "(SELECT min(id) FROM attempt WHERE budget IS NOT NULL)"
 
 DEEDS: dict[str, str] = {
+    "released_items_have_their_job": "UPDATE job SET replay_of = id",
+    "kept_results_are_their_sources": "UPDATE subtask SET kept_from = id WHERE state = 'done'",
     "moves_are_allowed": f"UPDATE event SET old = 'waiting', new = 'done' WHERE seq = {LAST_MOVE}",
     "moves_are_unbroken": f"UPDATE event SET old = 'ready', new = 'done' WHERE seq = {LAST_MOVE}",
     "states_follow_events": "UPDATE job SET state = 'failed', why = 'so'",
