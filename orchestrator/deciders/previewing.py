@@ -113,10 +113,12 @@ def edited_fields(edit: Iterable[Mapping[str, Any]], fields: Iterable[str]) -> f
     """The fields of the inputs that a JSON Patch touches."""
     touched: set[str] = set()
     for operation in edit:
-        for pointer in (operation.get("path"), operation.get("from")):
+        if operation["op"] == "test":
+            continue
+        for pointer in (operation["path"], operation["from"] if operation["op"] == "move" else None):
             if pointer == "":
                 return frozenset(fields)
-            if isinstance(pointer, str) and operation.get("op") != "test":
+            if pointer is not None:
                 touched.add(pointer.split("/")[1].replace("~1", "/").replace("~0", "~"))
     return frozenset(touched)
 

@@ -4,6 +4,8 @@ What is made anew carries along whatever was built on it, reviews and approvals 
 all that it was built on, and what it went on without stays left out.
 """
 
+import copy
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +27,10 @@ from orchestrator.deciders.planning import plan, source_of
 from orchestrator.problems import faults
 
 WINDOW_SECONDS = 60.0
+MOST_CHARACTERS = 8 * 1024 * 1024
+"""Of a job's inputs as JSON, after a copy: a hundred copies of everything into itself fill any memory."""
+_MEMBERS = {"add": "value", "replace": "value", "test": "value", "move": "from", "copy": "from"}
+"""What an operation of a JSON Patch needs beside its path."""
 
 Instance = tuple[str, int]
 """A step and an item of it."""
@@ -111,7 +117,9 @@ def edited(
 ) -> dict[str, Any] | Unfit:
     """The new job's inputs: the old ones, edited where an edit is given, as today's contract reads them."""
     try:
-        patched = jsonpatch.apply_patch(inputs, list(edit or ()))
+        patched = _patched(inputs, edit or ())
+        if patched is None:
+            return Unfit(f"the edit copies its inputs to more than {MOST_CHARACTERS:,} characters")
         read = contract(workflow.inputs).model_validate(patched)
     except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
         return Unfit(f"the edit does not fit its inputs: {error}")
@@ -127,9 +135,9 @@ def fault_of(edit: tuple[dict[str, JsonValue], ...]) -> str | None:
     """Why this is no JSON Patch, or None where it is one."""
     try:
         jsonpatch.JsonPatch(list(edit))
+        return next(filter(None, map(_lack, edit)), None)
     except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
         return str(error)
-    return None
 
 
 def replay_class(step: Step) -> ReplayClass:
@@ -153,6 +161,30 @@ def room(most_open: int, open_: int, per_minute: float | None, lately: int) -> i
     if per_minute is not None:
         places = min(places, max(int(per_minute), 1) - lately)
     return max(places, 0)
+
+
+def _patched(inputs: dict[str, Any], edit: tuple[dict[str, JsonValue], ...]) -> Any:
+    """The inputs after each operation in turn, or None as soon as copies of them are too large."""
+    patched: Any = copy.deepcopy(inputs)
+    for operation in edit:
+        patched = jsonpatch.apply_patch(patched, [operation], in_place=True)
+        if operation["op"] == "copy" and len(json.dumps(patched)) > MOST_CHARACTERS:
+            return None
+    return patched
+
+
+def _lack(operation: dict[str, JsonValue]) -> str | None:
+    """What an operation needs and does not have, which else would show only when it is applied."""
+    name, path = operation["op"], operation["path"]
+    member = _MEMBERS.get(str(name))
+    if member is not None and member not in operation:
+        return f"{name} of “{path}” has no “{member}”"
+    if member == "from":
+        source = operation["from"]
+        if not isinstance(source, str):
+            return f"{name} of “{path}” has a “from” that is no text"
+        jsonpatch.JsonPointer(source)
+    return None
 
 
 def _carries(catalog: Catalog, step: Step) -> bool:

@@ -87,6 +87,8 @@ def test_one_item_of_three_runs_alone_and_what_joins_it_runs_with_it() -> None:
         ({"op": "replace", "path": "/question", "value": 1}, {"question"}),
         ({"op": "move", "from": "/a~1b/0", "path": "/documents/-"}, {"a/b", "documents"}),
         ({"op": "test", "path": "/question", "value": 1}, set()),
+        ({"op": "test", "path": "", "value": {}}, set()),
+        ({"op": "add", "path": "/question", "value": 1, "from": "stray"}, {"question"}),
         ({"op": "replace", "path": "", "value": {}}, {"question", "documents"}),
     ],
 )

@@ -1,6 +1,7 @@
 """What a replay keeps, leaves out and makes anew, over all ways in which a job can have ended."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,16 @@ from contracts.workflows import Join, Quorum, Workflow
 from orchestrator.catalog_files import load_catalog
 from orchestrator.deciders.nodes import Delivered, Node
 from orchestrator.deciders.planning import plan
-from orchestrator.deciders.replaying import Division, Source, Unfit, divide, room, window_of
+from orchestrator.deciders.replaying import (
+    Division,
+    Source,
+    Unfit,
+    divide,
+    edited,
+    fault_of,
+    room,
+    window_of,
+)
 from tests.integration.small_fleet import CATALOG
 
 DONE, DEAD, SKIPPED = SubtaskState.DONE, SubtaskState.DEAD, SubtaskState.SKIPPED
@@ -136,3 +146,28 @@ def test_a_replay_has_no_more_room_than_both_limits_leave(
 
 def test_less_than_one_in_a_minute_is_counted_over_longer() -> None:
     assert (window_of(30), window_of(0.5)) == (60.0, 120.0)
+
+
+@pytest.mark.parametrize(
+    ("operation", "fault"),
+    [
+        ({"op": "add", "path": "/question"}, "add of “/question” has no “value”"),
+        ({"op": "copy", "path": "/question"}, "copy of “/question” has no “from”"),
+        ({"op": "move", "path": "/question", "from": 3}, "move of “/question” has a “from” that is no text"),
+        ({"op": "move", "path": "/question", "from": "nowhere"}, "Location must start with /"),
+        ({"op": "remove", "path": "/question"}, None),
+        ({"op": "move", "path": "/question", "from": "/documents/0/name"}, None),
+    ],
+)
+def test_what_an_operation_lacks_is_told_before_anything_is_edited(
+    operation: dict[str, Any], fault: str | None
+) -> None:
+    assert fault_of((operation,)) == fault
+
+
+def test_inputs_that_are_copied_into_themselves_fill_no_memory() -> None:
+    doubles: tuple[dict[str, Any], ...] = tuple(
+        {"op": "copy", "from": "", "path": f"/copy-{number}"} for number in range(18)
+    )
+    refused = edited(CATALOG_OF_TODAY.workflows["summary"], INPUTS, doubles)
+    assert refused == Unfit("the edit copies its inputs to more than 8,388,608 characters")
