@@ -74,6 +74,23 @@ def test_what_was_spent_and_under_way_before_pacing_is_carried_over(database: st
     ]
 
 
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_open_work_of_before_is_held_to_the_rules_by_which_it_ends(database: str, tmp_path: Path) -> None:
+    with _ledger_of_version("0002", database, tmp_path) as old:
+        with old.write() as connection:
+            for row in (*_BEFORE_PACING, *_BEFORE_RELIABILITY):
+                connection.exec_driver_sql(row)
+        schema.migrate(old)
+        with old.read() as connection:
+            jobs = connection.execute(text("SELECT id, spent_nano_usd, stop_at FROM job ORDER BY id")).all()
+            subtasks = connection.execute(text("SELECT id, stop_at FROM subtask ORDER BY id")).all()
+            letters = connection.execute(text("SELECT sentence, signature FROM dead_letter")).all()
+    day = 24 * 3600.0
+    assert list(map(tuple, jobs)) == [("e", 0, None), ("j", 12, 1 + 30 * day)]
+    assert list(map(tuple, subtasks)) == [("a", None), ("b", 7 + 7 * day), ("d", None)]
+    assert list(map(tuple, letters)) == [("it died", "")], "kept, and signed when an orchestrator starts"
+
+
 _SUBTASK = (
     "INSERT INTO subtask (id, job_id, tenant, step, item, round, name, lane, purpose, priority, state, budget,"
     " handoff, created_at, ready_at, ended_at) VALUES "
@@ -89,6 +106,20 @@ _BEFORE_PACING = (
     "INSERT INTO attempt (id, subtask_id, job_id, lane, purpose, number, state, granted_at, start_by,"
     " allowed_seconds, cost_nano_usd, ended_at) VALUES "
     "('x', 'a', 'j', 'draft', 'feature', 1, 'settled', 1, 2, 3, 5, 9)",
+)
+_BEFORE_RELIABILITY = (
+    "UPDATE subtask SET place = ready_at",
+    "INSERT INTO job (id, tenant, portfolio, workflow, snapshot, purpose, reason, requested_by, priority, inputs,"
+    " state, created_at, ended_at) VALUES ('e', 'acme', 'p', 'w', 's', 'feature', 'why', 'ada', 1, '{}', 'failed',"
+    " 1, 2)",
+    _SUBTASK
+    + "('d', 'e', 'acme', 'draft', 0, 1, 'draft', 'draft', 'feature', 1, 'dead', 'v/g', '{}', 1, 1, 2)",
+    "INSERT INTO dead_letter (subtask_id, job_id, tenant, lane, category, code, sentence, at) VALUES"
+    " ('d', 'e', 'acme', 'draft', 'crash', 'lost', 'it died', 2)",
+    "INSERT INTO attempt (id, subtask_id, job_id, lane, purpose, number, state, granted_at, start_by,"
+    " allowed_seconds, cost_nano_usd, reserved_nano_usd, ambiguous, ended_at) VALUES "
+    "('y', 'b', 'j', 'draft', 'feature', 1, 'lost', 1, 2, 3, 0, 7, true, 9), "
+    "('z', 'b', 'j', 'draft', 'feature', 2, 'granted', 1, 2, 3, 0, 7, false, NULL)",
 )
 
 

@@ -256,6 +256,8 @@ def upgrade() -> None:
     with op.batch_alter_table("escalation") as rows:
         rows.add_column(sa.Column("subject", KEY, nullable=True))
 
+    _hold_open_work_to_the_rules_by_which_it_ends()
+
     if op.get_bind().dialect.name == "postgresql":  # SQLite keeps no comments
         op.create_table_comment(
             "escalation",
@@ -285,3 +287,16 @@ def upgrade() -> None:
             "effect",
             "`replay_class` says whether it may be applied again; `verification` what the world was read to show before that.",
         )
+
+
+def _hold_open_work_to_the_rules_by_which_it_ends() -> None:
+    """What open jobs have spent so far, and when age ends them and their subtasks: no workflow so far declares
+    another age than 30 days of a job and 7 of a subtask, and no job has a deadline."""
+    spent = (
+        "SELECT coalesce(sum(CASE WHEN ambiguous AND reserved_nano_usd > cost_nano_usd THEN reserved_nano_usd "
+        "ELSE cost_nano_usd END), 0) FROM attempt WHERE attempt.job_id = job.id AND attempt.ended_at IS NOT NULL"
+    )
+    op.execute(
+        f"UPDATE job SET spent_nano_usd = ({spent}), stop_at = created_at + 2592000 WHERE ended_at IS NULL"
+    )
+    op.execute("UPDATE subtask SET stop_at = place + 604800 WHERE ended_at IS NULL AND place IS NOT NULL")
