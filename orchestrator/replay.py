@@ -25,6 +25,7 @@ from orchestrator.deciders.replaying import (
     edited,
     other_effects,
     room,
+    unsafe_steps,
     window_of,
 )
 from orchestrator.deciders.stopping import stop_at, too_deep, too_many
@@ -141,6 +142,12 @@ class Replayer:
             return Unfit(f"workflow {source.row.workflow} is no longer in the catalog")
         if row.from_step is not None and row.from_step not in workflow.steps:
             return Unfit(f"workflow {workflow.workflow} has no step “{row.from_step}” any more")
+        unsafe = unsafe_steps(workflow)
+        if unsafe and not (row.approved_by or "").strip():
+            return Unfit(
+                f"workflow {workflow.workflow} does {', '.join(unsafe)} by now, which is unsafe to do twice, and "
+                "nobody approved this replay; open another one that somebody approves"
+            )
         inputs = edited(workflow, source.row.inputs, row.edit)
         if isinstance(inputs, Unfit):
             return inputs

@@ -450,25 +450,39 @@ def test_refusals_change_nothing(fleet: SmallFleet) -> None:
     fleet.run()
 
 
-def test_a_step_that_is_unsafe_to_repeat_needs_another_person(
-    fleet: SmallFleet, bench_catalog: Catalog
-) -> None:
-    job_id = failed(fleet)
-    summary = bench_catalog.workflows["summary"]
+def with_unsafe_publishing(catalog: Catalog) -> Catalog:
+    summary = catalog.workflows["summary"]
     publish = summary.steps["publish"]
     assert publish.effect
     unsafe = publish.model_copy(
         update={"effect": publish.effect.model_copy(update={"replay_class": ReplayClass.UNSAFE})}
     )
     steps = summary.steps | {"publish": unsafe}
-    today = bench_catalog.model_copy(
-        update={"workflows": {"summary": summary.model_copy(update={"steps": steps})}}
-    )
+    return catalog.model_copy(update={"workflows": {"summary": summary.model_copy(update={"steps": steps})}})
+
+
+def test_a_step_that_is_unsafe_to_repeat_needs_another_person(
+    fleet: SmallFleet, bench_catalog: Catalog
+) -> None:
+    job_id, today = failed(fleet), with_unsafe_publishing(bench_catalog)
     with pytest.raises(Forbidden, match="does publish, which is unsafe to do twice"):
         open_replay(fleet.ledger, today, request(job_id))
     open_replay(fleet.ledger, today, request(job_id, approved_by="dave"))
     (told,) = fleet.rows(tables.event, kind="replay_opened")
     assert told.actor == "carol" and "approved by dave" in told.sentence
+
+
+def test_a_step_that_became_unsafe_since_is_not_done_again_without_approval(
+    fleet: SmallFleet, bench_catalog: Catalog
+) -> None:
+    first, second = failed(fleet), failed(fleet)
+    today = with_unsafe_publishing(bench_catalog)
+    unapproved, approved = opened(fleet, first), opened(fleet, second, approved_by="dave")
+    Replayer(fleet.leadership, fleet.snapshots, today).run()
+    refused = item(fleet, unapproved, first)
+    assert refused.state == "refused" and "nobody approved this replay" in refused.why
+    assert item(fleet, approved, second).state == "released"
+    fleet.run()
 
 
 def test_many_thousand_are_selected_and_taken_back_in_seconds(ledger: Ledger, rows: Rows) -> None:
