@@ -44,6 +44,8 @@ def check(request: ReplayRequest) -> None:
     """What can be said of a request without looking at what it selects; raises a Problem."""
     if request.edit is not None and (fault := fault_of(request.edit)):
         raise Malformed(f"edit: it is no JSON Patch: {fault}")
+    if not request.requested_by.strip():
+        raise Malformed("requested_by: name who asks for this replay")
     approver = (request.approved_by or "").strip().casefold()
     if approver and approver == request.requested_by.strip().casefold():
         raise Forbidden(

@@ -11,7 +11,7 @@ import typer
 
 from orchestrator.cli.ending import INTERRUPTED, Refusal
 from orchestrator.cli.link import fleet
-from orchestrator.cli.options import Actor, AsJson, Cursor, actor_or_user
+from orchestrator.cli.options import Actor, AsJson, Cursor, actor_or_user, number
 from orchestrator.cli.replay_screen import counted, left, listed, previewed, showed
 from orchestrator.cli.screen import complaints, console
 
@@ -51,7 +51,9 @@ def replay(
     from_step: Annotated[
         str | None, typer.Option("--from", metavar="STEP", help="Make this step and all behind it anew.")
     ] = None,
-    rate: Annotated[float | None, typer.Option("--rate", help="At most so many jobs a minute.")] = None,
+    rate: Annotated[
+        float | None, typer.Option("--rate", parser=number, help="At most so many jobs a minute.")
+    ] = None,
     most_open: Annotated[
         int | None, typer.Option("--most-open", help="At most so many jobs at once.")
     ] = None,
@@ -117,11 +119,11 @@ def moment(given: str | None) -> str | None:
     if given is None:
         return None
     ago = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]+)", given.strip())
-    if ago and ago[2] in UNIT_SECONDS:
-        return (datetime.now(UTC) - timedelta(seconds=float(ago[1]) * UNIT_SECONDS[ago[2]])).isoformat()
     try:
+        if ago and ago[2] in UNIT_SECONDS:
+            return (datetime.now(UTC) - timedelta(seconds=float(ago[1]) * UNIT_SECONDS[ago[2]])).isoformat()
         return datetime.fromisoformat(given.strip()).astimezone().isoformat()
-    except ValueError:
+    except (ValueError, OverflowError):
         raise typer.BadParameter(
             f"“{given}” is neither so long ago (30m, 2h, 1d) nor a moment (2026-11-21T13:00)"
         ) from None

@@ -38,7 +38,8 @@ def previewed(read: "ReplayPreview", as_json: bool) -> None:
     out = console()
     out.print(f"[bold]{text(read.sentence)}[/]\n", soft_wrap=True)
     if not read.jobs:
-        return None
+        hint = "`fleet dead list` shows what waits for one, `fleet replay` the replays that took up the rest"
+        return out.print(hint, style="dim", soft_wrap=True)
     out.print(
         card(
             [
@@ -60,7 +61,7 @@ def previewed(read: "ReplayPreview", as_json: bool) -> None:
         )
     for against in read.obstacles:
         out.print(f"[yellow]in the way:[/] {text(against)}", soft_wrap=True)
-    unsafe = any(step.replay_class == UNSAFE and step.anew for step in read.steps)
+    unsafe = any(step.replay_class == UNSAFE for step in read.steps)
     approval = " --approve-as NAME" if unsafe else ""
     return out.print(f'\nnothing was done; to do it, add: --yes --reason "…"{approval}', markup=False)
 
@@ -90,6 +91,11 @@ def showed(read: "ReplayRead", as_json: bool) -> None:
     if read.failures:
         out.print("\n[bold]what died anew[/]")
         out.print(groups_table(read.failures))
+    for refused in read.refused:
+        out.print(
+            f"refused: {refused.jobs} job(s) such as {refused.example_id}, since {text(refused.why)}",
+            soft_wrap=True,
+        )
     if read.ended_at is None and read.state == "running":
         follow, end = (
             f"`fleet replay --show {read.id} --watch`",

@@ -15,6 +15,7 @@ from orchestrator.reads.dead_letters import DeadLetterFilter, DeadLetterGroup, d
 from orchestrator.reads.paging import DEFAULT_LIMIT, Page, page_of, parts_of
 
 ENDED = (ItemState.DONE, ItemState.FAILED)
+MOST_REFUSALS = 10
 
 
 class ReplayLine(Read):
@@ -32,6 +33,14 @@ class ReplayLine(Read):
     ended_at: datetime | None
 
 
+class RefusedJobs(Read):
+    """Jobs that could not be released for the same reason."""
+
+    jobs: int
+    why: str
+    example_id: str
+
+
 class ReplayRead(ReplayLine):
     """A replay with everything it was asked for."""
 
@@ -45,6 +54,8 @@ class ReplayRead(ReplayLine):
     left."""
     failures: tuple[DeadLetterGroup, ...]
     """What its new jobs died of, the largest group first."""
+    refused: tuple[RefusedJobs, ...]
+    """Why jobs of it were not released, the most frequent reasons first."""
     again_of: tuple[str, ...]
     """Earlier replays whose jobs this one runs again."""
     again_in: tuple[str, ...]
@@ -93,6 +104,7 @@ def progress(connection: Connection, given: str) -> ReplayRead:
         most_open=row.most_open,
         minutes_left=_minutes_left(connection, row, items),
         failures=dead_letter_groups(connection, anew).items,
+        refused=_refused(connection, replay_id),
         again_of=_again_of(connection, replay_id),
         again_in=_again_in(connection, replay_id),
     )
@@ -159,6 +171,18 @@ def _minutes_left(connection: Connection, row: Any, items: dict[ItemState, int])
     took: float = max(now(connection) - row.created_at, 0.0)
     own = items.get(ItemState.WAITING, 0) / row.per_minute if row.per_minute else 0.0
     return max(took / ended * left / 60, own)
+
+
+def _refused(connection: Connection, replay_id: str) -> tuple[RefusedJobs, ...]:
+    item, jobs = replay_item.c, func.count().label("jobs")
+    query = (
+        select(item.why, jobs, func.min(item.job_id).label("example_id"))
+        .where(item.replay_id == replay_id, item.state == ItemState.REFUSED)
+        .group_by(item.why)
+        .order_by(jobs.desc(), item.why)
+        .limit(MOST_REFUSALS)
+    )
+    return tuple(RefusedJobs(**row._mapping) for row in connection.execute(query))
 
 
 def _again_of(connection: Connection, replay_id: str) -> tuple[str, ...]:

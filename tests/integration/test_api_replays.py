@@ -211,6 +211,23 @@ def test_an_unsafe_step_is_told_of_and_needs_another_person(fleet: SmallFleet, h
         assert http.post("/v1/replays", json=approved | BECAUSE).json()["approved_by"] == "dave"
 
 
+def test_a_person_is_told_of_the_approval_wherever_it_is_needed(
+    fleet: SmallFleet, face: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An unsafe step asks for one although its result would be kept."""
+    monkeypatch.setenv("FLEET_API_URL", face)
+    job_id, summary = failed(fleet), fleet.catalog.workflows["summary"]
+    effect = summary.steps["publish"].effect
+    assert effect is not None
+    unsafe = effect.model_copy(update={"replay_class": ReplayClass.UNSAFE})
+    research = summary.steps["research"].model_copy(update={"effect": unsafe})
+    with today(fleet, summary.model_copy(update={"steps": summary.steps | {"research": research}})):
+        assert run(app, ("replay", job_id)) == 0
+    told = capsys.readouterr().out
+    assert "in the way: workflow summary does research" in told
+    assert told.rstrip().endswith('--yes --reason "…" --approve-as NAME')
+
+
 def test_what_todays_catalog_does_not_fit_is_told_before_it_is_refused(
     fleet: SmallFleet, http: httpx2.Client
 ) -> None:
@@ -251,7 +268,10 @@ def test_every_refusal_is_a_sentence_and_changes_nothing(fleet: SmallFleet, http
         ({**ALL, "dry_run": False}, 422, "reason"),
         ({**ALL, **BECAUSE, "from_step": "nowhere"}, 422, "no step “nowhere”"),
         ({**ALL, "edit": [{"op": "hop", "path": "/question"}]}, 422, "no JSON Patch"),
+        ({**ALL, "edit": [{"op": "add", "path": "/question"}]}, 422, "has no “value”"),
+        ({**ALL, "edit": [{"op": "move", "from": "x", "path": "/question"}]}, 422, "no JSON Patch"),
         ({**ALL, "approved_by": "Carol"}, 403, "cannot approve"),
+        ({**ALL, "requested_by": " "}, 422, "name who asks"),
         ({**ALL, "selection": {"ids": [new_id()]}}, 404, "no job or subtask"),
         ({**ALL, "selection": {"ids": ["01ARZ3"]}}, 404, "no job and no subtask"),
         ({**ALL, "selection": {"signature": "0123456789"}}, 404, "no dead letter"),
@@ -383,12 +403,15 @@ def test_what_a_person_types(
 
     assert "no replays" in said()
     assert "1 job(s) would be run again" in said("--code", "refused", "--since", "2h")
-    assert "no ended job" in said("--code", "refused", "--until", "2h")
+    nothing = said("--code", "refused", "--until", "2h")
+    assert "no ended job" in nothing and "`fleet dead list` shows what waits for one" in nothing
     assert json.loads(said(job_id[:20], "--json"))["jobs"] == 1
     assert said(job_id).rstrip().endswith('nothing was done; to do it, add: --yes --reason "…"')
     assert "at least one of the filters" in refused("--yes", "--reason", "because")
     assert "always has a reason" in refused(job_id, "--yes")
     assert "neither so long ago" in refused("--lane", "draft", "--since", "yesterday")
+    assert "neither so long ago" in refused("--lane", "draft", "--since", "9999999999999d")
+    assert "“nan” is no number" in refused(job_id, "--rate", "nan")
     assert "is not JSON" in refused(job_id, "--edit", "[")
     assert "cannot be read" in refused(job_id, "--edit", str(tmp_path / "nothing.json"))
     assert "is no JSON Patch" in refused(job_id, "--edit", '[{"op": "hop"}]')
@@ -402,5 +425,11 @@ def test_what_a_person_types(
     shown = said("--show", opened["id"][:20], "--watch")
     assert "asked better" in shown
     assert "1: 1 done" in shown
+    unfit = json.dumps([{"op": "remove", "path": "/question"}])
+    (again,) = fleet.rows(tables.job, replay_id=opened["id"])
+    opened_in_vain = json.loads(said(again.id, "--edit", unfit, "--yes", "--reason", "a slip", "--json"))
+    fleet.run()
+    told = said("--show", opened_in_vain["id"])
+    assert f"refused: 1 job(s) such as {again.id}, since its inputs are no brief.Inputs@1" in told
     assert "say why it is aborted" in refused("--abort", opened["id"])
     assert "is done already" in refused("--abort", opened["id"], "--reason", "too late")
