@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, or_, select
+from sqlalchemy import ColumnElement, Connection, exists, or_, select
 
 from contracts.states import SubtaskState
 from orchestrator.deciders.slots import Slots
@@ -12,6 +12,14 @@ from orchestrator.ledger.tables import job, subtask
 
 CHANGING = (SubtaskState.DISPATCHED, SubtaskState.RUNNING, SubtaskState.REPORTED)
 """While one with a subject is in one of these, no other may change it."""
+_other = subtask.alias("other")
+_ALONE = or_(
+    subtask.c.subject.is_(None),
+    ~exists().where(
+        _other.c.subject == subtask.c.subject, _other.c.state.in_(CHANGING), _other.c.ended_at.is_(None)
+    ),
+)
+"""Nobody is changing what it would change: who has to wait for that takes no place among the heads."""
 FEWEST_HEADS = 2
 """Seen of each queue at least, however many there are; the next turn of the loop sees the next ones."""
 
@@ -56,7 +64,8 @@ def heads(
     most: int,
     free: ColumnElement[bool],
 ) -> list[Candidate]:
-    """The heads of the queues whose lanes have room, about `most` together: who was ready first, and is free."""
+    """The heads of the queues whose lanes have room, about `most` together: who was ready first, and is free to
+    change what it would change."""
     candidates = []
     for queue in found:
         room = min(slots.room(queue.lane), max(most // len(found), FEWEST_HEADS))
@@ -64,7 +73,7 @@ def heads(
             query = (
                 select(*_COLUMNS)
                 .join(job, job.c.id == subtask.c.job_id)
-                .where(due(at), free, *_of(queue))
+                .where(due(at), free, _ALONE, *_of(queue))
                 .order_by(subtask.c.place, subtask.c.id)
                 .limit(room)
             )

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, case, func, select
 from contracts.states import AttemptState
 from orchestrator import calibrations, liveness, pauses, purses, shares, spending, suspects
 from orchestrator.batch import Batch
-from orchestrator.candidates import Candidate, changing, heads, queues
+from orchestrator.candidates import Candidate, heads, queues
 from orchestrator.deciders.fairness import Fairness
 from orchestrator.deciders.pacing import Purse
 from orchestrator.deciders.shares import Shares
@@ -110,7 +110,6 @@ class Dispatcher:
             start_by_seconds=self._settings.start_by_seconds,
             refused=self._refused,
             suspected={row.lane for row in in_flight if row.suspects},
-            changing={row.subject for row in changing(connection, rows)},
         )
 
     def _walk(self, granting: Round, candidates: list[Candidate], charged: list[str]) -> None:

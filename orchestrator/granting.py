@@ -80,7 +80,7 @@ class Round:
     suspected: set[str] = field(default_factory=set)
     """The lanes in which a suspect is under way."""
     changing: set[str] = field(default_factory=set)
-    """The subjects that an attempt is changing."""
+    """The subjects that were granted in this round; what others change already is no candidate."""
     _before: dict[str, Purse] = field(init=False)
     _accounts: dict[str, list[str]] = field(init=False)
     _held: list[tuple[Any, str]] = field(default_factory=list)

@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from contracts.brief import Claims
 from contracts.catalog import Catalog
@@ -298,3 +298,23 @@ def test_input_read_from_a_cache_is_reserved_in_money_and_not_in_a_rate_that_lea
     assert before.reserved_input_tokens == raw
     assert after.reserved_input_tokens == pytest.approx(0.2 * raw, abs=2)
     assert after.reserved_nano_usd > before.reserved_nano_usd, "the cache may be cold"
+
+
+def test_who_waits_for_what_another_changes_holds_up_nobody_behind(fleet: SmallFleet) -> None:
+    fleet.hands.announce(("noop",), slots=1)
+    fleet.submit("fan", documents=40)
+    fleet.turn()
+    fleet.hands.work()
+    fleet.advance.run()
+    ready = sorted(row.id for row in fleet.rows(tables.subtask, state="ready"))
+    assert len(ready) == 40
+    with fleet.ledger.write() as connection:
+        for subject, ids in (("site:busy", ready[:-1]), ("site:free", ready[-1:])):
+            these = update(tables.subtask).where(tables.subtask.c.id.in_(ids))
+            connection.execute(these.values(subject=subject))
+
+    assert [fleet.dispatch.run(), fleet.dispatch.run(), fleet.dispatch.run()] == [1, 1, 0]
+    granted = fleet.rows(tables.subtask, state="dispatched")
+    assert {row.subject for row in granted} == {"site:busy", "site:free"}
+    fleet.run()
+    assert {row.state for row in fleet.rows(tables.job)} == {"done"}
