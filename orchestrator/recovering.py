@@ -136,7 +136,7 @@ def handed_again(
         sentence=failure.sentence,
         artifact=answer,
         parameters=_parameters(handoff, row),
-        kept=failure.kept or _effects(connection, row),
+        kept=failure.kept or _effect(connection, handoff, row.id),
     )
     return handoff.model_copy(update={"tried": (*handoff.tried, tried)})
 
@@ -152,14 +152,18 @@ def _parameters(handoff: Handoff, row: Any) -> dict[str, str]:
     return found | ({"rung": str(row.rung)} if row.rung else {})
 
 
-def _effects(connection: Connection, row: Any) -> str:
+def _effect(connection: Connection, handoff: Handoff, attempt_id: str) -> str:
     """What the attempt changed in the world, or may have, as far as it was written down."""
-    of_it = select(effect.c.target, effect.c.applied_at).where(effect.c.attempt_id == row.id)
-    return "; ".join(
-        f"{each.target} was changed"
-        if each.applied_at
-        else f"{each.target} may have been changed: look first"
-        for each in connection.execute(of_it)
+    if handoff.effect is None:
+        return ""
+    this = effect.c.key == handoff.effect.key, effect.c.attempt_id == attempt_id
+    begun = connection.execute(select(effect.c.target, effect.c.applied_at).where(*this)).one_or_none()
+    if begun is None:
+        return ""
+    return (
+        f"{begun.target} was changed"
+        if begun.applied_at
+        else f"{begun.target} may have been changed: look first"
     )
 
 

@@ -4,7 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import event, update
 
 from contracts.bench import Nothing
 from contracts.failures import Code
@@ -256,3 +256,13 @@ def test_a_cancellation_that_meets_a_claim_lets_the_worker_have_it(fleet: SmallF
     age(fleet.ledger, tables.attempt, attempt_id, lease_until=60.0)
     fleet.run()
     assert fleet.job(job_id).state == "cancelled"
+
+
+def test_the_loss_of_what_changes_nothing_looks_through_no_effects(fleet: SmallFleet) -> None:
+    claim = fleet.claimed("summary")
+    age(fleet.ledger, tables.attempt, claim.attempt, lease_until=60.0)
+    asked: list[str] = []
+    event.listen(fleet.ledger.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    fleet.reconcile.run()
+    assert fleet.subtask(claim.job, "research[1]").crashes == 1
+    assert asked and not [statement for statement in asked if "FROM effect" in statement]
