@@ -88,7 +88,7 @@ def _bury_first(view: JobView, node: Node, code: Code, why: str, batch: Batch) -
 
 
 def _tells(node: Node, stop: Stop) -> bool:
-    return node.state is SubtaskState.DEAD and node.why.startswith(stop.rule)
+    return node.state is SubtaskState.DEAD and stop.told_in(node.why)
 
 
 def _can_end(node: Node) -> bool:

@@ -23,7 +23,12 @@ class Stop:
 
     code: Code
     rule: str
-    """The same whenever it is asked again, so that it is told once."""
+    lasting: str = ""
+    """What is the same of the rule whenever it is asked again, where that is not all of it."""
+
+    def told_in(self, why: str) -> bool:
+        """Whether this says that the rule ended something, so that it is told once."""
+        return (self.lasting or self.rule) in why
 
     def why(self, workflow: Workflow, nodes: Sequence[Node]) -> str:
         """With what was under way."""
@@ -66,8 +71,8 @@ def stopped(stops: Stops, clocks: Clocks, at: float) -> Stop | None:
         return Stop(Code.STOPPED, f"it reached the age at which its workflow ends it, {stops.hours:g} h,")
     if clocks.spent_nano_usd >= stops.usd * NANO:
         spent = clocks.spent_nano_usd / NANO
-        rule = f"it spent {spent:,.2f} USD of the {stops.usd:,.2f} at which its workflow ends it"
-        return Stop(Code.STOPPED, rule)
+        lasting = f"USD of the {stops.usd:,.2f} at which its workflow ends it"
+        return Stop(Code.STOPPED, f"it spent {spent:,.2f} {lasting}", lasting)
     return None
 
 

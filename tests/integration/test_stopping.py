@@ -10,6 +10,7 @@ import yaml
 from sqlalchemy import update
 
 from contracts.catalog import Catalog
+from contracts.failures import Code
 from contracts.jobs import JobRequest
 from contracts.reports import NANO
 from orchestrator.catalog_files import load_catalog
@@ -25,6 +26,7 @@ from tests.integration.small_fleet import (
     assert_story_holds,
     bench_catalog,
     delivers,
+    fails,
     fleet,
     objects,
 )
@@ -232,4 +234,27 @@ def test_a_running_sibling_finishes_when_the_money_is_gone(ledger: Ledger, tmp_p
     fleet.run()
     assert fleet.job(job_id).state == "failed"
     assert fleet.subtask(job_id, "research[2]").state == "done"
+    assert_story_holds(ledger)
+
+
+def test_that_the_money_is_gone_is_told_once_however_much_is_spent_later(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    fleet = stopping_at(ledger, tmp_path, "summary", usd=0.5)
+    fleet.hands.cost_nano_usd = NANO
+    job_id = fleet.submit("summary", documents=3)
+    fleet.turn()
+    first, *others = fleet.hands.doorbells()
+    later = [fleet.hands.claim(bell.attempt_id) for bell in others]
+    fleet.hands.do(first.attempt_id)
+    fleet.turn()
+    fleet.turn()
+    for claim in later:
+        assert isinstance(claim, Claim) and fleet.hands.perform(claim, fails(Code.VENDOR_ERROR))
+        fleet.turn()
+    fleet.run()
+    job = fleet.job(job_id)
+    assert (job.state, job.spent_nano_usd) == ("failed", 3 * NANO)
+    assert letters(fleet, job_id) == [("stopped", job.why)]
+    assert job.why.startswith("it spent 1.00 USD of the 0.50 at which its workflow ends it with ")
     assert_story_holds(ledger)
