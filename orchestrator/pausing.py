@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, delete, exists, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from contracts.catalog import Catalog
 from orchestrator.deciders.switches import LATEST, Scope, called, skipped
@@ -41,6 +42,13 @@ class Wish:
 def hold(ledger: Ledger, catalog: Catalog, wish: Wish) -> None:
     """Pauses or kills a scope from the next grant, claim, heartbeat and effect on; what was set for it before is
     replaced. Raises a Problem for a scope that is not known."""
+    try:
+        _hold(ledger, catalog, wish)
+    except IntegrityError:
+        _hold(ledger, catalog, wish)  # somebody else held the same a moment before; the later word counts
+
+
+def _hold(ledger: Ledger, catalog: Catalog, wish: Wish) -> None:
     with ledger.write() as connection:
         _check(connection, catalog, wish.scope, wish.name)
         at = now(connection)
@@ -124,7 +132,8 @@ def _check(connection: Connection, catalog: Catalog, scope: Scope, name: str) ->
 def _known(scope: Scope, name: str, known: Collection[str]) -> None:
     if name not in known:
         listing = ", ".join(sorted(known)) or "none"
-        raise Malformed(f"name: no {scope} “{name}”; known are: {listing}")
+        missing = f"no {scope} “{name}”" if name else f"say which {scope}"
+        raise Malformed(f"name: {missing}; known are: {listing}")
 
 
 def _has_tenant(connection: Connection, name: str) -> bool:

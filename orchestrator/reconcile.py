@@ -195,10 +195,12 @@ def _lost(connection: Connection, at: float, among: ColumnElement[bool]) -> list
     query = (
         select(attempt, *recovering.COLUMNS)
         .join(subtask, subtask.c.id == attempt.c.subtask_id)
+        .join(job, job.c.id == attempt.c.job_id)
         .where(
             attempt.c.state == AttemptState.RUNNING,
             attempt.c.ended_at.is_(None),
             or_(attempt.c.lease_until < at, attempt.c.deadline_at < at),
+            ~stopping.STOPPED,  # told to stop: its silence is no crash
             subtask.c.state.in_((SubtaskState.RUNNING, SubtaskState.SUBMITTED)),
             among,
         )

@@ -9,7 +9,7 @@ from contracts.failures import CATEGORY_OF, Code
 from contracts.states import AttemptState, JobState, SubtaskState
 from orchestrator.batch import Batch
 from orchestrator.deciders.stopping import moment
-from orchestrator.deciders.switches import Work
+from orchestrator.deciders.switches import Standing, Work
 from orchestrator.ledger.snapshots import Snapshots
 from orchestrator.ledger.tables import attempt, job, subtask
 from orchestrator.marking import move
@@ -19,6 +19,13 @@ from orchestrator.settling import charged, tokens_reserved
 from orchestrator.views import load
 
 MOST = 200
+STOPPED = and_(
+    KILLED,
+    attempt.c.vendor_batch_id.is_(None),
+    subtask.c.state == SubtaskState.RUNNING,
+    job.c.cancel_requested_by.is_(None),
+)
+"""An attempt that a switch killed, and that is taken back for that alone, however long it has been silent."""
 
 Among = Callable[[ColumnElement[str]], ColumnElement[bool]]
 """Which jobs are looked at, as a condition on the column that names them."""
@@ -35,13 +42,13 @@ def stop_overdue(
     """Takes back what must not run on, ends what is overdue, and answers how much moved."""
     rows = _to_take_back(connection, at, among)
     views = load(connection, snapshots, {row.job_id for row in rows} | _overdue(connection, at, among))
-    batch = Batch(at, actor)
+    batch, switches = Batch(at, actor), standing(connection, at) if rows else Standing()
     for row in rows:
         view = views[row.job_id]
         late = view.row.stop_at is not None and view.row.stop_at < at
         batch.settled.append(_columns(row, Code.TOO_LATE if late else Code.STOPPED, at))
         correct(row.subtask_id, tokens_reserved(row))
-        why = f"its job was to end by {moment(view.row.stop_at)}" if late else _held(connection, row, at)
+        why = f"its job was to end by {moment(view.row.stop_at)}" if late else _held(switches, row)
         move(
             view, view.node(row.subtask_id), SubtaskState.READY, f"stopped: {why}"[:2000], batch, ready_at=at
         )
@@ -59,7 +66,6 @@ def overdue(connection: Connection, at: float, among: Among) -> set[str]:
 def _to_take_back(connection: Connection, at: float, among: Among) -> list[Any]:
     """Attempts that a switch killed, and those of jobs whose time is up. What waits for a vendor's batch holds no
     worker, so a switch leaves it there."""
-    killed = and_(KILLED, attempt.c.vendor_batch_id.is_(None), subtask.c.state == SubtaskState.RUNNING)
     query = (
         select(attempt, subtask.c.vendor.label("of_vendor"), job.c.tenant, job.c.workflow)
         .join(subtask, subtask.c.id == attempt.c.subtask_id)
@@ -69,7 +75,7 @@ def _to_take_back(connection: Connection, at: float, among: Among) -> list[Any]:
             attempt.c.ended_at.is_(None),
             subtask.c.state.in_((SubtaskState.RUNNING, SubtaskState.SUBMITTED)),
             job.c.cancel_requested_by.is_(None),
-            or_(killed, job.c.stop_at < at),
+            or_(STOPPED, job.c.stop_at < at),
             among(attempt.c.job_id),
         )
         .with_for_update(of=attempt)
@@ -92,10 +98,10 @@ def _overdue(connection: Connection, at: float, among: Among) -> set[str]:
     return {*connection.execute(jobs).scalars(), *connection.execute(subtasks).scalars()}
 
 
-def _held(connection: Connection, row: Any, at: float) -> str:
+def _held(switches: Standing, row: Any) -> str:
     """Which switch it was; it may be gone by now."""
     work = Work(row.lane, row.of_vendor, row.tenant, row.workflow)
-    return standing(connection, at).holder(work) or "a switch that was lifted since"
+    return switches.holder(work) or "a switch that was lifted since"
 
 
 def _columns(row: Any, code: Code, at: float) -> dict[str, Any]:

@@ -37,10 +37,10 @@ def list_pauses(services: With) -> PausesRead:
         return pauses_read(connection)
 
 
-@router.put("/fleet")
-def hold_fleet(services: With, wanted: Hold) -> PausesRead:
-    """Holds the whole fleet."""
-    return _hold(services, Scope.FLEET, "", wanted)
+@router.put("/{scope}")
+def hold_fleet(services: With, scope: Scope, wanted: Hold) -> PausesRead:
+    """Holds the whole fleet; every other scope needs a name."""
+    return _hold(services, scope, "", wanted)
 
 
 @router.put("/{scope}/{name}")

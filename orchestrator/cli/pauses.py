@@ -99,7 +99,7 @@ def _show(read: "PausesRead") -> None:
     for sentence in read.broken:
         out.print(f"[red]{text(sentence)}[/]")
     if not read.items:
-        return out.print("nothing is paused")
+        return None if read.broken else out.print("nothing is paused")
     held = table("held", "ready", "skipped ticks", "since when, by whom and why", right=["ready"])
     for item in read.items:
         name = f"{item.scope} {item.name}".strip()

@@ -1,5 +1,8 @@
 """What is paused is not granted, claimed or applied; what is killed stops; and all of it is offered again."""
 
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
@@ -8,6 +11,7 @@ from sqlalchemy import insert, update
 
 from contracts.jobs import JobRequest
 from contracts.states import SubtaskState
+from orchestrator import stopping
 from orchestrator.cli.app import app
 from orchestrator.cli.ending import run as run_here
 from orchestrator.deciders.switches import Scope
@@ -162,6 +166,26 @@ def test_after_a_kill_nothing_is_claimed_every_heartbeat_says_stop_and_what_ran_
     assert {row.state for row in fleet.rows(tables.job)} == {"done"}
 
 
+def test_what_was_killed_and_waits_to_be_taken_back_counts_no_crash_meanwhile(fleet: SmallFleet) -> None:
+    count = stopping.MOST + 5
+    fleet.hands.announce(("noop",), slots=count)
+    run_until_ready(fleet, fleet.submit("fan", documents=count), count)
+    while fleet.dispatch.run():
+        for bell in fleet.hands.doorbells():
+            fleet.hands.claim(bell.attempt_id)
+    paused(fleet, Scope.LANE, "noop", kills=True)
+    running = tables.attempt.c.state == "running"
+    with fleet.ledger.write() as connection:
+        silent = {"lease_until": tables.attempt.c.lease_until - 60}
+        assert connection.execute(update(tables.attempt).where(running).values(silent)).rowcount == count
+
+    fleet.reconcile.run()
+    fleet.reconcile.run()
+    lost = [row for row in fleet.rows(tables.attempt) if row.state == "lost"]
+    assert Counter(row.code for row in lost) == {"stopped": count}
+    assert {row.crashes for row in fleet.rows(tables.subtask)} == {0}
+
+
 def test_a_killed_attempt_begins_no_effect(fleet: SmallFleet) -> None:
     job_id = fleet.submit("summary")
     while not (bells := doorbells_of(fleet, "publish")):
@@ -291,6 +315,18 @@ def test_a_paused_lane_with_many_ready_rows_leaves_the_others_their_turn(fleet: 
     assert sum(state == "ready" for state in fleet.states(big).values()) == 300
 
 
+def test_of_two_who_hold_the_same_at_one_moment_the_later_word_counts(fleet: SmallFleet) -> None:
+    with ThreadPoolExecutor(1) as other:
+        with fleet.ledger.write() as connection:
+            first = {"scope": "lane", "name": "noop", "by": "ada", "why": "slow", "at": now(connection)}
+            connection.execute(insert(tables.pause).values(**first))
+            later = other.submit(paused, fleet, Scope.LANE, "noop", kills=True)
+            time.sleep(0.3)
+        later.result(timeout=20)
+    (row,) = fleet.rows(tables.pause)
+    assert (row.by, row.kills) == ("bob", True)
+
+
 def test_operators_pause_kill_and_resume_over_http(http: httpx2.Client, ledger: Any) -> None:
     asked = {"by": "ada", "reason": "the index is rebuilt"}
     made = http.put("/v1/pauses/lane/research", json=asked | {"for_seconds": 7200}).json()
@@ -345,6 +381,24 @@ def test_the_commands_pause_kill_list_and_resume(
     assert "no vendor “acme”; known are: anthropic" in said("kill", "vendor", "acme", *because, code=1)
     assert "lane draft is not paused" in said("resume", "lane", "draft", code=1)
     assert "is no duration; write 90s" in said("pause", "lane", "draft", *because, "--for", "soon", code=2)
+
+
+def test_the_commands_say_what_stops_the_fleet_and_which_name_is_missing(
+    api: str, ledger: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FLEET_API_URL", api)
+    with ledger.write() as connection:
+        broken = {"scope": "lane", "name": "", "by": "?", "why": "?", "at": now(connection)}
+        connection.execute(insert(tables.pause).values(**broken))
+
+    assert run_here(app, ("pauses",)) == 0
+    told = " ".join(capfd.readouterr().out.split())
+    assert told.endswith("cannot be read: it names no lane; `fleet resume lane` removes it")
+    assert run_here(app, ("resume", "lane")) == 0
+    capfd.readouterr()
+    assert run_here(app, ("kill", "lane", "--why", "it runs wild")) == 1
+    assert "say which lane; known are: audit, " in capfd.readouterr().err
+    assert not rows_of(ledger, tables.pause)
 
 
 def test_what_is_held_is_not_told_as_stalled(fleet: SmallFleet) -> None:
