@@ -55,3 +55,19 @@ def test_beside_the_loops_own_figures_none_stands_twice(ledger: Ledger, catalog:
     theirs = {family.name for family in LedgerFigures(ledger, catalog).collect()}
 
     assert not theirs & {str(metric) for metric in Metric}
+
+
+def test_more_tenants_and_workers_make_no_more_series(ledger: Ledger, catalog: Catalog, rows: Rows) -> None:
+    def work(number: int) -> None:
+        job_id = rows.job(tenant=f"tenant-{number}", state="done", ended_at=rows.at)
+        subtask_id = rows.subtask(job_id, "draft", "done", tenant=f"tenant-{number}", ended_at=rows.at)
+        rows.attempt(job_id, subtask_id, worker=f"pod-{number}/{number}", ended_at=rows.at, input_tokens=5)
+
+    def series() -> int:
+        return sum(len(family.samples) for family in LedgerFigures(ledger, catalog).collect())
+
+    work(0)
+    before = series()
+    for number in range(1, 30):
+        work(number)
+    assert series() == before

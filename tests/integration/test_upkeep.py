@@ -169,6 +169,25 @@ def test_a_snapshot_is_made_once_after_something_moved_and_not_again(fleet: Smal
     assert {row.purpose for row in fleet.rows(tables.attempt, job_id=snapshot.id)} == {"maintenance"}
 
 
+def test_an_idle_hour_costs_no_token(fleet: SmallFleet, published: str) -> None:
+    """Every tick fires as often as an hour brings it, beside a fleet that has worked and rests. What was published
+    may be read again once, in the hour before."""
+
+    def an_hour(hours_ago: int) -> set[str]:
+        with fleet.ledger.read() as connection:
+            begin = now(connection) - 3600.0 * hours_ago
+        for name, cadence in beat_schedule.CADENCE_SECONDS.items():
+            for turn in range(max(1, int(3600 / cadence))):
+                tick(fleet, name, begin + turn * cadence)
+                ticker(fleet).run()
+        fleet.run()
+        return {row.id for row in fleet.rows(tables.attempt) if row.input_tokens or row.output_tokens}
+
+    before = an_hour(2)
+    assert an_hour(1) == before
+    assert len(fleet.rows(tables.tick, name="stalled-work")) == 120
+
+
 def test_work_that_waits_too_long_is_told_once(fleet: SmallFleet) -> None:
     fleet.hands.announce(("upkeep", "research", "compute"))
     stuck = fleet.submit("fan")
