@@ -7,11 +7,14 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 
 from orchestrator.catalog_files import load_catalog
+from orchestrator.deciders.switches import Scope
+from orchestrator.door import Claim
 from orchestrator.inbox import acknowledge
 from orchestrator.ledger import tables
 from orchestrator.ledger.clock import now
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.promises import AFTER_DRAIN, last_event_before, promises
+from orchestrator.pausing import Wish, hold
 from orchestrator.reads.figures.collector import LedgerFigures
 from orchestrator.upkeep.ticker import Ticker
 from tests.integration.ledgers import ledger, migrated_file, migrated_schema
@@ -121,8 +124,30 @@ def test_a_job_of_two_ticks_is_found(storied: SmallFleet) -> None:
     assert violated(storied) == {"ticks_make_each_job_once"}
 
 
+@pytest.mark.parametrize("scope", [Scope.LANE, Scope.FLEET])
+def test_what_starts_although_it_is_paused_is_found_by_the_order_of_events(
+    storied: SmallFleet, scope: Scope
+) -> None:
+    before = storied.claimed("brief")
+    _, granted = storied.grant("brief")
+    name = "research" if scope is Scope.LANE else ""
+    hold(storied.ledger, storied.catalog, Wish(scope, name, "bob", "the index is rebuilt"))
+    # The clock had been an hour ahead when the first was claimed, and was set right before the pause.
+    change(storied, f"UPDATE attempt SET claimed_at = claimed_at + 3600 WHERE id = '{before.attempt}'")
+    assert violated(storied) == set()
+
+    paused = storied.row(tables.pause)
+    change(storied, "DELETE FROM pause")
+    assert isinstance(storied.hands.claim(granted), Claim)
+    insert_rows(storied.ledger, tables.pause, paused._asdict() | {"at": paused.at - 10})
+    assert violated(storied) == {"nothing_starts_while_paused"}
+    with storied.ledger.read() as connection:
+        ((found, *_),) = promises()["nothing_starts_while_paused"].broken(connection)
+    assert found == granted
+
+
 def test_every_promise_has_its_violation() -> None:
-    told = {*DEEDS, *WHILE_OPEN, "ticks_make_each_job_once"}
+    told = {*DEEDS, *WHILE_OPEN, "ticks_make_each_job_once", "nothing_starts_while_paused"}
     # the database itself refuses an approval by whoever asked: test_gates.py
     assert set(promises()) - told == {"approvals_by_somebody_else"}
 
