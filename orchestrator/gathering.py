@@ -22,6 +22,7 @@ from orchestrator.ledger.ids import new_id
 from orchestrator.ledger.leadership import Leadership
 from orchestrator.ledger.moves import SubtaskMove
 from orchestrator.ledger.tables import vendor_batch
+from orchestrator.liveness import BEATS_MISSED
 from orchestrator.prices import batch_share
 from orchestrator.settings import Settings
 
@@ -48,7 +49,7 @@ class Gatherer:
         self._leadership = leadership
         self._catalog = catalog
         self._intake = intake
-        self._silent_seconds = 4 * settings.heartbeat_seconds
+        self._silent_seconds = BEATS_MISSED * settings.heartbeat_seconds
 
     def run(self) -> int:
         """Gathers, and answers how many subtasks go by batch. Each does so at most once."""

@@ -16,6 +16,7 @@ from orchestrator.deciders.spans import span
 from orchestrator.ledger.engine import LedgerUnreachable
 from orchestrator.ledger.leadership import Deposed, Leadership
 from orchestrator.ledger.snapshots import Snapshots
+from orchestrator.liveness import BEATS_MISSED
 from orchestrator.marking import move
 from orchestrator.progressing import advance_job
 from orchestrator.settings import Settings
@@ -33,7 +34,7 @@ class Recaller:
     def __init__(self, leadership: Leadership, snapshots: Snapshots, settings: Settings) -> None:
         self._leadership = leadership
         self._snapshots = snapshots
-        self._silent_seconds = 4 * settings.heartbeat_seconds
+        self._silent_seconds = BEATS_MISSED * settings.heartbeat_seconds
 
     def run(self) -> int:
         """Answers or releases a batch of followers and says how many; where that raises, one by one."""
