@@ -31,3 +31,7 @@ def warm_up(lanes: Iterable[Lane], accounts: Iterable[tuple[str, str]], settings
                 vendors_for(settings).vendor(vendor, account)
             except HandlerFailure as unavailable:
                 log.info("%s/%s: %s", vendor, account, unavailable)
+            except (
+                Exception
+            ) as error:  # a proxy or a certificate of the environment that its client cannot use
+                log.warning("%s/%s: its client cannot be made: %s", vendor, account, error)
