@@ -4,9 +4,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Connection, delete, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, and_, delete, or_, select
 
 from contracts.handoffs import Handoff
+from contracts.states import SubtaskState
 from orchestrator import escalations
 from orchestrator.deciders.nodes import name_of
 from orchestrator.deciders.tainting import Made, built_on, given_wrong
@@ -201,9 +202,14 @@ def _event(cause: Cause, row: dict[str, Any], at: float, actor: str) -> Event:
 def _call(connection: Connection, cause: Cause, ids: set[str], at: float, actor: str) -> None:
     changed: list[str] = []
     for some in _some(sorted(ids), ROWS_AT_ONCE):
-        applied = effect.c.subtask_id.in_(some), effect.c.applied_at.is_not(None)
-        query = select(effect.c.target, subtask.c.job_id).join(subtask, subtask.c.id == effect.c.subtask_id)
-        changed += [f"{row.target} by job {row.job_id}" for row in connection.execute(query.where(*applied))]
+        # What is being applied at this moment had its intent written before the mark, and nobody looks again.
+        under_way = and_(effect.c.applied_at.is_(None), subtask.c.state == SubtaskState.RUNNING)
+        query = (
+            select(effect.c.target, effect.c.applied_at, subtask.c.job_id)
+            .join(subtask, subtask.c.id == effect.c.subtask_id)
+            .where(effect.c.subtask_id.in_(some), or_(effect.c.applied_at.is_not(None), under_way))
+        )
+        changed += [_changed(row) for row in connection.execute(query)]
     if changed:
         shown = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
         sentence = (
@@ -211,3 +217,7 @@ def _call(connection: Connection, cause: Cause, ids: set[str], at: float, actor:
             f"`fleet replay --downstream-of {cause.subtask_id}` makes it anew"
         )
         escalations.call(connection, at, actor, sentence, cause.job_id)
+
+
+def _changed(row: Any) -> str:
+    return f"{row.target} by job {row.job_id}" + ("" if row.applied_at else " (is being applied)")

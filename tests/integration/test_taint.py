@@ -9,6 +9,7 @@ from contracts.brief import Claim, Claims
 from contracts.replays import ReplayRequest
 from orchestrator.cli.app import app
 from orchestrator.cli.ending import run as run_here
+from orchestrator.door import Claim as Held
 from orchestrator.ledger import tables
 from orchestrator.ledger.ids import new_id
 from orchestrator.problems import Conflict, Malformed, NotFound
@@ -103,6 +104,22 @@ def test_no_effect_is_applied_on_what_was_found_wrong_meanwhile(fleet: SmallFlee
     assert (letter.code, letter.lane) == ("gate_refused", "publish")
     assert f"built on research[1] of job {job_id}, which bob found wrong: {WHY}" in letter.sentence
     assert fleet.rows(tables.effect) == []
+
+
+def test_a_person_is_called_of_an_effect_that_is_being_applied_when_its_ground_is_found_wrong(
+    fleet: SmallFleet,
+) -> None:
+    job_id = asked(fleet)
+    fleet.decide(job_id, "approve")
+    while not (bells := [bell for bell in fleet.hands.doorbells() if bell.lane == "publish"]):
+        fleet.turn()
+    claim = fleet.hands.claim(bells[0].attempt_id)
+    assert isinstance(claim, Held) and claim.handoff.effect
+    fleet.door.begin_effect(claim, claim.handoff.effect, {})
+    find_wrong(fleet.ledger, fleet.subtask(job_id, "research[1]").id, "bob", WHY)
+
+    (called,) = fleet.rows(tables.escalation)
+    assert f"changed were site:acme/docs by job {job_id} (is being applied)" in called.sentence
 
 
 def test_what_is_built_later_on_a_wrong_result_is_marked_when_it_is_accepted(fleet: SmallFleet) -> None:
