@@ -94,6 +94,9 @@ class Relay:
                     pass
                 self.sing()
                 self._failing_since, self._alarmed = None, False
+            except LedgerUnreachable as away:  # which says nothing of the broker
+                log.warning("%s; doorbells wait for it", away)
+                self._stopping.wait(PAUSE_AFTER_FAILURE_SECONDS)
             except Exception as error:  # whatever a broker's client raises, the next try is the answer
                 self._tell(error)
                 self._stopping.wait(PAUSE_AFTER_FAILURE_SECONDS)

@@ -11,8 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+import pytest
+
 from contracts.states import AttemptState, SubtaskState
 from orchestrator.ledger import tables
+from orchestrator.ledger.engine import Ledger
 from orchestrator.reconcile import Reconciler
 from orchestrator.relay import Relay
 from orchestrator.up.child import Spec
@@ -218,3 +221,16 @@ def test_a_person_is_called_once_where_the_broker_takes_nothing_for_long(fleet: 
     assert "1 wait for it" in told.sentence
     assert len(fleet.rows(tables.escalation)) == 1
     fleet.run()
+
+
+def test_a_ledger_that_is_away_is_not_laid_to_the_broker(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    away = Ledger(f"sqlite:///{tmp_path}/nowhere/ledger.sqlite3")
+    relay = Relay(away, "redis://127.0.0.1:1/0", lambda: True, monotonic=lambda: 100 * time.monotonic())
+    ringing = threading.Thread(target=relay.run, daemon=True)
+    ringing.start()
+    eventually("saying so", lambda: "doorbells wait for it" in caplog.text)
+    relay.stop()
+    ringing.join(timeout=10)
+    assert "the ledger is unreachable" in caplog.text and "the broker" not in caplog.text
