@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, exists, func, null, or_, select, union_all
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, null, or_, select, union_all
 
-from contracts.replays import Selection
+from contracts.replays import ReplayState, Selection
 from contracts.states import JobState
-from orchestrator.ledger.tables import Id, dead_letter, job, subtask, taint
+from orchestrator.ledger.tables import Id, dead_letter, job, replay, subtask, taint
 
 _later = job.alias("later")
 _NO_SUBTASK = null().cast(Id).label("subtask_id")
@@ -73,8 +73,11 @@ def _the_only(subtask_id: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 def not_taken_up(job_id: ColumnElement[str] = job.c.id) -> ColumnElement[bool]:
-    """No replay has made a new job of this one; the latest of a chain is the one that counts."""
-    return ~exists().where(_later.c.replay_of == job_id)
+    """No replay has made a new job of this one; the latest of a chain is the one that counts. One that was cancelled
+    with its replay does not: nobody said that the work is not wanted any more."""
+    aborted = exists().where(replay.c.id == _later.c.replay_id, replay.c.state == ReplayState.ABORTED)
+    taken_back = and_(_later.c.state == JobState.CANCELLED, aborted)
+    return ~exists().where(_later.c.replay_of == job_id, ~taken_back)
 
 
 def unsettled() -> ColumnElement[bool]:

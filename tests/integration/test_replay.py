@@ -11,6 +11,7 @@ from contracts.catalog import Catalog
 from contracts.failures import Code
 from contracts.replays import ReplayRequest
 from contracts.workflows import ReplayClass
+from orchestrator.cancelling import request_cancel
 from orchestrator.door import Claim
 from orchestrator.ledger import artifacts, tables
 from orchestrator.ledger.engine import Ledger
@@ -331,6 +332,24 @@ def test_an_aborted_replay_releases_nothing_more(fleet: SmallFleet, cancel: bool
     assert told.actor == "dave" and "3 job(s) were not released" in told.sentence
     with pytest.raises(Conflict, match="is aborted already"):
         abort(fleet.ledger, replay_id, "dave", "once more")
+
+
+def test_what_was_cancelled_with_its_replay_is_found_by_the_next_one(fleet: SmallFleet) -> None:
+    """And what a person cancelled by itself is not: nobody wants it any more."""
+    unwanted, other = failed(fleet), failed(fleet)
+    opened(fleet, unwanted)
+    fleet.turn()
+    request_cancel(fleet.ledger, replayed(fleet, unwanted).id, "erin")
+    fleet.run()
+    aborted = opened(fleet, selection={"code": "refused"})
+    fleet.turn()
+    abort(fleet.ledger, aborted, "dave", "not now", cancel=True)
+    fleet.run()
+    assert [job.state for job in fleet.rows(tables.job, replay_id=aborted)] == ["cancelled"]
+    again = opened(fleet, selection={"code": "refused"})
+    assert [row.job_id for row in fleet.rows(tables.replay_item, replay_id=again)] == [other]
+    fleet.run()
+    assert [job.state for job in fleet.rows(tables.job, replay_id=again)] == ["done"]
 
 
 def test_the_loop_is_called_only_where_something_is_to_be_done(fleet: SmallFleet) -> None:
