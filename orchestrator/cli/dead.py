@@ -1,5 +1,6 @@
 """`fleet dead`: what ended unwell."""
 
+import shlex
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,26 +57,36 @@ def listing(
 
     Example: fleet dead list --each --signature 5f0c9a
     """
-    wanted = {"signature": signature, "lane": lane, "category": category, "code": code, "tenant": tenant}
-    wanted |= {"workflow": workflow, "job_id": job, "discarded": "yes" if discarded else "no"}
-    wanted |= {"replayed": "yes" if replayed else "no"}
+    words = {"signature": signature, "lane": lane, "category": category, "code": code, "tenant": tenant}
+    words |= {"workflow": workflow, "job": job}
+    switches = {"each": each, "discarded": discarded, "replayed": replayed}
+    wanted = {"job_id" if name == "job" else name: value for name, value in words.items()}
+    wanted |= {name: "yes" if switches[name] else "no" for name in ("discarded", "replayed")}
+    command = _command(switches, words)
     if each:
-        return _show_each(fleet().dead_letters(limit, cursor, **wanted), as_json)
-    return _show_groups(fleet().dead_letter_groups(limit, cursor, **wanted), as_json)
+        return _show_each(fleet().dead_letters(limit, cursor, **wanted), command, as_json)
+    return _show_groups(fleet().dead_letter_groups(limit, cursor, **wanted), command, as_json)
 
 
-def _show_each(page: "Page[DeadLetterLine]", as_json: bool) -> None:
+def _command(switches: dict[str, bool], words: dict[str, str | None]) -> str:
+    """The command that was given, so that the next page is one of the same list."""
+    given = [f"--{name}" for name, is_on in switches.items() if is_on]
+    given += [f"--{name} {shlex.quote(value)}" for name, value in words.items() if value is not None]
+    return " ".join(["fleet dead list", *given])
+
+
+def _show_each(page: "Page[DeadLetterLine]", command: str, as_json: bool) -> None:
     if as_json:
         return show_json(page)
     if not page.items:
         return console().print("no dead letters")
     console().print(letters_table(page.items))
     if page.next_cursor:
-        console().print(more(page.next_cursor, "fleet dead list --each"), style="dim")
+        console().print(text(more(page.next_cursor, command)), style="dim", soft_wrap=True)
     return None
 
 
-def _show_groups(page: "Page[DeadLetterGroup]", as_json: bool) -> None:
+def _show_groups(page: "Page[DeadLetterGroup]", command: str, as_json: bool) -> None:
     if as_json:
         return show_json(page)
     if not page.items:
@@ -84,7 +95,7 @@ def _show_groups(page: "Page[DeadLetterGroup]", as_json: bool) -> None:
     one_by_one, again = "`fleet dead list --each --signature …`", "`fleet replay --signature …`"
     console().print(f"one by one: {one_by_one}; to run them again: {again}", style="dim")
     if page.next_cursor:
-        console().print(more(page.next_cursor, "fleet dead list"), style="dim")
+        console().print(text(more(page.next_cursor, command)), style="dim", soft_wrap=True)
     return None
 
 

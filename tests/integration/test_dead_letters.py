@@ -205,6 +205,10 @@ def test_the_command_shows_groups_then_letters_then_one_whole(
     assert all(subtask_id in each for subtask_id in alike)
     assert taken_up not in each
     assert taken_up in said("dead", "list", "--each", "--replayed")
+    first = said("dead", "list", "--each", "--lane", "draft", "--signature", digits, "--limit", "1")
+    assert f"more: fleet dead list --each --signature {digits} --lane draft --cursor " in first
+    second = said(*first.split("more: fleet ")[1].split())
+    assert [subtask_id in first for subtask_id in alike] == [subtask_id not in second for subtask_id in alike]
     whole = said("dead", "show", taken_up)
     assert f"replayed as  {again} (brief, running)" in whole
     assert whole.rstrip().endswith(f"`fleet replay {taken_up}` says first what it would do")
