@@ -36,6 +36,7 @@ class Code(StrEnum):
     VENDOR_ERROR = "vendor_error"
     INTERRUPTED = "interrupted"
     UNFINISHED = "unfinished"
+    STORE_UNREACHABLE = "store_unreachable"
     CUT = "cut"
     NOT_JSON = "not_json"
     BREAKS_CONTRACT = "breaks_contract"
@@ -72,6 +73,7 @@ CATEGORY_OF: dict[Code, Category] = {
     Code.VENDOR_ERROR: Category.TRANSIENT,
     Code.INTERRUPTED: Category.TRANSIENT,
     Code.UNFINISHED: Category.TRANSIENT,
+    Code.STORE_UNREACHABLE: Category.TRANSIENT,
     Code.CUT: Category.OUTPUT,
     Code.NOT_JSON: Category.OUTPUT,
     Code.BREAKS_CONTRACT: Category.OUTPUT,

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import logging
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -25,7 +26,9 @@ from orchestrator.door import (
     Claim,
     Door,
     EffectRefused,
+    FencedOut,
     Refusal,
+    StoreUnreachable,
     patience,
 )
 from workers.heartbeat import Heartbeat
@@ -76,10 +79,13 @@ class Attempts:
 
     def _give_back(self, claim: Claim, task: Task) -> None:
         """Reports at once that the attempt was interrupted, with its call as far as it got, so that nobody has to
-        wait for its lease. An effect is left to its lease: what it is doing now must not be done beside it."""
+        wait for its lease. An effect is left to its lease: what it is doing now must not be done beside it. So is
+        a batch on its way to its vendor, which is only told to stop: taken away now nobody would know its end."""
         if claim.handoff.effect is not None:
             return
         task.stopped.set()
+        if task.carrying.begun:
+            return
         failure = Failure(code=Code.INTERRUPTED, sentence="its worker was told to stop and gave it back")
         self.door.report(
             claim, Report(outcome=Failed(failure=failure), call=task.call, worker_seconds=0.0), self.worker
@@ -89,7 +95,7 @@ class Attempts:
         return Task(
             attempt=claim.attempt,
             handoff=claim.handoff,
-            artifacts=_CheckedArtifacts(self.door),
+            artifacts=_CheckedArtifacts(self.door, claim.attempt, stopped, self.sleep),
             effects=_ClaimedEffects(self.door, claim, self.sleep),
             carrying=_ClaimedBatch(self.door, claim, self.worker, self.sleep),
             settings=self.settings,
@@ -114,6 +120,8 @@ def outcome_of(task: Task, work: Handler) -> Completed | Failed:
         return Completed(summary=summarise(task, payload))
     except HandlerFailure as failed:
         return Failed(failure=failed.failure)
+    except FencedOut as taken:  # also what a switch killed whose claim stands for a moment more
+        return Failed(failure=Failure(code=Code.INTERRUPTED, sentence=str(taken)[:2000]))
     except UnknownName as unknown:
         sentence = f"this worker's code does not know what it was handed: {unknown}"
         return Failed(failure=Failure(code=Code.UNKNOWN_CONTRACT, sentence=sentence[:2000]))
@@ -155,13 +163,17 @@ def handler(name: str) -> Handler:
 
 @dataclass
 class _CheckedArtifacts:
-    """The door's artifacts; a missing one, or one that is not what was announced, is a failure with a type."""
+    """The door's artifacts, though their store be away for a while; a missing one, one that is not what was
+    announced, and a store that stays away are failures with a type."""
 
     door: Door
+    attempt: str
+    stopped: threading.Event
+    sleep: Callable[[float], None]
 
     def get(self, ref: ArtifactRef) -> bytes:
         try:
-            content = self.door.get(ref)
+            content = self._asked(lambda: self.door.get(ref))
         except ArtifactMissing as missing:
             raise HandlerFailure(Failure(code=Code.BROKEN_HANDOFF, sentence=str(missing))) from None
         if len(content) != ref.size_bytes:
@@ -170,7 +182,14 @@ class _CheckedArtifacts:
         return content
 
     def put(self, content: bytes, media_type: str, name: str) -> ArtifactRef:
-        return self.door.put(content, media_type, name)
+        return self._asked(lambda: self.door.put(content, media_type, name))
+
+    def _asked(self, ask: Callable[[], Asked]) -> Asked:
+        try:
+            return patience.keep_or_fetch(self.attempt, ask, self.stopped.is_set, self.sleep)
+        except StoreUnreachable as away:
+            failure = Failure(code=Code.STORE_UNREACHABLE, sentence=str(away)[:2000])
+            raise HandlerFailure(failure) from away
 
 
 @dataclass
@@ -199,24 +218,29 @@ class _ClaimedEffects:
 
 @dataclass
 class _ClaimedBatch:
-    """The door's batch of the claim's job, under this attempt's claim."""
+    """The door's batch of the claim's job, under this attempt's claim, however long the ledger is away."""
 
     door: Door
     claim: Claim
     worker: str
     sleep: Callable[[float], None]
+    begun: bool = False
 
     def begin(self) -> CarriedBatch:
-        return self.door.begin_batch(self.claim, self.worker)
+        self.begun = True
+        return self._insist(lambda: self.door.begin_batch(self.claim, self.worker))
 
     def find(self) -> CarriedBatch:
-        return self.door.find_batch(self.claim)
+        return self._insist(lambda: self.door.find_batch(self.claim))
 
     def submitted(self, name: str, expires_at: float | None) -> None:
-        self.door.batch_submitted(self.claim, self.worker, name, expires_at)
+        self._insist(lambda: self.door.batch_submitted(self.claim, self.worker, name, expires_at))
 
     def hand_in(self, member: Claim, report: Report) -> bool:
         return patience.hand_in(self.door, member, report, self.worker, self.sleep)
 
     def end(self, state: str, why: str) -> None:
-        self.door.end_batch(self.claim, state, why)
+        self._insist(lambda: self.door.end_batch(self.claim, state, why))
+
+    def _insist(self, ask: Callable[[], Asked]) -> Asked:
+        return patience.insist(self.claim.attempt, ask, self.sleep)

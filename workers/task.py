@@ -44,6 +44,9 @@ class Carrying(Protocol):
     """The batch that the task's job carries to its vendor. Every call raises FencedOut once the attempt was taken
     away."""
 
+    begun: bool
+    """Whether it is on its way to the vendor."""
+
     def begin(self) -> CarriedBatch:
         """Claims the members and writes the intent, before anything is handed in."""
         ...

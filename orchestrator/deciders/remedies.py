@@ -184,6 +184,8 @@ _BY_CODE = {
     Code.OVERLOADED: "the vendor has too much to do: fewer calls at once, or another vendor or tier for this lane",
     Code.TIMEOUT: "answers take longer than the lane's `timeout_seconds`: raise it or ask for less",
     Code.NOT_SENT: "the vendor is not reached: look at the network, the proxy and the address",
+    Code.STORE_UNREACHABLE: "the artifact store does not take or give: `fleet check` tries it; look at its disk or "
+    "service and at FLEET_ARTIFACTS_URL",
     Code.CUT: "answers do not fit: raise the lane's `max_output_tokens` or ask for less",
     Code.TOO_LATE: "deadlines are nearer than the work takes: `fleet explain` of one of them says what it waited for",
     Code.STOPPED: "a stopping rule of the workflow ended it: mend what made it grow, or raise its `stops`",

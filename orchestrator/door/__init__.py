@@ -4,7 +4,7 @@ Each call is one short transaction. A claim raises the fence, and a report count
 claimed at; what comes later is written down and dropped.
 """
 
-from orchestrator.artifacts import ArtifactMissing
+from orchestrator.artifacts import ArtifactMissing, StoreUnreachable
 from orchestrator.door import patience
 from orchestrator.door.claims import Claim, FencedOut, Refusal
 from orchestrator.door.door import Door, WorkerPaces, check_ledger, open_door, worker_paces
@@ -26,6 +26,7 @@ __all__ = [
     "LedgerUnreachable",
     "Pulse",
     "Refusal",
+    "StoreUnreachable",
     "WorkerCard",
     "WorkerPaces",
     "WrongVersion",

@@ -99,11 +99,11 @@ class Door:
         return self._reports.do(Delivered(claim, report, worker_id))
 
     def get(self, ref: ArtifactRef) -> bytes:
-        """The artifact's bytes, checked against their digest; raises ArtifactMissing."""
+        """The artifact's bytes, checked against their digest; raises ArtifactMissing and StoreUnreachable."""
         return self._store.get(ref.digest)
 
     def put(self, content: bytes, media_type: str, name: str) -> ArtifactRef:
-        """Keeps bytes. The ledger learns of them with the report that names them."""
+        """Keeps bytes. The ledger learns of them with the report that names them. Raises StoreUnreachable."""
         return self._store.put(content, media_type, name)
 
     def begin_effect(self, claim: Claim, grant: EffectGrant, intent: dict[str, Any]) -> Begun:

@@ -1,10 +1,11 @@
-"""Patience: a worker that knocks again while the ledger is away."""
+"""Patience: a worker that knocks again while the ledger or the artifact store is away."""
 
 import logging
 from collections.abc import Callable
 from typing import TypeVar
 
 from contracts.reports import Report
+from orchestrator.artifacts import StoreUnreachable
 from orchestrator.door.claims import Claim, Refusal
 from orchestrator.door.door import Door
 from orchestrator.ledger.engine import LedgerUnreachable
@@ -16,6 +17,8 @@ log = logging.getLogger(__name__)
 CLAIM_TRIES = 10
 CLAIM_AGAIN_SECONDS = 1.0
 REPORT_AGAIN_SECONDS = 2.0
+STORE_TRIES = 10
+STORE_AGAIN_SECONDS = 2.0
 
 
 def claim(
@@ -52,3 +55,19 @@ def hand_in(door: Door, claim: Claim, report: Report, worker_id: str, sleep: Cal
         except LedgerUnreachable as error:
             log.warning("attempt %s: %s; its report waits", claim.attempt, error)
             sleep(REPORT_AGAIN_SECONDS)
+
+
+def keep_or_fetch(
+    attempt_id: str, ask: Callable[[], Answer], stopped: Callable[[], bool], sleep: Callable[[float], None]
+) -> Answer:
+    """Asks the artifact store until it answers, for a while and while the attempt is not `stopped`: what it is to
+    keep may have been paid for. Raises StoreUnreachable after that."""
+    for _ in range(STORE_TRIES - 1):
+        try:
+            return ask()
+        except StoreUnreachable as error:
+            if stopped():
+                raise
+            log.warning("attempt %s: %s; asking again", attempt_id, error)
+            sleep(STORE_AGAIN_SECONDS)
+    return ask()

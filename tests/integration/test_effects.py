@@ -14,9 +14,12 @@ from contracts.brief import CheckedClaim, CheckedClaims, Draft
 from contracts.failures import Code
 from contracts.handoffs import EffectGrant
 from contracts.workflows import ReplayClass
+from orchestrator.artifacts import ArtifactStore, StoreUnreachable
+from orchestrator.deciders.switches import Scope
 from orchestrator.door import Begun, Claim, Door, EffectRefused
 from orchestrator.ledger import tables
 from orchestrator.ledger.engine import LedgerUnreachable
+from orchestrator.pausing import Wish, hold, release
 from orchestrator.reads.explain import explain
 from tests.integration.ledgers import ledger, migrated_file, migrated_schema
 from tests.integration.small_fleet import SmallFleet, age, bench_catalog, delivers, fails, fleet
@@ -93,6 +96,30 @@ class AwayDoor(Door):
         if place in self.away:
             self.away.remove(place)
             raise LedgerUnreachable(PoolTimeout())
+
+
+class KillingDoor(Door):
+    """The door of a worker whose tenant is killed by a switch between its claim and its effect, once."""
+
+    kill: Callable[[], None] | None
+
+    def begin_effect(self, claim: Claim, grant: EffectGrant, intent: dict[str, Any]) -> Begun:
+        if self.kill:
+            self.kill()
+            self.kill = None
+        return super().begin_effect(claim, grant, intent)
+
+
+class AwayStore(ArtifactStore):
+    """A store that gives nothing so many times."""
+
+    away: int
+
+    def get(self, digest: str) -> bytes:
+        if self.away:
+            self.away -= 1
+            raise StoreUnreachable("the artifact store is unreachable: nobody answers")
+        return super().get(digest)
 
 
 @dataclass
@@ -189,6 +216,48 @@ def test_an_effect_waits_for_a_ledger_that_is_away_instead_of_failing(publishing
     assert fleet.job(job_id).state == "done"
     assert [post.job for post in publishing.posts()] == [job_id]
     assert [row.state for row in fleet.attempts(job_id, "publish")] == ["settled"]
+
+
+def test_an_effect_that_a_switch_kills_as_it_begins_waits_for_the_switch_and_is_no_failure(
+    publishing: Publishing,
+) -> None:
+    fleet = publishing.fleet
+    job_id = publishing.asked()
+    door = KillingDoor(fleet.ledger, fleet.store, fleet.settings.lease_seconds)
+    wish = Wish(Scope.TENANT, "acme", "bob", "the site is moved", kills=True)
+    door.kill = lambda: hold(fleet.ledger, fleet.catalog, wish)
+    publishing.attempts.door = door
+    fleet.decide(job_id, "approve")
+    publishing.run()
+    assert door.kill is None and publishing.posts() == []
+    assert fleet.subtask(job_id, "publish").state == "ready"
+
+    release(fleet.ledger, Scope.TENANT, "acme", "bob", "it is moved")
+    publishing.run()
+    assert fleet.job(job_id).state == "done"
+    assert [row.code for row in fleet.attempts(job_id, "publish")] == ["interrupted", None]
+    assert fleet.subtask(job_id, "publish").tries == 1
+
+
+@pytest.mark.parametrize(("away", "codes"), [(3, [None]), (12, ["store_unreachable", None])])
+def test_a_store_that_is_away_is_waited_for_and_then_tried_again(
+    publishing: Publishing, away: int, codes: list[str | None]
+) -> None:
+    fleet, pauses = publishing.fleet, list[float]()
+    job_id = publishing.asked()
+    store = AwayStore(fleet.settings.store_url)
+    store.away = away
+    publishing.attempts.door = Door(fleet.ledger, store, fleet.settings.lease_seconds)
+    publishing.attempts.sleep = pauses.append
+    fleet.decide(job_id, "approve")
+    for _ in range(3):
+        publishing.run()
+        with fleet.ledger.write() as connection:
+            connection.execute(update(tables.subtask).values(not_before=None))
+
+    assert store.away == 0 and len(pauses) == away - (len(codes) - 1)
+    assert fleet.job(job_id).state == "done"
+    assert [row.code for row in fleet.attempts(job_id, "publish")] == codes
 
 
 def test_what_nobody_interrupted_is_not_verified(publishing: Publishing) -> None:
