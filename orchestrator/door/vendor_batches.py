@@ -42,12 +42,13 @@ class CarriedBatch:
 
 
 def begin(ledger: Ledger, claim: Claim, worker: str) -> CarriedBatch:
-    """Claims the members and writes the intent; an intent of an earlier attempt is answered as it is. Raises
-    FencedOut, and MovedMeanwhile where a member was cancelled at this very moment."""
+    """Claims the members and writes the intent, and may be asked again where the answer was lost; an intent of an
+    earlier attempt is answered as it is. Raises FencedOut, and MovedMeanwhile where a member was cancelled at this
+    very moment."""
     with ledger.write() as connection:
         at, row = now(connection), _carried(connection, claim)
-        begun_before = row.begun_at is not None
-        if not begun_before:
+        begun_before = row.begun_at is not None and not _began(connection, row.id, claim)
+        if row.begun_at is None:
             _claim_members(connection, row.id, claim, worker, at)
             _set(connection, row.id, state="begun", begun_at=at)
         return _told(connection, row, begun_before)
@@ -101,6 +102,11 @@ def _carried(connection: Connection, claim: Claim) -> Any:
         raise FencedOut(f"attempt {claim.attempt} was taken away; it carries its batch no more")
     query = select(vendor_batch).where(vendor_batch.c.job_id == claim.job).with_for_update()
     return connection.execute(query).one()
+
+
+def _began(connection: Connection, batch_id: str, claim: Claim) -> bool:
+    """Whether the intent is this very claim's, of which only the answer was lost."""
+    return any(member.claim_token == claim.token for member in _open_members(connection, batch_id))
 
 
 def _set(connection: Connection, batch_id: str, **values: Any) -> None:

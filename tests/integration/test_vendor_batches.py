@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import update
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from contracts.catalog import Catalog
 from contracts.failures import Code
@@ -17,9 +18,9 @@ from contracts.reports import Report
 from orchestrator.cancelling import request_cancel
 from orchestrator.capping import set_cap
 from orchestrator.deciders.spending import Period, Scope
-from orchestrator.door import Claim, Door
+from orchestrator.door import CarriedBatch, Claim, Door
 from orchestrator.ledger import tables
-from orchestrator.ledger.engine import Ledger
+from orchestrator.ledger.engine import Ledger, LedgerUnreachable
 from orchestrator.reads.explain import explain_subtask
 from orchestrator.reads.queues import queues
 from tests.integration.ledgers import ledger, migrated_file, migrated_schema
@@ -27,6 +28,7 @@ from tests.integration.simulator_process import SimulatorAddress, running_simula
 from tests.integration.small_fleet import SmallFleet, assert_story_holds, bench_catalog
 from workers.attempts import AttemptFailed, Attempts
 from workers.heartbeat import Heartbeat
+from workers.leaving import Leaving
 from workers.settings import WorkerSettings
 
 __all__ = ["bench_catalog", "ledger", "migrated_file", "migrated_schema"]
@@ -90,6 +92,26 @@ class MuteDoor:
             raise Dead
         self._left -= 1
         return self._door.report(claim, report, worker_id)
+
+
+class LateDoor:
+    """The real door, whose answers about the batch are lost the first time, each when it was done."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self.lost: set[str] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        asked = getattr(self._door, name)
+        if not name.endswith(("_batch", "batch_submitted")) or name in self.lost:
+            return asked
+
+        def lose(*given: Any) -> None:
+            asked(*given)
+            self.lost.add(name)
+            raise LedgerUnreachable(PoolTimeout())
+
+        return lose
 
 
 class Carried(SmallFleet):
@@ -449,3 +471,60 @@ def test_only_so_many_wait_in_batches_and_the_rest_goes_live(
             row.vendor_batch_id is not None for row in fleet.rows(tables.attempt) if row.lane == "research"
         )
         assert ways == {True: 2, False: 3}
+
+
+def test_a_batch_waits_for_a_ledger_that_is_away_and_is_handed_in_once(
+    ledger: Ledger, tmp_path: Path, bench_catalog: Catalog
+) -> None:
+    with carried_fleet(ledger, tmp_path, bench_catalog) as fleet:
+        job_id = fleet.maintenance(3)
+        door = LateDoor(fleet.door)
+        said = fleet.worker(door).run(fleet.bell_of("batches"))
+        assert door.lost == {"find_batch", "begin_batch", "batch_submitted"}
+        assert said.startswith("3 request(s) wait in batch") and fleet.batch_state() == "submitted"
+        fleet.finish(job_id)
+        rows = fleet.simulator.ledger()
+    assert fleet.batch().state == "ended"
+    assert [row.state for row in fleet.subtasks(job_id, "research")] == ["done"] * 3
+    assert {row.code for row in fleet.members()} == {None}
+    assert rows
+
+
+def test_a_batch_whose_worker_must_go_before_it_was_handed_in_costs_nothing(
+    ledger: Ledger, tmp_path: Path, bench_catalog: Catalog
+) -> None:
+    leaving = Leaving(0.0)
+
+    class LeavingDoor(Door):
+        def begin_batch(self, claim: Claim, worker_id: str) -> CarriedBatch:
+            begun = super().begin_batch(claim, worker_id)
+            leaving.give_back()
+            return begun
+
+    with carried_fleet(ledger, tmp_path, bench_catalog) as fleet:
+        job_id = fleet.maintenance(3)
+        worker = fleet.worker(LeavingDoor(fleet.ledger, fleet.store, fleet.settings.lease_seconds))
+        worker.leaving = leaving
+        assert "its worker was stopped" in worker.run(fleet.bell_of("batches"))
+        fleet.without_backoff()
+        fleet.finish(job_id)
+    assert [(row.code, row.ambiguous) for row in fleet.members()] == [(Code.NOT_SENT, False)] * 3
+    assert [row.state for row in fleet.subtasks(job_id, "research")] == ["done"] * 3
+
+
+def test_a_member_whose_handoff_did_not_arrive_whole_is_not_asked(
+    ledger: Ledger, tmp_path: Path, bench_catalog: Catalog
+) -> None:
+    with carried_fleet(ledger, tmp_path, bench_catalog) as fleet:
+        job_id = fleet.maintenance(3)
+        attempt_id = fleet.bell_of("batches")
+        first = fleet.members()[0].subtask_id
+        (row,) = fleet.rows(tables.subtask, id=first)
+        broken = row.handoff | {"manifest": row.handoff["manifest"] | {"artifacts": 9}}
+        with fleet.ledger.write() as connection:
+            connection.execute(
+                update(tables.subtask).where(tables.subtask.c.id == first).values(handoff=broken)
+            )
+        assert fleet.carry(attempt_id).startswith("2 request(s) wait in batch")
+        fleet.finish(job_id)
+    assert sorted(row.code or "" for row in fleet.members()) == ["", "", Code.BROKEN_HANDOFF]

@@ -11,6 +11,7 @@ from functools import partial
 
 from contracts.base import Payload
 from contracts.failures import Code, Failure, HandlerFailure
+from contracts.handoffs import incomplete
 from contracts.limits import ResponseKind, VendorSignal
 from contracts.reports import Failed, Report
 from contracts.vendor_batches import Collected, Submitted
@@ -87,6 +88,8 @@ def _prepared(task: Task, carried: CarriedBatch, simulated: bool) -> list[ModelR
     for claim in carried.members:
         member = _member(task, claim)
         try:
+            if broken := incomplete(member.handoff):
+                raise HandlerFailure(Failure(code=Code.BROKEN_HANDOFF, sentence=broken))
             requests.append(model.prepared(member, simulated))
         except HandlerFailure as failed:
             report = Report(outcome=Failed(failure=failed.failure), call=member.call, worker_seconds=0.0)
