@@ -15,10 +15,10 @@ from contracts.maintenance import Findings
 from contracts.registry import HANDLERS_GROUP, UnknownName, handler_names
 from contracts.reports import Completed, Failed, Report, Summary
 from orchestrator import escalations
-from orchestrator.artifacts import ArtifactStore
+from orchestrator.artifacts import ArtifactStore, StoreUnreachable
 from orchestrator.door import Door, Refusal, patience
 from orchestrator.intake import Intake
-from orchestrator.ledger.engine import Ledger
+from orchestrator.ledger.engine import Ledger, LedgerUnreachable
 from orchestrator.ledger.ids import new_id
 from orchestrator.upkeep.operations import Duty, Operation
 
@@ -67,6 +67,13 @@ class Duties:
                 return Failed(failure=Failure(code=Code.BROKEN_HANDOFF, sentence=broken))
             findings = operation(duty.handoff.assignment.handler)(duty)
             return Completed(summary=self._summary(findings))
+        except LedgerUnreachable as away:
+            return Failed(failure=Failure(code=Code.INTERRUPTED, sentence=str(away)[:2000]))
+        except StoreUnreachable as away:
+            return Failed(failure=Failure(code=Code.STORE_UNREACHABLE, sentence=str(away)[:2000]))
+        except UnknownName as unknown:
+            sentence = f"this upkeep's code does not know what it was handed: {unknown}"
+            return Failed(failure=Failure(code=Code.UNKNOWN_CONTRACT, sentence=sentence[:2000]))
         except Exception as error:
             log.exception("a duty of upkeep raised")
             sentence = f"the operation raised {type(error).__name__}: {error}"[:2000]

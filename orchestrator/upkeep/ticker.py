@@ -14,7 +14,7 @@ from orchestrator.deciders.switches import Work, skipped
 from orchestrator.intake import Intake
 from orchestrator.ledger import ticks
 from orchestrator.ledger.clock import now
-from orchestrator.ledger.engine import Ledger
+from orchestrator.ledger.engine import Ledger, LedgerUnreachable
 from orchestrator.ledger.tables import job
 from orchestrator.pauses import standing
 from orchestrator.problems import Conflict
@@ -47,7 +47,17 @@ class Ticker:
         for row in rows:
             if row is not latest[row.name]:
                 self._note(row, "passed over: a later slot is due", None)
-        return sum(self._look(row) for row in latest.values())
+        return sum(self._tried(row) for row in latest.values())
+
+    def _tried(self, row: Any) -> int:
+        """One look; what it raises keeps nobody from the others, and it is looked after again."""
+        try:
+            return self._look(row)
+        except LedgerUnreachable:
+            raise
+        except Exception:
+            log.exception("the look of tick %s raised; it is looked after again", row.name)
+            return 0
 
     def _look(self, row: Any) -> int:
         entry = self._catalog.ticks.get(row.name)

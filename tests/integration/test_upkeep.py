@@ -4,19 +4,23 @@ import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from sqlalchemy import update
 
 import beat_schedule
+from contracts.artifacts import ArtifactRef
+from orchestrator.artifacts import ArtifactStore, StoreUnreachable
 from orchestrator.cancelling import request_cancel
 from orchestrator.inbox import acknowledge
 from orchestrator.ledger import tables
 from orchestrator.ledger.clock import now
+from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.ticks import looked, note_due, slot_of
 from orchestrator.up.responder import follow
 from orchestrator.upkeep import looks
-from orchestrator.upkeep.duties import DutyFailed
+from orchestrator.upkeep.duties import Duties, DutyFailed
 from orchestrator.upkeep.looks import in_sample
 from orchestrator.upkeep.ticker import Ticker
 from tests.integration.ledgers import ledger, migrated_file, migrated_schema
@@ -117,6 +121,49 @@ def test_a_tick_whose_looker_died_before_it_wrote_that_down_is_looked_after_agai
 
     assert fleet.row(tables.tick).job_id == made.id
     assert len(fleet.rows(tables.job, workflow="health-snapshot")) == 1
+
+
+def test_a_look_that_raises_keeps_nobody_from_the_others_and_is_taken_again(fleet: SmallFleet) -> None:
+    fleet.submit("fan")
+    fleet.run()
+    broken = fleet.catalog.ticks["health-snapshot"].model_copy(update={"look": "stalled", "settings": {}})
+    ticks = {**fleet.catalog.ticks, "health-snapshot": broken}
+    tick(fleet, "health-snapshot", 0.0)
+    tick(fleet, "escalation-drill", 0.0)
+    looking = Ticker(fleet.ledger, fleet.catalog.model_copy(update={"ticks": ticks}), fleet.intake, {})
+    assert looking.run() == 1
+    assert fleet.row(tables.tick, name="health-snapshot").looked_at is None
+    assert ticker(fleet).run() == 1, "mended, it is taken again"
+    fleet.run()
+
+
+class FullStore(ArtifactStore):
+    def put(self, *_: object, **__: object) -> ArtifactRef:
+        raise StoreUnreachable("the artifact store is unreachable: the disk is full")
+
+
+@pytest.mark.parametrize(("lacks", "code"), [("ledger", "interrupted"), ("store", "store_unreachable")])
+def test_a_duty_whose_ledger_or_store_is_away_is_done_again(
+    fleet: SmallFleet, tmp_path: Path, lacks: str, code: str
+) -> None:
+    fleet.submit("fan")
+    fleet.run()
+    tick(fleet, "health-snapshot", 0.0)
+    assert ticker(fleet).run() == 1
+    fleet.turn()
+    (bell,) = fleet.hands.doorbells()
+    ledger = Ledger(f"sqlite:///{tmp_path}/nowhere/ledger.sqlite3") if lacks == "ledger" else fleet.ledger
+    store = FullStore(fleet.settings.store_url) if lacks == "store" else fleet.store
+    log = fleet.escalation_log
+    with pytest.raises(DutyFailed, match="is unreachable: "):
+        Duties(fleet.door, ledger, fleet.catalog, fleet.intake, store, log, "duties").run(bell.attempt_id)
+    fleet.turn()
+    with fleet.ledger.write() as connection:
+        connection.execute(update(tables.subtask).values(not_before=None))
+    fleet.run()
+    (made,) = fleet.rows(tables.job, workflow="health-snapshot")
+    assert made.state == "done"
+    assert {row.code for row in fleet.rows(tables.attempt, job_id=made.id)} == {code, None}
 
 
 def test_a_second_look_does_not_overwrite_what_came_of_the_first(fleet: SmallFleet, published: str) -> None:
