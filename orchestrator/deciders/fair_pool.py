@@ -8,8 +8,9 @@ from orchestrator.deciders.fair_queue import REMEMBERED, FairQueue, Recent
 from orchestrator.deciders.offers import Line, Waiting
 from orchestrator.deciders.shares import URGENT_WORK, WorkClass
 
-FLOOR_MARGIN = 1.1
-"""A floor is held on estimates, which answers correct; with it what was really used in a minute stays above."""
+FLOOR_MARGIN = 0.015
+"""A floor is held over minutes and on estimates, which answers correct; so much above it, what was really used in
+any single minute of long and short answers stays above it as well."""
 
 
 class Bill(NamedTuple):
@@ -78,7 +79,7 @@ def _furthest_below(
         (work_class != URGENT_WORK, share / floors[work_class], work_class)
         for work_class in claiming
         if work_class in waiting.by_class
-        and (share := recent.share(work_class)) < floors[work_class] * FLOOR_MARGIN
+        and (share := recent.share(work_class)) < floors[work_class] + FLOOR_MARGIN
     ]
     return min(below)[-1] if below else None
 
