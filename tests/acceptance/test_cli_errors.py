@@ -258,8 +258,9 @@ def test_an_interrupt_ends_a_command_with_130() -> None:
         silent.listen()
         env = _clean() | {"FLEET_API_URL": f"http://127.0.0.1:{silent.getsockname()[1]}"}
         process = subprocess.Popen([*FLEET, "jobs"], env=env, stderr=subprocess.PIPE, text=True)
-        silent.accept()
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=10)
+        waiting, _ = silent.accept()
+        with waiting:  # one that is closed meanwhile would be an error of its own
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=10)
     assert process.returncode == 130
     assert "Traceback" not in said
