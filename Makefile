@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 INSTALL := $(PIP) install --require-hashes
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade --quiet
 
-# A choice made by ARGS may leave some parts of the tests empty, which pytest says by 5.
+# A choice made by ARGS may leave one of the two parts of the tests empty, which pytest says by 5.
 NONE_CHOSEN := { code=$$?; [ $$code -eq 5 ] && [ -n "$(ARGS)" ] || exit $$code; }
 
 .DEFAULT_GOAL := help
@@ -33,8 +33,7 @@ up: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	@$(BIN)/pytest -q -n auto --dist loadfile tests/unit tests/integration tests/crashes tests/simulation $(ARGS) || $(NONE_CHOSEN)
-	@$(BIN)/pytest -q -n auto --dist loadfile tests/acceptance --ignore tests/acceptance/test_chaos.py $(ARGS) || $(NONE_CHOSEN)
-	@$(BIN)/pytest -q tests/acceptance/test_chaos.py $(ARGS) || $(NONE_CHOSEN)
+	@$(BIN)/pytest -q -n auto --dist loadfile tests/acceptance $(ARGS) || $(NONE_CHOSEN)
 
 check: $(VENV)/.installed-dev
 	@$(BIN)/ruff format --check --quiet . || { echo "make check: the files above are not formatted; run $(BIN)/ruff format" >&2; exit 1; }
