@@ -19,7 +19,7 @@ from tests.crashes.saboteur import Fault
 from tests.integration.ledgers import DATABASE_VARIABLE
 from tests.integration.small_fleet import CATALOG
 
-MOST_CASES = 60
+MOST_CASES = 40
 """On each database; more would make the suite slow, and the command runs them all."""
 
 

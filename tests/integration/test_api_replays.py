@@ -300,7 +300,7 @@ def test_the_client_speaks_it_all(fleet: SmallFleet, face: str) -> None:
             client.abort_replay(opened.id, "carol", "not yet")
 
 
-MANY = 15_000
+MANY = 5_000
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
