@@ -104,8 +104,8 @@ class Attempts(Contract):
     repairs: int = Field(default=1, ge=0, le=3)
     """Of these, attempts after an answer that was cut or broke its contract."""
     crashes: int = Field(default=3, ge=1, le=10)
-    """Lost leases after which the subtask is taken to kill its workers. What was lost together with others is
-    suspected first, and counts none of them."""
+    """Lost leases after which the subtask is taken to kill its workers. What is lost together with others
+    counts none of them, and is suspected when that happens again."""
     limited: int = Field(default=50, ge=1, le=1000)
     """Attempts that a limit or an overload turned away, that came before something was finished or supplied, or
     that were lost together with others, which are no tries; then the subtask ends as its step says of loops."""

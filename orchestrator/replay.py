@@ -1,6 +1,7 @@
 """Replay: what waits in a replay is released as new jobs, few at a time; what they come to is noted in it."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +24,9 @@ from orchestrator.deciders.replaying import (
     Unfit,
     divide,
     edited,
-    other_effects,
+    effects_anew,
     room,
+    same_name,
     unsafe_steps,
     window_of,
 )
@@ -158,11 +160,15 @@ class Replayer:
         division = divide(self._catalog, workflow, found, inputs, row.from_step, start)
         if isinstance(division, Unfit):
             return division
-        keys = [
-            effect_key(source.facts, name, each)
-            for name, each in other_effects(workflow, division, found, inputs)
-        ]
-        lineage_ = None if _begun(connection, keys) else source.row.lineage or source.row.id
+        effects = effects_anew(workflow, division, found, inputs)
+        keys = {
+            effect_key(source.facts, name, each): name
+            for name, each in (effects.other | effects.same).items()
+        }
+        named = same_name(effects, _begun(connection, keys))
+        if isinstance(named, Unfit):
+            return named
+        lineage_ = source.row.lineage or source.row.id if named else None
         return _Released(new_id(), source, workflow, inputs, division, lineage_)
 
     def _fault_of(
@@ -297,9 +303,12 @@ def _note(connection: Connection, replay_id: str, job_id: str, state: ItemState,
     connection.execute(update(replay_item).where(*own).values(state=state, **sets))
 
 
-def _begun(connection: Connection, keys: list[str]) -> bool:
-    """Whether any of these effects was begun: then it cannot be applied otherwise under the same name."""
-    return bool(keys) and connection.execute(select(exists().where(effect.c.key.in_(keys)))).scalar_one()
+def _begun(connection: Connection, steps: Mapping[str, str]) -> frozenset[str]:
+    """Of these steps, by the keys of their effects, those whose effect was begun."""
+    if not steps:
+        return frozenset()
+    query = select(effect.c.key).where(effect.c.key.in_(steps))
+    return frozenset(steps[key] for key in connection.execute(query).scalars())
 
 
 def _wrong(connection: Connection, jobs: set[str]) -> frozenset[str]:

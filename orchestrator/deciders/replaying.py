@@ -99,17 +99,39 @@ def divide(
     return Division(_with(kept, places, found), _with(left, places, found), anew)
 
 
-def other_effects(
-    workflow: Workflow, division: Division, source: Source, inputs: dict[str, Any]
-) -> Iterator[tuple[str, Effect]]:
-    """The effects that would be handed something else than they were: what they apply is not what they applied."""
+@dataclass(frozen=True)
+class Effects:
+    """The effects of what is made anew, by step."""
+
+    other: dict[str, Effect]
+    """Those that would be handed something else than they were: what they apply is not what they applied."""
+    same: dict[str, Effect]
+    """Those that are handed what they were."""
+
+
+def effects_anew(workflow: Workflow, division: Division, source: Source, inputs: dict[str, Any]) -> Effects:
+    """What a replay would apply, and whether under the name it had."""
     anew = {place.step for place in division.anew}
+    found = Effects({}, {})
     for name, step in workflow.steps.items():
         if step.effect is None or name not in anew:
             continue
         read_anew = any(source.inputs.get(field) != inputs.get(field) for field in fields_of(step))
-        if read_anew or anew & set(step.needs):
-            yield name, step.effect
+        changed = read_anew or anew & set(step.needs)
+        (found.other if changed else found.same)[name] = step.effect
+    return found
+
+
+def same_name(effects: Effects, begun: frozenset[str]) -> bool | Unfit:
+    """Whether the new job's effects bear the names of those before it, where the steps in `begun` had begun theirs.
+    One name cannot mean two things, and under a new one what was applied is not found."""
+    other, same = sorted(begun & effects.other.keys()), sorted(begun & effects.same.keys())
+    if other and same:
+        return Unfit(
+            f"{', '.join(other)} would apply something else than before and {', '.join(same)} the same again; "
+            f"replay from {same[0]} first, and the rest after it"
+        )
+    return not other
 
 
 def edited(

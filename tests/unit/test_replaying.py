@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from contracts.artifacts import ArtifactRef, digest_of
 from contracts.catalog import Catalog
 from contracts.states import SubtaskState
-from contracts.workflows import Join, Quorum, Workflow
+from contracts.workflows import Effect, Join, Quorum, Step, Workflow
 from orchestrator.catalog_files import load_catalog
-from orchestrator.deciders.nodes import Delivered, Node
+from orchestrator.deciders.nodes import Delivered, Node, Planned
 from orchestrator.deciders.planning import plan
 from orchestrator.deciders.replaying import (
     Division,
@@ -20,8 +20,10 @@ from orchestrator.deciders.replaying import (
     Unfit,
     divide,
     edited,
+    effects_anew,
     fault_of,
     room,
+    same_name,
     window_of,
 )
 from tests.integration.small_fleet import CATALOG
@@ -171,3 +173,20 @@ def test_inputs_that_are_copied_into_themselves_fill_no_memory() -> None:
     )
     refused = edited(CATALOG_OF_TODAY.workflows["summary"], INPUTS, doubles)
     assert refused == Unfit("the edit copies its inputs to more than 8,388,608 characters")
+
+
+def test_one_effect_that_changes_and_one_that_stays_are_not_done_under_one_name() -> None:
+    """Under a new name the second would be applied again, and nobody would look whether it was before."""
+    brief = load_catalog(CATALOG).workflows["brief"]
+    announce = Step(lane="publish", effect=Effect(target="scratch:{job}"))
+    workflow = brief.model_copy(update={"steps": brief.steps | {"announce": announce}})
+    places = tuple(Planned(step, 0, 1) for step in ("draft", "eligibility", "publish", "announce"))
+    division = Division(kept=(), left=(), anew=places)
+    effects = effects_anew(workflow, division, Source([], {}, frozenset()), {})
+
+    assert (set(effects.other), set(effects.same)) == ({"publish"}, {"announce"})
+    assert same_name(effects, frozenset()) is True
+    assert same_name(effects, frozenset({"announce"})) is True
+    assert same_name(effects, frozenset({"publish"})) is False
+    refused = same_name(effects, frozenset({"publish", "announce"}))
+    assert isinstance(refused, Unfit) and "replay from announce first" in refused.why
