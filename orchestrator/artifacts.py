@@ -10,7 +10,7 @@ from contracts.artifacts import ArtifactRef, digest_of
 
 
 class ArtifactMissing(Exception):
-    """No bytes are kept under this digest, or what is kept does not match it."""
+    """The store is there and keeps no bytes under this digest, or what it keeps does not match it."""
 
 
 class StoreUnreachable(Exception):
@@ -58,10 +58,18 @@ class ArtifactStore:
             try:
                 content: bytes = self._fs.cat_file(self._path(digest))
             except FileNotFoundError:
+                self._look_for_the_store()
                 raise ArtifactMissing(f"no artifact {digest} is kept in {self._root}") from None
         if digest_of(content) != digest:
             raise ArtifactMissing(f"the artifact kept as {digest} was altered")
         return content
+
+    def _look_for_the_store(self) -> None:
+        """Raises where the store itself is not there: what it holds is not lost for that. A folder in which
+        nothing is mounted stays behind, and is empty."""
+        self._fs.invalidate_cache()
+        if not self._fs.ls(self._root, detail=False):
+            raise FileNotFoundError(f"{self._root} holds nothing at all; is it mounted?")
 
     def _path(self, digest: str) -> str:
         name = digest.removeprefix("sha256:")

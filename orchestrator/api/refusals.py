@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from orchestrator.api.documents import ProblemDocument, document, response
 from orchestrator.api.patience import RETRY_AFTER_SECONDS
-from orchestrator.artifacts import ArtifactMissing
+from orchestrator.artifacts import ArtifactMissing, StoreUnreachable
 from orchestrator.ledger.engine import LedgerUnreachable
 from orchestrator.problems import Malformed, NotFound, Problem, faults
 
@@ -22,6 +22,7 @@ def add_handlers(app: FastAPI) -> None:
     handlers: dict[type[Exception], Any] = {
         Problem: _refused,
         ArtifactMissing: _artifact_missing,
+        StoreUnreachable: _store_unreachable,
         RequestValidationError: _invalid,
         HTTPException: _http,
         LedgerUnreachable: _unreachable,
@@ -52,6 +53,12 @@ async def _refused(request: Request, problem: Problem) -> Response:
 
 async def _artifact_missing(request: Request, missing: ArtifactMissing) -> Response:
     return response(problem_document(NotFound(str(missing)), request.url.path))
+
+
+async def _store_unreachable(request: Request, away: StoreUnreachable) -> Response:
+    detail = f"{away}; nothing was accepted"
+    problem = document("unavailable", "the artifact store does not answer", 503, detail, request.url.path)
+    return response(problem, {"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
 async def _invalid(request: Request, invalid: RequestValidationError) -> Response:

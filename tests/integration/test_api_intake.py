@@ -284,6 +284,14 @@ def test_a_document_is_uploaded_once_and_opened_by_its_digest(http: httpx2.Clien
     assert len(rows_of(ledger, tables.artifact)) == 1
 
 
+def test_an_artifact_whose_store_is_away_is_not_said_to_be_gone(http: httpx2.Client, tmp_path: Path) -> None:
+    kept = http.put("/v1/artifacts", content=b"notes").headers["location"]
+    (tmp_path / "artifacts").rename(tmp_path / "unmounted")
+    answer = http.get(kept)
+    assert "the artifact store is unreachable" in problem_of(answer, 503)
+    assert int(answer.headers["retry-after"]) > 0
+
+
 def test_uploads_of_the_same_bytes_at_once_are_one_artifact(http: httpx2.Client, ledger: Ledger) -> None:
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda _: http.put("/v1/artifacts", content=b"notes"), range(6)))

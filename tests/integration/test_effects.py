@@ -260,6 +260,28 @@ def test_a_store_that_is_away_is_waited_for_and_then_tried_again(
     assert [row.code for row in fleet.attempts(job_id, "publish")] == codes
 
 
+def test_a_store_that_is_not_mounted_is_waited_for_and_blames_no_handoff(
+    publishing: Publishing, tmp_path: Path
+) -> None:
+    fleet, pauses = publishing.fleet, list[float]()
+    job_id = publishing.asked()
+    fleet.decide(job_id, "approve")
+    fleet.answer.run()
+    kept, elsewhere = Path(fleet.settings.store_url.removeprefix("file://")), tmp_path / "unmounted"
+    kept.rename(elsewhere)
+
+    def mounted_again(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            elsewhere.rename(kept)
+
+    publishing.attempts.sleep = mounted_again
+    publishing.run()
+    assert len(pauses) == 2, "it was never away"
+    assert fleet.job(job_id).state == "done"
+    assert [row.code for row in fleet.attempts(job_id, "publish")] == [None]
+
+
 def test_what_nobody_interrupted_is_not_verified(publishing: Publishing) -> None:
     job_id = publishing.asked()
     publishing.fleet.decide(job_id, "approve")
