@@ -98,4 +98,4 @@ class AbortRequest(Contract):
     by: str = Field(min_length=1, max_length=100)
     why: str = Field(min_length=3, max_length=500)
     cancel: bool = False
-    """Cancel what was released and is still open, too."""
+    """Cancel what was released and is still open, too; also of a replay that was aborted before."""

@@ -72,7 +72,8 @@ def check_workflows(request: ReplayRequest, catalog: Catalog, workflows: list[st
 
 def abort(ledger: Ledger, replay_id: str, by: str, why: str, cancel: bool = False) -> int:
     """Takes back everything that waits, and answers how much that was; what was released goes on, or is asked to
-    be cancelled. Raises a Problem where the replay is unknown or has ended."""
+    be cancelled, also when the replay was aborted before. Raises a Problem where the replay is unknown or there is
+    nothing to abort."""
     person, reason = by.strip(), why.strip()
     if not person or not reason:
         raise Malformed("by, why: say who aborts the replay and why")
@@ -82,6 +83,9 @@ def abort(ledger: Ledger, replay_id: str, by: str, why: str, cancel: bool = Fals
         ).one_or_none()
         if row is None:
             raise NotFound(f"no replay {replay_id} is in the ledger")
+        if row.state == ReplayState.ABORTED and row.ended_at is None and cancel:
+            _cancel_rest(connection, row, person, reason)
+            return 0
         if row.state != ReplayState.RUNNING:
             raise Conflict(f"replay {replay_id} is {row.state} already: {row.why}")
         return _abort(connection, replay_id, person, reason, cancel)
@@ -200,7 +204,7 @@ def _abort(connection: Connection, replay_id: str, person: str, reason: str, can
         .where(own, replay_item.c.state == ItemState.WAITING)
         .values(state=ItemState.ABORTED, why=f"{person} aborted the replay: {reason}")
     ).rowcount
-    released = select(replay_item.c.new_job_id).where(own, replay_item.c.state == ItemState.RELEASED)
+    released = _released(replay_id)
     open_ = connection.execute(select(func.count()).select_from(released.subquery())).scalar_one()
     if cancel:
         _cancel(connection, released, person, at)
@@ -216,12 +220,31 @@ def _abort(connection: Connection, replay_id: str, person: str, reason: str, can
     return taken_back
 
 
-def _cancel(connection: Connection, jobs: Select[Any], person: str, at: float) -> None:
-    """Asks for each of these jobs to be cancelled, with two statements for all of them."""
+def _cancel_rest(connection: Connection, row: Any, person: str, reason: str) -> None:
+    """What went on when the replay was aborted is cancelled after all; said again, it changes nothing."""
+    at = now(connection)
+    asked = _cancel(connection, _released(row.id), person, at)
+    if not asked:
+        return
+    then = f"{asked} open one(s) were cancelled by {person}: {reason}"
+    connection.execute(update(replay).where(replay.c.id == row.id).values(why=f"{row.why}; then {then}"))
+    sentence = f"of replay {row.id}, which was aborted before, {then}"
+    events.record(connection, Event(at, EventKind.REPLAY_ENDED, person, sentence=sentence))
+    ring(connection)
+
+
+def _released(replay_id: str) -> Select[Any]:
+    own = replay_item.c.replay_id == replay_id
+    return select(replay_item.c.new_job_id).where(own, replay_item.c.state == ItemState.RELEASED)
+
+
+def _cancel(connection: Connection, jobs: Select[Any], person: str, at: float) -> int:
+    """Asks for each of these jobs to be cancelled, with two statements for all of them; answers how many were not
+    asked before."""
     open_ = (job.c.id.in_(jobs), job.c.ended_at.is_(None), job.c.cancel_requested_by.is_(None))
     told = select(literal(at), literal(EventKind.CANCEL_REQUESTED.value), job.c.id, literal(person)).where(
         *open_
     )
     events_of = insert(event).from_select(["at", "kind", "job_id", "actor"], told)
     connection.execute(events_of)
-    connection.execute(update(job).where(*open_).values(cancel_requested_by=person))
+    return connection.execute(update(job).where(*open_).values(cancel_requested_by=person)).rowcount

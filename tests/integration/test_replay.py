@@ -334,6 +334,24 @@ def test_an_aborted_replay_releases_nothing_more(fleet: SmallFleet, cancel: bool
         abort(fleet.ledger, replay_id, "dave", "once more")
 
 
+def test_what_an_aborted_replay_left_under_way_is_cancelled_by_a_second_abort(fleet: SmallFleet) -> None:
+    jobs = [failed(fleet) for _ in range(3)]
+    replay_id = opened(fleet, *jobs, most_open=2)
+    fleet.turn()
+    abort(fleet.ledger, replay_id, "dave", "it makes things worse")
+    assert abort(fleet.ledger, replay_id, "erin", "what runs does harm, too", cancel=True) == 0
+    assert abort(fleet.ledger, replay_id, "erin", "said twice", cancel=True) == 0
+    fleet.run()
+    ends = [(job.state, job.cancel_requested_by) for job in fleet.rows(tables.job, replay_id=replay_id)]
+    assert ends == [("cancelled", "erin")] * 2
+    assert [told.actor for told in fleet.rows(tables.event, kind="replay_ended")] == ["dave", "erin"]
+    ended = fleet.row(tables.replay, id=replay_id)
+    assert "2 open one(s) go on; then 2 open one(s) were cancelled by erin: what runs" in ended.why
+    assert ended.state == "aborted" and ended.ended_at is not None
+    with pytest.raises(Conflict, match="is aborted already"):
+        abort(fleet.ledger, replay_id, "erin", "nothing is left", cancel=True)
+
+
 def test_what_was_cancelled_with_its_replay_is_found_by_the_next_one(fleet: SmallFleet) -> None:
     """And what a person cancelled by itself is not: nobody wants it any more."""
     unwanted, other = failed(fleet), failed(fleet)
