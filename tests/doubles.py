@@ -11,7 +11,7 @@ from contracts.failures import Code, Failure, HandlerFailure
 from contracts.handoffs import Assignment, ContextItem, EffectGrant, Handoff
 from contracts.purposes import Purpose
 from contracts.reports import Report
-from orchestrator.door import Begun, CarriedBatch, Claim
+from orchestrator.door import Begun, CarriedBatch, Claim, Unreadable
 from workers.settings import WorkerSettings
 from workers.task import Task
 
@@ -61,6 +61,8 @@ class MemoryEffects:
 class NoBatch:
     """Of a task that carries none."""
 
+    begun = False
+
     def begin(self) -> CarriedBatch:
         raise AssertionError("this task carries no batch")
 
@@ -70,7 +72,7 @@ class NoBatch:
     def submitted(self, name: str, expires_at: float | None) -> None:
         raise AssertionError("this task carries no batch")
 
-    def hand_in(self, member: Claim, report: Report) -> bool:
+    def hand_in(self, member: Claim | Unreadable, report: Report) -> bool:
         raise AssertionError("this task carries no batch")
 
     def end(self, state: str, why: str) -> None:

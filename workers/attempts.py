@@ -29,6 +29,7 @@ from orchestrator.door import (
     FencedOut,
     Refusal,
     StoreUnreachable,
+    Unreadable,
     patience,
 )
 from workers.heartbeat import Heartbeat
@@ -118,23 +119,27 @@ def outcome_of(task: Task, work: Handler) -> Completed | Failed:
         if not isinstance(payload, wanted):
             raise TypeError(f"the handler made a {type(payload).__name__}, wanted is {wanted.__name__}")
         return Completed(summary=summarise(task, payload))
-    except HandlerFailure as failed:
-        return Failed(failure=failed.failure)
-    except FencedOut as taken:  # also what a switch killed whose claim stands for a moment more
-        return Failed(failure=Failure(code=Code.INTERRUPTED, sentence=str(taken)[:2000]))
-    except UnknownName as unknown:
-        sentence = f"this worker's code does not know what it was handed: {unknown}"
-        return Failed(failure=Failure(code=Code.UNKNOWN_CONTRACT, sentence=sentence[:2000]))
     except Exception as error:
-        log.exception("attempt %s: its handler raised", task.attempt)
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        return Failed(
-            failure=Failure(
-                code=Code.HANDLER_ERROR,
-                sentence=f"the handler raised {type(error).__name__}: {error}"[:2000],
-                evidence={"at": f"{place.name}:{place.lineno}"},
-            )
-        )
+        return Failed(failure=failure_of(task, error))
+
+
+def failure_of(task: Task, error: Exception) -> Failure:
+    """What the work on a task raised, as a typed failure."""
+    match error:
+        case HandlerFailure(failure=failure):
+            return failure
+        case FencedOut():  # also what a switch killed whose claim stands for a moment more
+            return Failure(code=Code.INTERRUPTED, sentence=str(error)[:2000])
+        case UnknownName():
+            sentence = f"this worker's code does not know what it was handed: {error}"
+            return Failure(code=Code.UNKNOWN_CONTRACT, sentence=sentence[:2000])
+    log.error("attempt %s: its handler raised", task.attempt, exc_info=error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return Failure(
+        code=Code.HANDLER_ERROR,
+        sentence=f"the handler raised {type(error).__name__}: {error}"[:2000],
+        evidence={"at": f"{place.name}:{place.lineno}"},
+    )
 
 
 def summarise(task: Task, payload: Payload) -> Summary:
@@ -236,7 +241,7 @@ class _ClaimedBatch:
     def submitted(self, name: str, expires_at: float | None) -> None:
         self._insist(lambda: self.door.batch_submitted(self.claim, self.worker, name, expires_at))
 
-    def hand_in(self, member: Claim, report: Report) -> bool:
+    def hand_in(self, member: Claim | Unreadable, report: Report) -> bool:
         return patience.hand_in(self.door, member, report, self.worker, self.sleep)
 
     def end(self, state: str, why: str) -> None:

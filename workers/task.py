@@ -11,7 +11,7 @@ from contracts.failures import Code, Failure, HandlerFailure
 from contracts.handoffs import ContextItem, EffectGrant, Handoff
 from contracts.registry import contract
 from contracts.reports import Call, Report
-from orchestrator.door import Begun, CarriedBatch, Claim
+from orchestrator.door import Begun, CarriedBatch, Claim, Unreadable
 from workers.settings import WorkerSettings
 
 
@@ -59,7 +59,7 @@ class Carrying(Protocol):
         """The vendor took it, calls it so, and gives it up at that moment, in seconds since 1970."""
         ...
 
-    def hand_in(self, member: Claim, report: Report) -> bool:
+    def hand_in(self, member: Claim | Unreadable, report: Report) -> bool:
         """Reports on one member; False where it was taken away meanwhile."""
         ...
 

@@ -6,7 +6,7 @@ claimed at; what comes later is written down and dropped.
 
 from orchestrator.artifacts import ArtifactMissing, StoreUnreachable
 from orchestrator.door import patience
-from orchestrator.door.claims import Claim, FencedOut, Refusal
+from orchestrator.door.claims import Claim, FencedOut, Refusal, Unreadable
 from orchestrator.door.door import Door, WorkerPaces, check_ledger, open_door, worker_paces
 from orchestrator.door.effects import Begun, EffectRefused
 from orchestrator.door.listening import Pulse, listen
@@ -27,6 +27,7 @@ __all__ = [
     "Pulse",
     "Refusal",
     "StoreUnreachable",
+    "Unreadable",
     "WorkerCard",
     "WorkerPaces",
     "WrongVersion",

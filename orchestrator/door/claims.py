@@ -13,7 +13,7 @@ from contracts.states import AttemptState, SubtaskState
 from orchestrator.ledger.clock import wall_clock
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.moves import SubtaskMove, move_subtasks
-from orchestrator.ledger.tables import attempt, budget, job, subtask
+from orchestrator.ledger.tables import attempt, budget, job, subtask, worker
 from orchestrator.pauses import HELD, KILLED
 from orchestrator.problems import faults
 from orchestrator.purses import account_of
@@ -68,12 +68,25 @@ class FencedOut(Exception):
 
 _CLOSED = exists().where(budget.c.key == attempt.c.budget, budget.c.closed_until > wall_clock())
 """Its account was closed after it was granted: nothing of it starts before the account opens again."""
+_beside = attempt.alias("beside")
+_IN_COMPANY = exists().where(
+    _beside.c.worker == bindparam("_worker"),
+    _beside.c.state == AttemptState.RUNNING,
+    _beside.c.suspect,
+    _beside.c.ended_at.is_(None),
+    _beside.c.vendor_batch_id.is_(None),
+)
+"""Another suspect runs in this process: if it is lost with both, nobody knows whose crash that is."""
 _GIVE_BACK = (
     update(attempt)
-    .where(attempt.c.id == bindparam("_id"), attempt.c.state == AttemptState.DISPATCHED, or_(_CLOSED, HELD))
+    .where(
+        attempt.c.id == bindparam("_id"),
+        attempt.c.state == AttemptState.DISPATCHED,
+        or_(_CLOSED, HELD, attempt.c.suspect & _IN_COMPANY),
+    )
     .values(start_by=wall_clock())
 )
-_CLAIM = (
+_ANY_CLAIM = (
     update(attempt)
     .where(
         attempt.c.id == bindparam("_id"),
@@ -94,12 +107,15 @@ _CLAIM = (
         queue_seconds=attempt.c.queue_seconds + wall_clock() - attempt.c.granted_at,
     )
 )
+_CLAIM = _ANY_CLAIM.where(~attempt.c.suspect)
+_CLAIM_SUSPECT = _ANY_CLAIM.where(attempt.c.suspect, ~_IN_COMPANY)
 _FOUND = (
     select(
         attempt.c.id,
         attempt.c.subtask_id,
         attempt.c.job_id,
         attempt.c.state,
+        attempt.c.suspect,
         attempt.c.fence,
         attempt.c.claim_token,
         attempt.c.claimed_at,
@@ -119,19 +135,42 @@ def claim(
     """Takes the attempts that are still to be started; answers every delivery in its place. Raises
     MovedMeanwhile where a subtask was cancelled at this very moment, and then nothing is taken."""
     # In one order for everybody, so that two groups with the same attempts cannot wait for each other.
-    asked = [
+    asked: list[dict[str, Any]] = [
         {"_id": each.attempt, "_worker": each.worker, "_token": each.token, "_lease": lease_seconds}
         for each in sorted(deliveries, key=lambda each: each.attempt)
     ]
     with ledger.write() as connection:
         connection.execute(_CLAIM, asked)
-        ids = {each.attempt for each in deliveries}
-        found = {row.id: row for row in connection.execute(_FOUND, {"_ids": list(ids)})}
+        found = _find(connection, asked)
+        suspects = [each for each in asked if _waits(found, each) and found[each["_id"]].suspect]
+        if suspects:
+            _claim_suspects(connection, suspects)
+            found |= _find(connection, suspects)
         _start_subtasks(connection, deliveries, found)
-        refused = [{"_id": row.id} for row in found.values() if row.state == AttemptState.DISPATCHED]
+        refused = [each for each in asked if _waits(found, each)]
         if refused:
             connection.execute(_GIVE_BACK, refused)
     return [_answer(each, found.get(each.attempt)) for each in deliveries]
+
+
+def _find(connection: Connection, asked: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    ids = {each["_id"] for each in asked}
+    return {row.id: row for row in connection.execute(_FOUND, {"_ids": list(ids)})}
+
+
+def _waits(found: dict[str, Any], asked: dict[str, Any]) -> bool:
+    """Whether nobody has taken it yet."""
+    row = found.get(asked["_id"])
+    return row is not None and row.state == AttemptState.DISPATCHED
+
+
+def _claim_suspects(connection: Connection, asked: list[dict[str, Any]]) -> None:
+    """Takes one of them for each process that holds none. A second transaction of the same process, whose first
+    answer was lost, waits at its worker's row until this one is over, and then sees what it took."""
+    names = sorted({each["_worker"] for each in asked})
+    rows = select(worker.c.id).where(worker.c.id.in_(names)).order_by(worker.c.id)
+    connection.execute(rows.with_for_update()).all()
+    connection.execute(_CLAIM_SUSPECT, asked)
 
 
 def _start_subtasks(connection: Connection, deliveries: Iterable[Delivery], found: dict[str, Any]) -> None:
@@ -165,13 +204,19 @@ def _answer(delivery: Delivery, row: Any) -> Claim | Refusal | Unreadable:
         held = row.id, row.subtask_id, row.job_id, row.fence, delivery.token
         try:
             return Claim(*held, _handoff(row))
-        except ValidationError as unread:
-            return Unreadable(*held, f"its handoff was written by newer code: {faults(unread.errors())}")
+        except ValidationError as error:
+            return Unreadable(*held, unread(error))
     if row.state == AttemptState.DISPATCHED:
+        beside = "another suspect runs in this process, " if row.suspect else ""
         return Refusal(
-            "its start-by has passed, its account has closed, it is paused, or its subtask was cancelled"
+            f"{beside}its start-by has passed, its account has closed, it is paused, or its subtask was cancelled"
         )
     return Refusal(f"the attempt is {row.state}")
+
+
+def unread(error: ValidationError) -> str:
+    """Why a handoff cannot be read."""
+    return f"its handoff was written by newer code: {faults(error.errors())}"[:2000]
 
 
 def _handoff(row: Any) -> Handoff:

@@ -86,7 +86,7 @@ class Door:
         return claim
 
     def _give_back(self, claim: Unreadable, worker_id: str) -> None:
-        failure = Failure(code=Code.UNKNOWN_CONTRACT, sentence=claim.why[:2000])
+        failure = Failure(code=Code.UNKNOWN_CONTRACT, sentence=claim.why)
         report = Report(outcome=Failed(failure=failure), worker_seconds=0.0)
         self._reports.do(Delivered(claim, report, worker_id))
 
@@ -94,7 +94,7 @@ class Door:
         """Extends the leases of all held attempts; answers the attempts to stop."""
         return claims.heartbeat(self._ledger, held, self._lease_seconds)
 
-    def report(self, claim: Claim, report: Report, worker_id: str) -> bool:
+    def report(self, claim: Claim | Unreadable, report: Report, worker_id: str) -> bool:
         """Hands in the report. False where the fence has moved on: it is written down and dropped."""
         return self._reports.do(Delivered(claim, report, worker_id))
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from contracts.reports import Report
 from orchestrator.artifacts import StoreUnreachable
-from orchestrator.door.claims import Claim, Refusal
+from orchestrator.door.claims import Claim, Refusal, Unreadable
 from orchestrator.door.door import Door
 from orchestrator.ledger.engine import LedgerUnreachable
 
@@ -46,7 +46,9 @@ def insist(attempt_id: str, ask: Callable[[], Answer], sleep: Callable[[float], 
             sleep(REPORT_AGAIN_SECONDS)
 
 
-def hand_in(door: Door, claim: Claim, report: Report, worker_id: str, sleep: Callable[[float], None]) -> bool:
+def hand_in(
+    door: Door, claim: Claim | Unreadable, report: Report, worker_id: str, sleep: Callable[[float], None]
+) -> bool:
     """Hands the report in, however long the ledger is away: what it tells was paid for. The fence decides
     whether it still counts."""
     while True:

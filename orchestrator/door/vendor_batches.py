@@ -7,11 +7,12 @@ the vendor took the batch, and must not hand it in again.
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import Connection, select, update
 
 from contracts.handoffs import Handoff
 from contracts.states import AttemptState, SubtaskState
-from orchestrator.door.claims import Claim, FencedOut, standing
+from orchestrator.door.claims import Claim, FencedOut, Unreadable, standing, unread
 from orchestrator.ledger.clock import now
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.moves import SubtaskMove, move_subtasks
@@ -37,8 +38,8 @@ class CarriedBatch:
     expires_at: float | None
     begun_before: bool
     """Whether an earlier attempt wrote down that it was about to hand it in."""
-    members: tuple[Claim, ...]
-    """The claims on those that were not reported yet."""
+    members: tuple[Claim | Unreadable, ...]
+    """The claims on those that were not reported yet. One that cannot be read keeps no other from the vendor."""
 
 
 def begin(ledger: Ledger, claim: Claim, worker: str) -> CarriedBatch:
@@ -183,16 +184,15 @@ def _told(connection: Connection, row: Any, begun_before: bool) -> CarriedBatch:
     )
 
 
-def _claim(member: Any, account: str) -> Claim:
+def _claim(member: Any, account: str) -> Claim | Unreadable:
     """The claim on a member, whose request goes by the account that was chosen for the batch."""
-    handoff = Handoff.model_validate(member.handoff)
-    assert handoff.route is not None
-    return Claim(
-        attempt=member.id,
-        subtask=member.subtask_id,
-        job=member.job_id,
-        fence=member.fence,
-        token=member.claim_token,
-        handoff=handoff.model_copy(update={"route": handoff.route.model_copy(update={"account": account})}),
-        submitted=member.subtask_state == SubtaskState.SUBMITTED,
-    )
+    held = member.id, member.subtask_id, member.job_id, member.fence, member.claim_token
+    submitted = member.subtask_state == SubtaskState.SUBMITTED
+    try:
+        handoff = Handoff.model_validate(member.handoff)
+    except ValidationError as error:
+        return Unreadable(*held, unread(error), submitted)
+    if handoff.route is not None:
+        chosen = handoff.route.model_copy(update={"account": account})
+        handoff = handoff.model_copy(update={"route": chosen})
+    return Claim(*held, handoff, submitted)

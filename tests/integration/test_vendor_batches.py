@@ -175,6 +175,17 @@ class Carried(SmallFleet):
     def batch_state(self) -> str | None:
         return next((row.state for row in self.rows(tables.vendor_batch)), None)
 
+    def first_handed(self) -> dict[str, Any]:
+        """The handoff of the first member, as it is written down."""
+        (row,) = self.rows(tables.subtask, id=self.members()[0].subtask_id)
+        return dict(row.handoff)
+
+    def hand_first(self, handed: dict[str, Any]) -> None:
+        """Writes the first member's handoff otherwise."""
+        this = tables.subtask.c.id == self.members()[0].subtask_id
+        with self.ledger.write() as connection:
+            connection.execute(update(tables.subtask).where(this).values(handoff=handed))
+
     def looks(self) -> int:
         return len([row for row in self.rows(tables.attempt) if row.code == Code.UNFINISHED])
 
@@ -518,13 +529,36 @@ def test_a_member_whose_handoff_did_not_arrive_whole_is_not_asked(
     with carried_fleet(ledger, tmp_path, bench_catalog) as fleet:
         job_id = fleet.maintenance(3)
         attempt_id = fleet.bell_of("batches")
-        first = fleet.members()[0].subtask_id
-        (row,) = fleet.rows(tables.subtask, id=first)
-        broken = row.handoff | {"manifest": row.handoff["manifest"] | {"artifacts": 9}}
-        with fleet.ledger.write() as connection:
-            connection.execute(
-                update(tables.subtask).where(tables.subtask.c.id == first).values(handoff=broken)
-            )
+        handed = fleet.first_handed()
+        fleet.hand_first(handed | {"manifest": handed["manifest"] | {"artifacts": 9}})
         assert fleet.carry(attempt_id).startswith("2 request(s) wait in batch")
         fleet.finish(job_id)
     assert sorted(row.code or "" for row in fleet.members()) == ["", "", Code.BROKEN_HANDOFF]
+
+
+@pytest.mark.parametrize("unread", ["before it is handed in", "before it is collected"])
+def test_a_member_that_its_carrier_cannot_read_keeps_no_other_from_the_vendor(
+    ledger: Ledger, tmp_path: Path, bench_catalog: Catalog, unread: str
+) -> None:
+    with carried_fleet(ledger, tmp_path, bench_catalog) as fleet:
+        job_id = fleet.maintenance(3)
+        attempt_id = fleet.bell_of("batches")
+        handed = fleet.first_handed()
+        taken = unread == "before it is collected"
+        if taken:
+            assert fleet.carry(attempt_id).startswith("3 request(s) wait in batch")
+        fleet.hand_first(handed | {"mood": "cheerful"})
+        if not taken:
+            assert fleet.carry(attempt_id).startswith("2 request(s) wait in batch")
+        while fleet.batch_state() != "ended":
+            fleet.step()
+        fleet.hand_first(handed)  # the newer worker, which knows what it was handed
+        fleet.without_backoff()
+        fleet.finish(job_id)
+    assert [row.state for row in fleet.subtasks(job_id, "research")] == ["done"] * 3
+    first, *others = fleet.members()
+    assert (first.code, [row.code for row in others]) == (Code.UNKNOWN_CONTRACT, [None, None])
+    assert "mood" in first.report["outcome"]["failure"]["sentence"]
+    assert first.ambiguous is False
+    assert bool(first.cost_nano_usd) == taken, "what was answered was paid for, whoever can read it"
+    assert taken == bool(first.report["call"] and first.report["call"]["answer"])

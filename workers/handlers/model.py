@@ -54,12 +54,19 @@ def prepared(task: Task, simulated: bool) -> ModelRequest:
 def finished(task: Task, result: ModelAnswer | VendorFailure) -> Payload:
     """What `run` would make of the end of a request that was prepared and sent with others. Raises
     HandlerFailure."""
+    record_end(task, result)
+    if isinstance(result, VendorFailure):
+        raise HandlerFailure(_with_answer(result.failure, _answer_digest(task))) from result
+    return _validated(result, _payload_model(task.handoff.desired_output), _answer_digest(task))
+
+
+def record_end(task: Task, result: ModelAnswer | VendorFailure) -> None:
+    """Keeps in `task.call`, which is there, how a request ended that was sent with others, and what it cost."""
     _update(task, sent=True)
     if isinstance(result, VendorFailure):
         _record_failure(task, result, 0.0)
-        raise HandlerFailure(_with_answer(result.failure, _answer_digest(task))) from result
-    _record_answer(task, result, datetime.now(UTC), 0.0, by_batch=True)
-    return _validated(result, _payload_model(task.handoff.desired_output), _answer_digest(task))
+    else:
+        _record_answer(task, result, datetime.now(UTC), 0.0, by_batch=True)
 
 
 def _route(task: Task) -> ModelRoute:

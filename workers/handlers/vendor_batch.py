@@ -4,7 +4,7 @@ A member's request and the reading of its answer are those of the live handler; 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -13,10 +13,10 @@ from contracts.base import Payload
 from contracts.failures import Code, Failure, HandlerFailure
 from contracts.handoffs import incomplete
 from contracts.limits import ResponseKind, VendorSignal
-from contracts.reports import Failed, Report
+from contracts.reports import Call, Failed, Report
 from contracts.vendor_batches import Collected, Submitted
-from orchestrator.door import CarriedBatch, Claim
-from workers.attempts import outcome_of
+from orchestrator.door import CarriedBatch, Claim, Unreadable
+from workers.attempts import failure_of, outcome_of
 from workers.handlers import model
 from workers.task import Task
 from workers.vendors.access import vendors_for
@@ -61,7 +61,7 @@ def collect(task: Task) -> Collected:
     if ended is None:
         sentence = f"batch {carried.name} of {carried.vendor} is under way"
         raise HandlerFailure(Failure(code=Code.UNFINISHED, sentence=sentence))
-    outcomes = _reported(task, carried.members, simulated, partial(_result_of, ended))
+    outcomes = _reported(task, carried, simulated, partial(_result_of, ended))
     told = ", ".join(f"{count} {what}" for what, count in sorted(outcomes.items()))
     sentence = f"batch {carried.name} of {carried.vendor} has ended: {told}"
     task.carrying.end("ended", sentence)
@@ -78,7 +78,7 @@ def _begun_before(task: Task, carried: CarriedBatch, simulated: bool) -> Submitt
         return _handed_in(carried.vendor, carried.name, expires_at, len(carried.members))
     failure = Failure(code=Code.VENDOR_ERROR, sentence=NOBODY_KNOWS)
     lost = VendorFailure(failure, Billing.AMBIGUOUS, _SILENT)
-    _reported(task, carried.members, simulated, lambda attempt: lost)
+    _reported(task, carried, simulated, lambda attempt: lost)
     return _nothing_came(task, "lost", NOBODY_KNOWS)
 
 
@@ -88,12 +88,14 @@ def _prepared(task: Task, carried: CarriedBatch, simulated: bool) -> list[ModelR
     for claim in carried.members:
         member = _member(task, claim)
         try:
+            if isinstance(claim, Unreadable):
+                raise HandlerFailure(_unread(claim))
             if broken := incomplete(member.handoff):
                 raise HandlerFailure(Failure(code=Code.BROKEN_HANDOFF, sentence=broken))
             requests.append(model.prepared(member, simulated))
-        except HandlerFailure as failed:
-            report = Report(outcome=Failed(failure=failed.failure), call=member.call, worker_seconds=0.0)
-            task.carrying.hand_in(claim, report)
+        except Exception as error:  # whatever is wrong with it is not wrong with the others
+            failed = Failed(failure=failure_of(member, error))
+            task.carrying.hand_in(claim, Report(outcome=failed, call=member.call, worker_seconds=0.0))
     return requests
 
 
@@ -104,8 +106,7 @@ def _not_submitted(task: Task, carried: CarriedBatch, simulated: bool, failure: 
     told = failure
     if known:
         told = VendorFailure(_not_taken(failure.failure.sentence), Billing.NOT_SENT, failure.signal)
-    members = task.carrying.find().members
-    _reported(task, members, simulated, lambda attempt: told)
+    _reported(task, task.carrying.find(), simulated, lambda attempt: told)
     why = f"{carried.vendor} did not take it: {failure.failure.sentence}"
     return _nothing_came(task, "refused" if known else "lost", why)
 
@@ -130,15 +131,19 @@ def _result_of(ended: Ended, attempt: str) -> ModelAnswer | VendorFailure:
 
 def _reported(
     task: Task,
-    members: Iterable[Claim],
+    carried: CarriedBatch,
     simulated: bool,
     result_of: Callable[[str], ModelAnswer | VendorFailure],
 ) -> dict[str, int]:
     """An ordinary report for every member; answers how many there were of each kind."""
     outcomes = Counter[str]()
-    for claim in members:
-        member = _member(task, claim)
-        outcome = outcome_of(member, partial(_finished, simulated=simulated, result=result_of(claim.attempt)))
+    for claim in carried.members:
+        member, result = _member(task, claim), result_of(claim.attempt)
+        if isinstance(claim, Unreadable):
+            member.call = _call(carried, simulated)
+            outcome = outcome_of(member, partial(_paid_for, claim=claim, result=result))
+        else:
+            outcome = outcome_of(member, partial(_finished, simulated=simulated, result=result))
         task.carrying.hand_in(claim, Report(outcome=outcome, call=member.call, worker_seconds=0.0))
         outcomes[outcome.failure.code if isinstance(outcome, Failed) else outcome.kind] += 1
     return dict(outcomes)
@@ -150,6 +155,30 @@ def _finished(member: Task, simulated: bool, result: ModelAnswer | VendorFailure
     return model.finished(member, result)
 
 
-def _member(task: Task, claim: Claim) -> Task:
-    """The member as a task of its own."""
-    return replace(task, attempt=claim.attempt, handoff=claim.handoff, call=None)
+def _paid_for(member: Task, claim: Unreadable, result: ModelAnswer | VendorFailure) -> Payload:
+    """The end of a request whose handoff is not to be read here: kept and charged, and asked again by newer code."""
+    model.record_end(member, result)
+    raise HandlerFailure(_unread(claim))
+
+
+def _unread(claim: Unreadable) -> Failure:
+    return Failure(code=Code.UNKNOWN_CONTRACT, sentence=claim.why)
+
+
+def _call(carried: CarriedBatch, simulated: bool) -> Call:
+    """The call of a member as far as its batch tells it; its group stands in the handoff alone."""
+    return Call(
+        vendor=carried.vendor,
+        account=carried.account,
+        group="",
+        model=carried.model,
+        simulated=simulated,
+        usage=None,
+        seconds=0,
+    )
+
+
+def _member(task: Task, claim: Claim | Unreadable) -> Task:
+    """The member as a task of its own; one that cannot be read is given none of its handoff."""
+    handoff = claim.handoff if isinstance(claim, Claim) else task.handoff
+    return replace(task, attempt=claim.attempt, handoff=handoff, call=None)
