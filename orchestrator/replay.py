@@ -13,24 +13,25 @@ from contracts.replays import ItemState, ReplayState
 from contracts.states import JobState, SubtaskState
 from contracts.workflows import Workflow
 from orchestrator.batch import Batch
-from orchestrator.deciders.fitting import too_large
 from orchestrator.deciders.handing import effect_key, purpose_of
 from orchestrator.deciders.nodes import Node, Planned, name_of
-from orchestrator.deciders.planning import plan, source_of
+from orchestrator.deciders.planning import source_of
 from orchestrator.deciders.replaying import (
     Division,
     Instance,
     Source,
     Unfit,
+    digests_in,
     divide,
-    edited,
     effects_anew,
+    not_uploaded,
+    renewed,
     room,
     same_name,
     unsafe_steps,
     window_of,
 )
-from orchestrator.deciders.stopping import stop_at, too_deep, too_many
+from orchestrator.deciders.stopping import stop_at, too_deep
 from orchestrator.ledger import artifacts, events, lineage, snapshots
 from orchestrator.ledger.engine import LedgerUnreachable
 from orchestrator.ledger.events import Event, EventKind
@@ -150,11 +151,11 @@ class Replayer:
                 f"workflow {workflow.workflow} does {', '.join(unsafe)} by now, which is unsafe to do twice, and "
                 "nobody approved this replay; open another one that somebody approves"
             )
-        inputs = edited(workflow, source.row.inputs, row.edit)
+        inputs = renewed(self._catalog, workflow, source.row.inputs, row.edit)
         if isinstance(inputs, Unfit):
             return inputs
-        if fault := self._fault_of(connection, workflow, source.row.id, inputs):
-            return Unfit(fault)
+        if unfit := _unfit(connection, workflow, source.row.id, inputs):
+            return unfit
         found = Source(source.nodes, source.row.inputs, wrong)
         start = _instance(source.nodes, item.subtask_id)
         division = divide(self._catalog, workflow, found, inputs, row.from_step, start)
@@ -170,21 +171,6 @@ class Replayer:
             return named
         lineage_ = source.row.lineage or source.row.id if named else None
         return _Released(new_id(), source, workflow, inputs, division, lineage_)
-
-    def _fault_of(
-        self, connection: Connection, workflow: Workflow, source: str, inputs: dict[str, Any]
-    ) -> str | None:
-        """What stands against a job whose inputs fit their contract: unknown artifacts, documents too large, too
-        much of it, too long a chain."""
-        for digest in sorted(_digests(inputs)):
-            if artifacts.find(connection, digest) is None:
-                return f"no artifact {digest} was uploaded (PUT /v1/artifacts)"
-        chain = lineage.depth(connection, source, workflow.stops.depth)
-        return (
-            "; ".join(too_large(workflow, self._catalog, inputs))
-            or too_many(workflow, len(plan(workflow, inputs)))
-            or too_deep(workflow, chain)
-        )
 
     def _write(self, connection: Connection, row: Any, released: list[_Released], at: float) -> None:
         """The new jobs with what they keep, then what is made anew, as far as it can move at once."""
@@ -213,6 +199,15 @@ class Replayer:
             add_nodes(views[each.id], each.division.anew, f"made anew by replay {row.id}", anew)
             advance_job(views[each.id], anew)
         anew.write(connection)
+
+
+def _unfit(connection: Connection, workflow: Workflow, source: str, inputs: dict[str, Any]) -> Unfit | None:
+    """What stands against a job whose inputs fit by themselves: unknown artifacts, too long a chain."""
+    for digest in sorted(digests_in(inputs)):
+        if artifacts.find(connection, digest) is None:
+            return not_uploaded(digest)
+    deep = too_deep(workflow, lineage.depth(connection, source, workflow.stops.depth))
+    return Unfit(deep) if deep else None
 
 
 def _follow(connection: Connection) -> int:
@@ -325,19 +320,6 @@ def _roots(connection: Connection, jobs: set[str]) -> dict[str, str]:
 
 def _instance(nodes: list[Node], subtask_id: str | None) -> Instance | None:
     return next(((node.step, node.item) for node in nodes if node.id == subtask_id), None)
-
-
-def _digests(value: Any) -> set[str]:
-    """All digests of artifacts inside dumped inputs."""
-    match value:
-        case {"digest": str(digest), "size_bytes": int()}:
-            return {digest}
-        case dict():
-            return {found for entry in value.values() for found in _digests(entry)}
-        case list():
-            return {found for entry in value for found in _digests(entry)}
-        case _:
-            return set()
 
 
 def _job(each: _Released, row: Any, snapshot: str, at: float) -> dict[str, Any]:

@@ -53,7 +53,10 @@ def previewed(read: "ReplayPreview", as_json: bool) -> None:
     out.print()
     out.print(steps_table(read.steps))
     for refused in read.unfit:
-        out.print(f"refused one by one: {refused.jobs} job(s), since {text(refused.why)}", soft_wrap=True)
+        out.print(
+            f"refused one by one: {refused.jobs} job(s) such as {refused.example_id}, since {text(refused.why)}",
+            soft_wrap=True,
+        )
     if read.expected.unknown:
         lanes = ", ".join(read.expected.unknown)
         out.print(

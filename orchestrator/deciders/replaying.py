@@ -22,8 +22,10 @@ from contracts.lanes import Right
 from contracts.registry import contract
 from contracts.states import SubtaskState
 from contracts.workflows import Effect, ReplayClass, Step, Workflow
+from orchestrator.deciders.fitting import too_large
 from orchestrator.deciders.nodes import Node, Planned, current, name_of
 from orchestrator.deciders.planning import plan, source_of
+from orchestrator.deciders.stopping import too_many
 from orchestrator.problems import faults
 
 WINDOW_SECONDS = 60.0
@@ -61,6 +63,13 @@ class Unfit:
     """This job cannot be replayed so, in a sentence."""
 
     why: str
+    about: str = ""
+    """How the sentence begins where the rest of it differs from job to job."""
+
+    @property
+    def kind(self) -> str:
+        """What is the same of all that cannot be replayed for the same reason."""
+        return self.about or self.why
 
 
 def divide(
@@ -134,23 +143,60 @@ def same_name(effects: Effects, begun: frozenset[str]) -> bool | Unfit:
     return not other
 
 
+def renewed(
+    catalog: Catalog,
+    workflow: Workflow,
+    inputs: dict[str, Any],
+    edit: tuple[dict[str, JsonValue], ...] | None,
+) -> dict[str, Any] | Unfit:
+    """The new job's inputs, edited where an edit is given, or what today's contract and lanes have against them."""
+    new = edited(workflow, inputs, edit)
+    if isinstance(new, Unfit):
+        return new
+    if large := too_large(workflow, catalog, new):
+        return Unfit("; ".join(large), "its documents are too large")
+    many = too_many(workflow, len(plan(workflow, new)))
+    return Unfit(many, "it would begin with too many subtasks") if many else new
+
+
 def edited(
     workflow: Workflow, inputs: dict[str, Any], edit: tuple[dict[str, JsonValue], ...] | None
 ) -> dict[str, Any] | Unfit:
     """The new job's inputs: the old ones, edited where an edit is given, as today's contract reads them."""
     try:
-        patched = _patched(inputs, edit or ())
+        patched = _patched(inputs, edit) if edit else inputs
         if patched is None:
             return Unfit(f"the edit copies its inputs to more than {MOST_CHARACTERS:,} characters")
         read = contract(workflow.inputs).model_validate(patched)
     except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
-        return Unfit(f"the edit does not fit its inputs: {error}")
+        return _since("the edit does not fit its inputs", str(error))
     except ValidationError as error:
-        return Unfit(f"its inputs are no {workflow.inputs}: {faults(error.errors(), 'inputs')}")
+        no_more = "its inputs are not compatible with today's"
+        about = f"{'its inputs are no' if edit else no_more} {workflow.inputs}"
+        return _since(about, faults(error.errors(), "inputs"))
     inline = next((document for document in _documents(read) if document.text is not None), None)
     if inline is not None:
-        return Unfit(f"document “{inline.name}” stands in the edit itself; upload it and name its artifact")
+        why = f"document “{inline.name}” stands in the edit itself; upload it and name its artifact"
+        return Unfit(why, "a document stands in the edit itself")
     return read.model_dump(mode="json")
+
+
+def digests_in(value: Any) -> set[str]:
+    """All digests of artifacts inside dumped inputs."""
+    match value:
+        case {"digest": str(digest), "size_bytes": int()}:
+            return {digest}
+        case dict():
+            return {found for entry in value.values() for found in digests_in(entry)}
+        case list():
+            return {found for entry in value for found in digests_in(entry)}
+        case _:
+            return set()
+
+
+def not_uploaded(digest: str) -> Unfit:
+    """Its inputs name an artifact that nobody uploaded."""
+    return Unfit(f"no artifact {digest} was uploaded (PUT /v1/artifacts)")
 
 
 def fault_of(edit: tuple[dict[str, JsonValue], ...]) -> str | None:
@@ -183,6 +229,10 @@ def room(most_open: int, open_: int, per_minute: float | None, lately: int) -> i
     if per_minute is not None:
         places = min(places, max(int(per_minute), 1) - lately)
     return max(places, 0)
+
+
+def _since(about: str, error: str) -> Unfit:
+    return Unfit(f"{about}: {error}", about)
 
 
 def _patched(inputs: dict[str, Any], edit: tuple[dict[str, JsonValue], ...]) -> Any:

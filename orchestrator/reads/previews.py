@@ -1,11 +1,12 @@
-"""Previews: what a replay would do, before anybody opens it. Nothing is read job by job, however many there are."""
+"""Previews: what a replay would do, before anybody opens it. Of each job only its inputs are read, and of no more
+than a few thousand jobs; the rest is counted."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, Connection, String, case, cast, exists, func, literal, select
+from sqlalchemy import CTE, ColumnElement, Connection, String, case, cast, func, literal, select
 
 from contracts.catalog import Catalog
 from contracts.lanes import Right
@@ -20,6 +21,7 @@ from orchestrator.ledger.snapshots import Snapshots
 from orchestrator.ledger.tables import dead_letter, job, subtask
 from orchestrator.reads.base import Read
 from orchestrator.reads.expectations import Expected, Load, expectation
+from orchestrator.reads.misfits import MOST_READ, misfits
 from orchestrator.selections import found
 
 
@@ -50,6 +52,8 @@ class Unfit(Read):
 
     jobs: int
     why: str
+    """Of the one that is named, where the sentence differs from job to job."""
+    example_id: str
 
 
 class ReplayPreview(Read):
@@ -68,6 +72,9 @@ class ReplayPreview(Read):
     expected: Expected
     obstacles: tuple[str, ...]
     """What stands against opening it as it was asked for."""
+    inputs_read: int
+    """Of so many jobs the inputs were held against today's contract, and edited where an edit is given; the oldest
+    ones, where there are more."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,7 @@ class _Kind:
     instance_of: str | None
     came: Mapping[str, Tally]
     jobs: int
+    example_id: str
 
 
 def preview(
@@ -86,25 +94,27 @@ def preview(
 ) -> ReplayPreview:
     """What opening this replay now would do."""
     chosen = found(request.selection).cte("chosen")
-    kinds = list(_kinds(connection, chosen))
+    refused = _Refusals()
+    misfit = misfits(connection, catalog, select(chosen.c.job_id), request)
+    for job_id, each in misfit.items():
+        refused.add(each.kind, each.why, job_id)
     snapshots = Snapshots()
     steps: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    unfit: Counter[str] = Counter()
-    for kind in kinds:
+    fit = 0
+    for kind in _kinds(connection, chosen, misfit.keys()):
         division = _divided(kind, catalog, request)
         why = _unfit(kind, catalog, snapshots.get(connection, kind.snapshot), division)
         if why:
-            unfit[why] += kind.jobs
+            refused.add(why, why, kind.example_id, kind.jobs)
             continue
+        fit += kind.jobs
         for name, parts in division.items():
             for part, count in vars(parts).items():
                 steps[kind.workflow, name][part] += count * kind.jobs
-    jobs = sum(kind.jobs for kind in kinds)
-    fit = jobs - sum(unfit.values())
+    jobs = fit + refused.jobs
     shown = tuple(_step(catalog, *place, tally) for place, tally in steps.items())
     expected = _expected(connection, catalog, chosen, shown, request, fit)
     letters, lanes = _letters(connection, chosen)
-    refused = tuple(Unfit(jobs=count, why=why) for why, count in unfit.most_common())
     return ReplayPreview(
         sentence=_sentence(jobs, fit, shown, expected),
         jobs=jobs,
@@ -113,14 +123,36 @@ def preview(
         workflows=_shares(connection, chosen, job.c.workflow),
         lanes=lanes,
         steps=shown,
-        unfit=refused,
+        unfit=refused.told,
         expected=expected,
         obstacles=obstacles,
+        inputs_read=min(jobs, MOST_READ),
     )
 
 
-def _kinds(connection: Connection, chosen: CTE) -> Iterator[_Kind]:
-    """The chosen jobs by workflow, snapshot and how many instances of each step were done in the latest round."""
+class _Refusals:
+    """Jobs that would be refused, by what is the same of their reasons."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, Unfit] = {}
+
+    def add(self, kind: str, why: str, example_id: str, jobs: int = 1) -> None:
+        before = self._found.get(kind, Unfit(jobs=0, why=why, example_id=example_id))
+        self._found[kind] = before.model_copy(update={"jobs": before.jobs + jobs})
+
+    @property
+    def jobs(self) -> int:
+        return sum(each.jobs for each in self._found.values())
+
+    @property
+    def told(self) -> tuple[Unfit, ...]:
+        """The most frequent first."""
+        return tuple(sorted(self._found.values(), key=lambda each: (-each.jobs, each.why)))
+
+
+def _kinds(connection: Connection, chosen: CTE, without: Collection[str]) -> Iterator[_Kind]:
+    """The chosen jobs, without these, by workflow, snapshot and how many instances of each step were done in the
+    latest round."""
     ids, starts = select(chosen.c.job_id), select(chosen.c.subtask_id)
     came = case((subtask.c.state == SubtaskState.DONE, 1), (subtask.c.state == SubtaskState.DEAD, 2), else_=0)
     instances = (
@@ -150,28 +182,31 @@ def _kinds(connection: Connection, chosen: CTE) -> Iterator[_Kind]:
         .group_by(steps.c.job_id)
         .subquery()
     )
-    what = (job.c.workflow, job.c.snapshot, shapes.c.shape)
-    planned = select(*what, func.count().label("jobs")).join(shapes, shapes.c.job_id == job.c.id)
-    for row in connection.execute(planned.group_by(*what)):
-        yield _kind(row, row.shape)
-    never = job.c.id.in_(ids) & ~exists().where(subtask.c.job_id == job.c.id)
-    unplanned = select(*what[:2], func.count().label("jobs")).where(never).group_by(*what[:2])
-    for row in connection.execute(unplanned):
-        yield _kind(row, "")
+    shape = func.coalesce(shapes.c.shape, "").label("shape")  # none where it ended before it was planned
+    each = select(job.c.id, job.c.workflow, job.c.snapshot, shape)
+    rows = connection.execute(
+        each.outerjoin(shapes, shapes.c.job_id == job.c.id).where(job.c.id.in_(ids)).order_by(job.c.id)
+    )
+    alike: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for row in rows:
+        if row.id not in without:
+            alike[row.workflow, row.snapshot, row.shape].append(row.id)
+    for (workflow, snapshot, told_shape), jobs in alike.items():
+        yield _kind(workflow, snapshot, told_shape, jobs)
 
 
 def _one_if(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return case((condition, 1), else_=0)
 
 
-def _kind(row: Any, shape: str) -> _Kind:
+def _kind(workflow: str, snapshot: str, shape: str, jobs: list[str]) -> _Kind:
     came: dict[str, Tally] = {}
     instance_of = None
     for told in shape.split():
         name, done, dead, total, start = told.split("/")
         came[name] = Tally(int(done), int(dead), int(total))
         instance_of = name if start == "1" else instance_of
-    return _Kind(row.workflow, row.snapshot, instance_of, came, row.jobs)
+    return _Kind(workflow, snapshot, instance_of, came, len(jobs), jobs[0])
 
 
 def _divided(kind: _Kind, catalog: Catalog, request: ReplayRequest) -> dict[str, Parts]:
@@ -272,6 +307,8 @@ def _sentence(jobs: int, fit: int, steps: Iterable[StepPreview], expected: Expec
     anew = sum(step.anew for step in steps)
     kept = sum(step.kept for step in steps)
     refused = f", {jobs - fit} of them refused" if fit < jobs else ""
+    if jobs > MOST_READ:
+        refused += f" (the inputs of the oldest {MOST_READ:,} were looked at)"
     lasts = "the budgets let all of it go at once"
     if expected.held_by:
         lasts = f"it takes at least {span(expected.minutes * 60)} ({expected.held_by})"

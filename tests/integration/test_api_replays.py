@@ -10,7 +10,9 @@ from typing import Any
 
 import httpx2
 import pytest
+from sqlalchemy import update
 
+from contracts.artifacts import digest_of
 from contracts.catalog import Catalog
 from contracts.failures import Code
 from contracts.workflows import ReplayClass, Workflow
@@ -232,7 +234,7 @@ def test_what_todays_catalog_does_not_fit_is_told_before_it_is_refused(
     fleet: SmallFleet, http: httpx2.Client
 ) -> None:
     """The contract of a result that would be kept has changed; made anew it fits."""
-    failed(fleet, documents=2)
+    job_id = failed(fleet, documents=2)
     lane = fleet.catalog.lanes["compute"]
     other = lane.operations["check-quotes"].model_copy(update={"output": "brief.CheckedClaims@2"})
     fleet.catalog.lanes["compute"] = lane.model_copy(
@@ -244,8 +246,58 @@ def test_what_todays_catalog_does_not_fit_is_told_before_it_is_refused(
     finally:
         fleet.catalog.lanes["compute"] = lane
     told = "check-quotes delivered a brief.CheckedClaims@1, and makes a brief.CheckedClaims@2 now"
-    assert unfit == {"jobs": 1, "why": f"{told}; replay from step check-quotes"}
+    assert unfit == {"jobs": 1, "why": f"{told}; replay from step check-quotes", "example_id": job_id}
     assert (anew["unfit"], anew["jobs"]) == ([], 1)
+
+
+def test_an_edit_is_tried_on_each_job_before_anything_is_opened(
+    fleet: SmallFleet, http: httpx2.Client
+) -> None:
+    """And what the preview says of it is what the replay then does."""
+    one, three = failed(fleet), failed(fleet, documents=3)
+
+    def shown(*edit: dict[str, Any]) -> tuple[list[Any], dict[str, int], int]:
+        read = http.post("/v1/replays", json=ALL | {"edit": edit}).json()
+        return read["unfit"], {step["step"]: step["anew"] for step in read["steps"]}, read["jobs"]
+
+    nowhere, short = {"op": "remove", "path": "/documents/1"}, {"op": "replace", "path": "/question"}
+    (unfit,), anew, jobs = shown(nowhere)
+    assert (unfit["jobs"], unfit["example_id"], jobs) == (1, one, 2)
+    assert unfit["why"].startswith("the edit does not fit its inputs: can't remove a non-existent object")
+    assert anew == {"research": 3, "check-quotes": 3, "draft": 1, "publish": 1}, "of the other job only"
+    (unfit,), anew, jobs = shown(short | {"value": "Why?"})
+    assert (unfit["jobs"], unfit["example_id"], anew, jobs) == (2, one, {}, 2)
+    assert unfit["why"].startswith("its inputs are no brief.Inputs@1: inputs.question: ")
+    missing = {"digest": digest_of(b"nobody ever uploaded this"), "size_bytes": 1, "media_type": "text/plain"}
+    (unfit,), anew, _ = shown({"op": "replace", "path": "/documents/0/artifact", "value": missing})
+    assert (unfit["jobs"], anew) == (2, {}) and "was uploaded" in unfit["why"]
+
+    opened = http.post("/v1/replays", json=ALL | BECAUSE | {"edit": [nowhere]}).json()
+    fleet.run()
+    followed = http.get(f"/v1/replays/{opened['id']}").json()
+    assert followed["items"] == {"done": 1, "refused": 1}
+    assert [each["example_id"] for each in followed["refused"]] == [one]
+    assert [row.replay_of for row in fleet.rows(tables.job, replay_id=opened["id"])] == [three]
+
+
+def test_inputs_that_todays_contract_refuses_are_named(fleet: SmallFleet, http: httpx2.Client) -> None:
+    job_id = failed(fleet, documents=2)
+    failed(fleet)
+    with fleet.ledger.write() as connection:  # as a contract of before took it
+        inputs = fleet.job(job_id).inputs | {"question": "Why?"}
+        connection.execute(update(tables.job).where(tables.job.c.id == job_id).values(inputs=inputs))
+
+    shown = http.post("/v1/replays", json=ALL).json()
+
+    (unfit,) = shown["unfit"]
+    assert (unfit["jobs"], unfit["example_id"], shown["inputs_read"]) == (1, job_id, 2)
+    told = "its inputs are not compatible with today's brief.Inputs@1: inputs.question: "
+    assert unfit["why"].startswith(told)
+    assert {step["step"]: step["kept"] for step in shown["steps"]}["research"] == 1, "of the other job"
+    opened = http.post("/v1/replays", json=ALL | BECAUSE).json()
+    fleet.run()
+    (refused,) = http.get(f"/v1/replays/{opened['id']}").json()["refused"]
+    assert (refused["example_id"], refused["why"]) == (job_id, unfit["why"])
 
 
 @contextmanager
