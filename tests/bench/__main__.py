@@ -1,4 +1,4 @@
-"""``python -m tests.bench [flow|idle|pacing]``: prints figures, ours beside those of others.
+"""``python -m tests.bench [flow|idle|pacing|survival]``: prints figures, ours beside those of others.
 
 Without a word it is ``flow``, which takes a few minutes. ``pacing`` takes most of half an hour and is asked for.
 """
@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from tests.bench import flow, idle
 from tests.bench.pacing import run as pacing
 from tests.bench.services import NotNamed
+from tests.bench.survival import run as survival
+from tests.bench.survival.harms import NAMES as HARMS
+from tests.chaos.servers import NotHere
 
 
 def main() -> int:
-    """Runs the measurements asked for; 1 where a service they need was not named."""
+    """Runs the measurements asked for; 1 where a service they need is missing, or where survival was not proven."""
     options = _options()
     try:
         match options.what:
@@ -23,7 +26,9 @@ def main() -> int:
                 idle.measure()
             case "pacing":
                 pacing.measure(options.only, options.seeds, options.workers)
-    except NotNamed as missing:
+            case "survival":
+                return survival.measure(options.seed, options.harm)
+    except (NotNamed, NotHere) as missing:
         sys.stderr.write(f"make bench: {missing}\n")
         return 1
     return 0
@@ -33,7 +38,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="make bench", description="Measures ours and theirs in the same run."
     )
-    parser.add_argument("what", nargs="?", default="flow", choices=["flow", "idle", "pacing"])
+    parser.add_argument("what", nargs="?", default="flow", choices=["flow", "idle", "pacing", "survival"])
     parser.add_argument("--jobs", type=int, default=flow.JOBS, help="flow: how many")
     parser.add_argument(
         "--only", action="append", default=[], choices=pacing.NAMES, help="pacing: only these"
@@ -42,6 +47,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--workers", type=_counts, default=(1, 8), help="pacing: numbers of worker processes, such as 1,2,4,8"
     )
+    parser.add_argument("--harm", action="append", default=[], choices=HARMS, help="survival: only these")
+    parser.add_argument("--seed", type=int, default=survival.SEED, help="survival: of load and harm")
     return parser.parse_args()
 
 
