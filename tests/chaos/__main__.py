@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.chaos.faults import BY_NAME_ONLY, FAULTS
+from tests.chaos.faults import BY_NAME_ONLY, FAULTS, left_out
 from tests.chaos.load import Load
 from tests.chaos.monkey import Monkey
 from tests.chaos.servers import NotHere
@@ -64,10 +64,12 @@ def run(
     say(f"stack {stack}, seed {seed}, {subtasks} subtasks, {seconds:g} s of faults")
     with running_stack(stack, seed, root) as fleet:
         say("the fleet is ready")
+        for each in left_out(fleet) if only is None else []:
+            say(f"{each.name} is left out: it needs {each.needs}")
         monkey = Monkey(fleet, seconds, random.Random(seed), only, say)
-        load = Load(fleet.api_url, subtasks, random.Random(seed), monkey.progress)
+        load = Load(fleet.api_url, subtasks, random.Random(seed), monkey.progress, fleet.open_jobs)
         load.start()
-        monkey.run()
+        monkey.run(load.is_accepted)
         load.join()
         say("every job was accepted, and no fault is done any more")
         verdict = judged(fleet, load, monkey)

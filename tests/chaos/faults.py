@@ -3,12 +3,15 @@
 import base64
 import json
 import random
+import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from celery import Celery
@@ -16,10 +19,22 @@ from kombu.entity import Queue
 
 from contracts.doorbell import celery_settings, queue_of, queue_options
 from orchestrator.ledger.ids import new_id
-from tests.chaos.stacks import LEASE_SECONDS, ORCHESTRATORS, WAITING, Stack, children_of, eventually, send
+from tests.chaos.servers import skewing_library
+from tests.chaos.stacks import (
+    LEASE_SECONDS,
+    ORCHESTRATORS,
+    READY_SECONDS,
+    WAITING,
+    Stack,
+    children_of,
+    eventually,
+    send,
+)
 
 AWAY_SECONDS = 8.0
 HUNG_SECONDS = 5.0
+STILL_SECONDS = 1.0
+SKEW_SECONDS = (7200, -7200)
 VENDOR_TIMES = 3
 
 
@@ -31,7 +46,7 @@ class Fault:
     says: str
     bite: Callable[[Stack], int]
     needs: str | None = None
-    """`postgresql`, `sqlite` or `broker`: of which the run must have one of its own."""
+    """`postgresql`, `sqlite` or `broker`: of which the run must have one of its own; `cc` must be installed."""
     bit_later: Callable[[Stack], int] | None = None
     """Counts afterwards, where only a witness knows."""
 
@@ -49,13 +64,23 @@ def fault(name: str, needs: str | None = None) -> Callable[[Callable[[Stack], in
 
 def faults_for(stack: Stack) -> list[Fault]:
     """Those that can be done to it."""
+    return [each for each in FAULTS.values() if _has(stack, each.needs)]
+
+
+def left_out(stack: Stack) -> list[Fault]:
+    """Those that cannot."""
+    return [each for each in FAULTS.values() if not _has(stack, each.needs)]
+
+
+def _has(stack: Stack, needed: str | None) -> bool:
     has = {
         "postgresql": stack.postgres is not None,
         "sqlite": stack.postgres is None,
         "broker": stack.broker is not None,
+        "cc": sys.platform == "linux" and shutil.which("cc") is not None,
         None: True,
     }
-    return [each for each in FAULTS.values() if has[each.needs]]
+    return has[needed]
 
 
 # Processes
@@ -88,9 +113,9 @@ def stop_worker(stack: Stack) -> int:
     _, pid, held = caught
     stack.note_killed(held)
     time.sleep(1.5 * LEASE_SECONDS)
-    states = {row.id: row.state for row in stack.rows("SELECT id, state FROM attempt")}
+    lost = stack.rows("SELECT id FROM attempt WHERE state = 'lost' AND id IN :held", held=held)
     send(pid, signal.SIGCONT)
-    return sum(states[attempt] == "lost" for attempt in held)
+    return len(lost)
 
 
 @fault("term-worker")
@@ -128,6 +153,26 @@ def kill_orchestrators(stack: Stack) -> int:
     return _kill_role(stack, ORCHESTRATORS)
 
 
+@fault("clock-skew", "cc")
+def clock_skew(stack: Stack) -> int:
+    """One worker's clock is two hours ahead and another one's two hours behind, from their next start on."""
+    library = str(skewing_library(stack.root))
+    skewed = [
+        pid
+        for role, seconds in zip(WAITING, SKEW_SECONDS, strict=True)
+        if (pid := stack.started_again(role, LD_PRELOAD=library, SKEW_SECONDS=f"{seconds}"))
+    ]
+    if not all(library in Path(f"/proc/{pid}/maps").read_text() for pid in skewed):
+        return 0
+    return len(eventually(lambda: _worked_by(stack, skewed), READY_SECONDS) or [])
+
+
+def _worked_by(stack: Stack, pids: list[int]) -> list[str]:
+    """What they have done."""
+    query = "SELECT id FROM attempt WHERE reported_at IS NOT NULL AND worker LIKE :worker"
+    return [row.id for pid in pids for row in stack.rows(query, worker=f"%/{pid}")]
+
+
 # The broker
 
 
@@ -149,7 +194,7 @@ def _rung(message: bytes) -> list[str]:
 
 
 @contextmanager
-def _workers_standing_still(stack: Stack) -> Iterator[None]:
+def _standing_still(stack: Stack) -> Iterator[None]:
     pids = [pid for role in WAITING if (pid := stack.signal(role, signal.SIGSTOP))]
     try:
         yield
@@ -161,15 +206,22 @@ def _workers_standing_still(stack: Stack) -> Iterator[None]:
 @fault("flush", "broker")
 def flush(stack: Stack) -> int:
     """FLUSHALL while doorbells lie in the queues."""
+
+    def flushed() -> list[str]:
+        # Between two looks they go on for a moment: what was to ring may need what they hold, be it SQLite's lock.
+        with _standing_still(stack):
+            return eventually(lambda: _flushed(stack), STILL_SECONDS) or []
+
+    return len(eventually(flushed, 20) or [])
+
+
+def _flushed(stack: Stack) -> list[str]:
     assert stack.broker is not None
-    with _workers_standing_still(stack):
-        queued = eventually(lambda: _queued(stack), 5)
-        if not queued:
-            return 0
+    if queued := _queued(stack):
         with stack.broker.client() as broker:
             broker.flushall()
         stack.notes.flushed |= dict.fromkeys(queued, stack.now())
-    return len(queued)
+    return queued
 
 
 @fault("broker-restart", "broker")
@@ -199,11 +251,12 @@ def _without_broker(stack: Stack, seconds: float) -> int:
     began = time.monotonic()
     stack.broker.kill()
     time.sleep(seconds)
-    waiting = stack.rows("SELECT count(*) AS number FROM doorbell")[0].number
+    waiting = [row.attempt_id for row in stack.rows("SELECT attempt_id FROM doorbell")]
     stack.broker.start()
     stack.notes.broker_away.append((began, time.monotonic()))
     stack.notes.broker_back.append(stack.now())
-    return int(waiting)
+    stack.notes.rung_late |= dict.fromkeys(waiting, stack.now())
+    return len(waiting)
 
 
 @fault("broker-hung", "broker")

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import httpx2
@@ -12,12 +13,14 @@ import httpx2
 from orchestrator.client import FleetClient, FleetError
 from tests.acceptance.stacks import OVERSEER, REQUESTER, job_of
 
-ITEMS = 8
+ITEMS = 38
 SIZES = {"fan": ITEMS + 2, "summary": 6, "brief": 14}
 """About how many subtasks a job of each workflow has."""
 SHARES = {"fan": 0.75, "summary": 0.2, "brief": 0.05}
 """Of the subtasks."""
 SENDERS = 4
+MOST_OPEN = 200
+"""So many jobs wait at most: more of them would make the ledger's queues longer, and put no more under a fault."""
 AGAIN_SECONDS = 0.2
 
 
@@ -42,17 +45,24 @@ class Load:
     chance: random.Random
     due: Callable[[], float]
     """Which share of it is to be submitted by now."""
+    open_jobs: Callable[[], int]
+    """How many have not ended."""
     answers: list[Answer] = field(default_factory=list)
     _stopping: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> None:
         bodies = self._bodies()
+        self.keys = [key for key, _ in bodies]
         self._threads = [
             threading.Thread(target=self._send, args=(bodies[n::SENDERS],), daemon=True)
             for n in range(SENDERS)
         ]
         for thread in [*self._threads, threading.Thread(target=self._approve, daemon=True)]:
             thread.start()
+
+    def is_accepted(self) -> bool:
+        """Whether every job was."""
+        return not any(thread.is_alive() for thread in self._threads)
 
     def join(self) -> None:
         """Returns once every job was accepted."""
@@ -82,7 +92,7 @@ class Load:
     def _send(self, bodies: list[tuple[str, dict[str, Any]]]) -> None:
         with httpx2.Client(base_url=self.api_url, timeout=30) as http:
             for turn, (key, body) in enumerate(bodies):
-                while turn >= self.due() * len(bodies):
+                while turn >= self.due() * len(bodies) or self.open_jobs() >= MOST_OPEN:
                     self._stopping.wait(AGAIN_SECONDS)
                 for _ in range(1 + (turn % 2)):
                     while not self._stopping.is_set() and self._ask(http, key, body).job_id is None:
@@ -111,9 +121,17 @@ class Load:
                 continue
 
 
+@cache
+def _about_documents(workflow: str) -> dict[str, Any]:
+    """Read once, since reading what is installed takes longer than submitting it."""
+    return job_of(workflow, documents=2)
+
+
 def _body(workflow: str, number: int) -> dict[str, Any]:
     if workflow != "fan":
-        return job_of(workflow, documents=2, question=f"What are these distributions for? ({number})")
+        body = _about_documents(workflow)
+        question = f"What are these distributions for? ({number})"
+        return body | {"inputs": body["inputs"] | {"question": question}}
     return {
         "tenant": "acme",
         "portfolio": "chaos",

@@ -7,15 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tests.chaos.faults import FAULTS, Fault, mixed
-from tests.chaos.stacks import Stack
+from tests.chaos.stacks import LEASE_SECONDS, Stack, eventually
 
 PAUSE_SECONDS = (0.2, 1.2)
 KEPT_BACK = 0.9
 """So much of the load is submitted while the faults are done for the first time."""
 AGAIN_SECONDS = 3.0
-"""Where one fault alone is done: how long the fleet has between two of them."""
-FAVOURITES = ("kill-worker", "flush", "kill-leader", "duplicate-doorbells")
-"""What goes on when every fault has been done once; each takes a moment only."""
+"""Where one fault alone is done: how long the fleet has, once it has recovered, between two of them."""
+RECOVERY_SECONDS = 6 * LEASE_SECONDS
 
 
 @dataclass
@@ -31,29 +30,36 @@ class Monkey:
     bit: Counter[str] = field(default_factory=Counter)
     _began: float = 0.0
     _most: int = 0
-    _over: bool = False
+    _left: list[Fault] = field(default_factory=list)
+    """Of this round."""
+    _first_is_over: bool = False
 
-    def run(self) -> None:
-        """All faults once, however long that takes, and the favourites until the time is over; or one alone."""
+    def run(self, is_over: Callable[[], bool]) -> None:
+        """All faults once, however long that takes, and in other orders until the time is over and so is the load;
+        or one alone."""
         self._began = time.monotonic()
         until = self._began + self.seconds
-        first = [FAULTS[self.only]] if self.only else mixed(self.stack, self.chance)
-        self._most = 1 if self.only else len(first)
-        for each in first:
+        faults = [FAULTS[self.only]] if self.only else mixed(self.stack, self.chance)
+        self._most = len(faults)
+        for each in faults:
             self._do(each)
-        for each in [each for each in first if not self.bit[each.name] and each.bit_later is None]:
+        self._first_is_over = True
+        for each in [each for each in faults if not self.bit[each.name] and each.bit_later is None]:
             self._do(each)  # it may have met nothing to harm; some of the load was kept for it
-        self._over = True
-        again = first if self.only else [each for each in first if each.name in FAVOURITES]
-        while again and time.monotonic() < until:
-            self._do(self.chance.choice(again))
+        while time.monotonic() < until or not is_over():
+            self._left = self._left or self.chance.sample(faults, len(faults))
+            self._do(self._left.pop())
 
     def progress(self) -> float:
-        """How far the run has come, from 0 to 1: by its time where one fault is done again and again."""
-        if self.only:
-            return min((time.monotonic() - self._began) / self.seconds, 1.0) if self._began else 0.0
-        share = len(self.done) / self._most if self._most else 0.0
-        return 1.0 if self.done.total() > self._most or self._over else KEPT_BACK * share
+        """Which share of the load is to be there by now, from 0 to 1: as much as there was of the time, and while
+        every fault is done for the first time no more than there was of them."""
+        if not self._began:
+            return 0.0
+        passed = time.monotonic() - self._began
+        by_time = passed / self.seconds if passed < self.seconds else 1.0
+        if self.only or self._first_is_over:
+            return by_time
+        return min(by_time, KEPT_BACK * len(self.done) / self._most)
 
     def count_later(self) -> None:
         """Asks the witnesses about the faults that only they have seen."""
@@ -70,4 +76,8 @@ class Monkey:
         self.done[each.name] += 1
         self.bit[each.name] += each.bite(self.stack)
         self.say(f"{each.name}: {self.bit[each.name]} ({time.monotonic() - began:.1f} s)")
+        if self.only:
+            eventually(
+                self.stack.has_recovered, RECOVERY_SECONDS
+            )  # else it is the next fault that takes the time
         time.sleep(AGAIN_SECONDS if self.only else self.chance.uniform(*PAUSE_SECONDS))

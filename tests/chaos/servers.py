@@ -22,6 +22,9 @@ UNPRIVILEGED = "postgres"
 """PostgreSQL refuses to be run by root."""
 
 
+SKEW = Path(__file__).parent / "skew.c"
+
+
 class NotHere(Exception):
     """A server that the run needs is not installed."""
 
@@ -35,6 +38,20 @@ def postgresql_binaries() -> Path:
             if (folder / "initdb").exists():
                 return folder
     raise NotHere("initdb is not here, and chaos harms no PostgreSQL but its own")
+
+
+def skewing_library(folder: Path) -> Path:
+    """Builds the library that gives a process another wall clock, and leaves what waits alone; raises NotHere."""
+    library = folder / "skew.so"
+    if not library.exists():
+        done = subprocess.run(
+            ["cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(SKEW), "-ldl"],
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode != 0:
+            raise NotHere(f"cc did not build {SKEW.name}: {done.stderr[-500:]}")
+    return library
 
 
 class Postgres:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx2
-from sqlalchemy import text
+from sqlalchemy import BindParameter, String, bindparam, text
 
 from contracts.catalog import Catalog
 from orchestrator import wiring
@@ -46,7 +46,8 @@ AT_ONCE = Backoff(first_seconds=0.5, cap_seconds=0.5)
 WAITING = ("worker-waiting", "worker-waiting-2")
 ORCHESTRATORS = ("orchestrator", "orchestrator-2")
 STACKS = ("postgresql", "sqlite", "rabbitmq")
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
+READY_SECONDS = 180.0
 SETTLED_SECONDS = 0.2
 """After so long what a process had sent before it was stopped has been done."""
 
@@ -73,6 +74,8 @@ class Notes:
     """Attempts whose doorbells the broker forgot, and when."""
     broker_back: list[float] = field(default_factory=list)
     """When the broker was reachable again, by the ledger's clock."""
+    rung_late: dict[str, float] = field(default_factory=dict)
+    """Attempts whose doorbells waited for the broker, and when it was reachable again."""
     broker_away: list[tuple[float, float]] = field(default_factory=list)
     """From when until when, on the monotonic clock."""
     ledger_away: list[tuple[float, float]] = field(default_factory=list)
@@ -95,10 +98,23 @@ class Stack:
     ledger_proxy: Proxy | None
     broker_proxy: Proxy | None
     notes: Notes = field(default_factory=Notes)
+    environments: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Of the workers that wait: what each will have when it is started again."""
 
     def rows(self, query: str, **values: Any) -> list[Any]:
-        """Rows of the ledger, once it answers."""
-        return self._asked(lambda connection: list(connection.execute(text(query), values)))
+        """Rows of the ledger, once it answers. A list of words is what stands behind an IN."""
+        lists: list[BindParameter[Any]] = [
+            bindparam(name, type_=String, expanding=True)
+            for name, value in values.items()
+            if isinstance(value, list)
+        ]
+        asked = text(query).bindparams(*lists)
+        return self._asked(lambda connection: list(connection.execute(asked, values)))
+
+    def open_jobs(self) -> int:
+        """How many of the load's have not ended."""
+        query = "SELECT count(*) AS number FROM job WHERE ended_at IS NULL AND tenant = 'acme'"
+        return int(self.rows(query)[0].number)
 
     def now(self) -> float:
         return self._asked(now)
@@ -144,9 +160,29 @@ class Stack:
 
         return eventually(caught)
 
+    def started_again(self, role: str, **environment: str) -> int | None:
+        """The process of a worker that is killed and then started once with this in its environment."""
+        mine = self.environments[role]
+        mine |= environment
+        try:
+            before = self.signal(role, signal.SIGKILL)
+            return self.pid_of(role) if before is not None and self.back(role, before) else None
+        finally:
+            for name in environment:
+                del mine[name]
+
     def held_by(self, pid: int) -> list[str]:
         query = "SELECT id FROM attempt WHERE state = 'running' AND ended_at IS NULL AND worker LIKE :worker"
         return [row.id for row in self.rows(query, worker=f"%/{pid}")]
+
+    def has_recovered(self) -> bool:
+        """Whether all that killed and stopped workers held was claimed again, or is over."""
+        query = (
+            "SELECT held.id FROM attempt AS held JOIN subtask ON subtask.id = held.subtask_id "
+            "WHERE held.id IN :held AND subtask.ended_at IS NULL AND NOT EXISTS (SELECT 1 FROM attempt AS later "
+            "WHERE later.subtask_id = held.subtask_id AND later.claimed_at > held.claimed_at)"
+        )
+        return not self.rows(query, held=list(self.notes.killed))
 
     def note_killed(self, attempts: list[str]) -> None:
         self.notes.killed |= dict.fromkeys(attempts, self.now())
@@ -235,6 +271,9 @@ def _specs(stack: Stack, port: int, database: str) -> list[Spec]:
     for role in (WAITING[0], ORCHESTRATORS[0]):
         another = (*roles[role].command, "--name", "another") if role in WAITING else roles[role].command
         roles[f"{role}-2"] = replace(roles[role], name=f"{role}-2", command=another)
+    for role in WAITING:
+        stack.environments[role] = dict(roles[role].env)
+        roles[role] = replace(roles[role], env=stack.environments[role])
     return list(roles.values())
 
 
@@ -246,7 +285,7 @@ def _await_ready(stack: Stack) -> None:
         except httpx2.HTTPError:
             return False
 
-    if not eventually(ready, 60):
+    if not eventually(ready, READY_SECONDS):
         logs = "\n".join(f"{log.name}: {log.read_text()[-600:]}" for log in (stack.root / "logs").iterdir())
         sys.stderr.write(logs)
-        raise NotHere("the fleet did not come up within 60 s")
+        raise NotHere(f"the fleet did not come up within {READY_SECONDS:g} s")

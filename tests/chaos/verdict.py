@@ -1,10 +1,13 @@
 """The verdict: what the ledger promises, and what those say who have seen the run from outside of it."""
 
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
+from statistics import median
 from typing import Any
 
 from contracts.states import JobState
@@ -14,9 +17,14 @@ from tests.chaos.monkey import Monkey
 from tests.chaos.stacks import LEASE_SECONDS, Stack, eventually
 
 DRAIN_SECONDS = 180.0
+"""After so long in which no job has ended none will."""
 RETRY_SECONDS = 2.0
 """Within so long the API says that the ledger is away."""
 COUNTS_TOKENS = "count"
+ASIDE_SECONDS = 600.0
+"""So much may have been done before the first job was submitted, and is little beside a skewed clock."""
+AT_A_TIME = 1000
+"""Names behind an IN."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +57,9 @@ class Verdict:
 
 def judged(stack: Stack, load: Load, monkey: Monkey) -> Verdict:
     """Waits until everything that was accepted has ended, and holds it against what was promised."""
-    open_jobs = "SELECT count(*) AS number FROM job WHERE ended_at IS NULL AND tenant = 'acme'"
-    eventually(lambda: stack.rows(open_jobs)[0].number == 0, DRAIN_SECONDS)
+    while left := stack.open_jobs():
+        if not eventually(partial(_fewer, stack, left), DRAIN_SECONDS):
+            break
     eventually(lambda: not list(_broken(stack, AFTER_DRAIN)), LEASE_SECONDS)
     monkey.count_later()
     violations = [
@@ -62,6 +71,7 @@ def judged(stack: Stack, load: Load, monkey: Monkey) -> Verdict:
         *_posted_once(stack),
         *_fenced(stack),
         *_refused_while_away(stack, load),
+        *_on_one_clock(stack, load),
         *(f"the fault {name} never bit" for name in monkey.missed()),
     ]
     jobs = stack.rows("SELECT state, count(*) AS number FROM job WHERE tenant = 'acme' GROUP BY state")
@@ -72,6 +82,10 @@ def judged(stack: Stack, load: Load, monkey: Monkey) -> Verdict:
         Counter({row.state: row.number for row in jobs}),
         Counter({row.code: row.number for row in dead}),
     )
+
+
+def _fewer(stack: Stack, than: int) -> bool:
+    return stack.open_jobs() < than
 
 
 def _broken(stack: Stack, folder: str) -> Iterator[str]:
@@ -96,7 +110,10 @@ def _kept(stack: Stack, load: Load) -> Iterator[str]:
     """Every key has one job, whatever was asked how often, and no job was made that nobody asked for."""
     rows = stack.rows("SELECT id, idempotency_key, state FROM job WHERE tenant = 'acme'")
     jobs = {row.idempotency_key: row for row in rows}
-    for key, told in load.accepted().items():
+    accepted = load.accepted()
+    if never := sorted(set(load.keys) - set(accepted)):
+        yield f"{len(never)} job(s) were never accepted, first {never[0]}"
+    for key, told in accepted.items():
         if key not in jobs:
             yield f"the job of {key} was accepted and is lost"
         elif told != {jobs[key].id}:
@@ -166,6 +183,19 @@ def _refused_while_away(stack: Stack, load: Load) -> Iterator[str]:
             yield f"while the ledger was away, {answer.key} was answered {answer.status}"
 
 
+def _on_one_clock(stack: Stack, load: Load) -> Iterator[str]:
+    """Every moment is of the ledger's clock, whatever those of its workers showed."""
+    at = stack.now()
+    odd = stack.rows(
+        "SELECT id FROM attempt WHERE granted_at NOT BETWEEN :began AND :at "
+        "OR claimed_at NOT BETWEEN granted_at AND :at OR reported_at NOT BETWEEN claimed_at AND :at",
+        began=at - (time.monotonic() - load.answers[0].sent_at) - ASIDE_SECONDS,
+        at=at,
+    )
+    if odd:
+        yield f"{len(odd)} attempt(s) have a moment of another clock, first {odd[0].id}"
+
+
 def _while_away(stack: Stack, load: Load) -> list[Answer]:
     return [
         answer
@@ -179,12 +209,16 @@ def _figures(stack: Stack, load: Load) -> Iterator[Figure]:
     if back := _taken_back(stack):
         name = f"{len(back)} attempts of killed or stopped workers taken back"
         yield Figure(f"{name}, p99", _p99(back), "s", LEASE_SECONDS + 3)
-        again = sorted(_claimed_again(stack, stack.notes.killed).values())
-        if again:  # what was lost together may have killed its worker, and runs again one by one
-            yield Figure("and claimed again, the median", again[len(again) // 2], "s")
-            yield Figure("and claimed again, p99", _p99(again), "s")
-    if flushed := list(_claimed_again(stack, stack.notes.flushed, or_itself=True).values()):
-        yield Figure("after FLUSHALL all of it claimed, the last one", max(flushed), "s", 5)
+    again = list(_claimed_again(stack, stack.notes.killed))
+    if first := [each.seconds for each in again if not each.suspect]:
+        yield Figure(f"{len(first)} of them claimed again at once, the median", median(first), "s")
+        yield Figure("and at p99", _p99(first), "s", LEASE_SECONDS + 3)
+    if suspects := [each.seconds for each in again if each.suspect]:  # beside no other one, so that they wait
+        yield Figure(f"{len(suspects)} claimed again as suspects, the median", median(suspects), "s")
+        yield Figure("and at p99", _p99(suspects), "s")
+    if flushed := [each.seconds for each in _claimed_again(stack, stack.notes.flushed, or_itself=True)]:
+        name = f"{len(flushed)} doorbells flushed"
+        yield Figure(f"{name}, the last of their attempts claimed after", max(flushed), "s", 5)
     if stack.notes.broker_away:
         began = [pair[0] for pair in stack.notes.broker_away]
         ends = [pair[1] for pair in stack.notes.broker_away]
@@ -192,6 +226,8 @@ def _figures(stack: Stack, load: Load) -> Iterator[Figure]:
         errors = sum(answer.job_id is None for answer in during)
         yield Figure(f"intake errors of {len(during)} while the broker was away", errors, "", 0)
         yield Figure("broker back, first claim after", max(_first_claims(stack)), "s", 5)
+    if late := [each.seconds for each in _claimed_again(stack, stack.notes.rung_late, or_itself=True)]:
+        yield Figure(f"{len(late)} doorbells had waited for it, the last one's claimed after", max(late), "s")
     if away := _while_away(stack, load):
         slowest = max(answer.answered_at - answer.sent_at for answer in away)
         yield Figure(f"slowest of {len(away)} answers while the ledger was away", slowest, "s", RETRY_SECONDS)
@@ -212,24 +248,32 @@ def _taken_back(stack: Stack) -> list[float]:
     return [row.ended_at - stack.notes.killed[row.id] for row in lost if row.id in stack.notes.killed]
 
 
-def _claimed_again(stack: Stack, marked: dict[str, float], or_itself: bool = False) -> dict[str, float]:
-    """Seconds until the subtasks of these attempts were claimed after it; those that never were are left out,
-    since their job may have been over."""
-    rows = stack.rows("SELECT id, subtask_id, claimed_at FROM attempt WHERE claimed_at IS NOT NULL")
-    every = stack.rows("SELECT id, subtask_id FROM attempt")
-    subtask_of = {row.id: row.subtask_id for row in every}
-    found: dict[str, float] = {}
-    for attempt, at in marked.items():
-        later = [
-            row.claimed_at - at
-            for row in rows
-            if row.subtask_id == subtask_of[attempt]
-            and row.claimed_at > at
-            and (or_itself or row.id != attempt)
-        ]
-        if later:
-            found[attempt] = min(later)
-    return found
+@dataclass(frozen=True)
+class Again:
+    """A subtask that was claimed after its attempt had been marked."""
+
+    seconds: float
+    """From the mark to the claim."""
+    suspect: bool
+    """Whether it then ran as one."""
+
+
+def _claimed_again(stack: Stack, marked: dict[str, float], or_itself: bool = False) -> Iterator[Again]:
+    """What became of the subtasks of these attempts; those that never were claimed again are left out, since
+    their job may have been over."""
+    query = (
+        "SELECT marked.id AS marked, later.id, later.claimed_at, later.suspect FROM attempt AS marked "
+        "JOIN attempt AS later ON later.subtask_id = marked.subtask_id "
+        "WHERE marked.id IN :marked AND later.claimed_at IS NOT NULL ORDER BY later.claimed_at"
+    )
+    ids = list(marked)
+    for start in range(0, len(ids), AT_A_TIME):
+        found: dict[str, Again] = {}
+        for row in stack.rows(query, marked=ids[start : start + AT_A_TIME]):
+            after = row.claimed_at - marked[row.marked]
+            if after > 0 and (or_itself or row.id != row.marked):
+                found.setdefault(row.marked, Again(after, bool(row.suspect)))
+        yield from found.values()
 
 
 def _first_claims(stack: Stack) -> list[float]:

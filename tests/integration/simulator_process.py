@@ -39,7 +39,7 @@ class SimulatorAddress:
         self.ask("POST", "reset")
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
-        response = httpx2.request(method, f"{self.url}/__admin/{path}", json=body, timeout=10)
+        response = httpx2.request(method, f"{self.url}/__admin/{path}", json=body, timeout=60)
         response.raise_for_status()
         return response.json()
 
