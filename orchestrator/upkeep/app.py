@@ -4,6 +4,7 @@ import importlib.metadata
 import logging
 import os
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -46,6 +47,17 @@ def make_app(
     return app
 
 
+def each_by_itself(*acts: Callable[[], object]) -> None:
+    """Does all of these acts, in order; one that raises keeps none behind it from its turn."""
+    for act in acts:
+        try:
+            act()
+        except LedgerUnreachable as error:
+            log.warning("%s; trying again", error)
+        except Exception:
+            log.exception("upkeep could not do all of its round; it is done again")
+
+
 def _keep(worker_id: str, lane: str, door: Door, duties: Duties, ticker: Ticker) -> None:
     """Announces the worker, tells whom the fleet calls, and looks at the clock even where no message comes."""
     stopping = threading.Event()
@@ -54,20 +66,18 @@ def _keep(worker_id: str, lane: str, door: Door, duties: Duties, ticker: Ticker)
 
     def keep() -> None:
         pulse, announced = Pulse(), False
+
+        def be_present() -> None:
+            nonlocal announced
+            if not announced:
+                door.announce(card)
+                announced = True
+            elif door.beat(worker_id, pulse.busy, pulse.took()):
+                log.error("upkeep takes nothing from its broker although there is work; it leaves")
+                os._exit(1)  # its supervisor starts it again
+
         while not stopping.is_set():
-            try:
-                if not announced:
-                    door.announce(card)
-                    announced = True
-                elif door.beat(worker_id, pulse.busy, pulse.took()):
-                    log.error("upkeep takes nothing from its broker although there is work; it leaves")
-                    os._exit(1)  # its supervisor starts it again
-                duties.tell()
-                ticker.run()
-            except LedgerUnreachable as error:
-                log.warning("%s; trying again", error)
-            except Exception:
-                log.exception("a look at the clock raised; looking again later")
+            each_by_itself(be_present, duties.tell, ticker.run)
             stopping.wait(LOOK_EVERY_SECONDS)
         if announced:
             with suppress(LedgerUnreachable):

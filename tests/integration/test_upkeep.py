@@ -13,6 +13,7 @@ import beat_schedule
 from contracts.artifacts import ArtifactRef
 from orchestrator.artifacts import ArtifactStore, StoreUnreachable
 from orchestrator.cancelling import request_cancel
+from orchestrator.escalations import call
 from orchestrator.inbox import acknowledge
 from orchestrator.ledger import tables
 from orchestrator.ledger.clock import now
@@ -20,6 +21,7 @@ from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.ticks import looked, note_due, slot_of
 from orchestrator.up.responder import follow
 from orchestrator.upkeep import looks
+from orchestrator.upkeep.app import each_by_itself
 from orchestrator.upkeep.duties import Duties, DutyFailed
 from orchestrator.upkeep.looks import in_sample
 from orchestrator.upkeep.ticker import Ticker
@@ -134,6 +136,20 @@ def test_a_look_that_raises_keeps_nobody_from_the_others_and_is_taken_again(flee
     assert looking.run() == 1
     assert fleet.row(tables.tick, name="health-snapshot").looked_at is None
     assert ticker(fleet).run() == 1, "mended, it is taken again"
+    fleet.run()
+
+
+def test_a_route_that_cannot_be_told_keeps_the_clock_from_nothing(fleet: SmallFleet, tmp_path: Path) -> None:
+    with fleet.ledger.write() as connection:
+        call(connection, now(connection), "the test", "nobody can be told", None)
+    tick(fleet, "escalation-drill", 0.0)
+    (tmp_path / "no-folder").write_text("")
+    log = tmp_path / "no-folder" / "escalations.log"
+    mute = Duties(fleet.door, fleet.ledger, fleet.catalog, fleet.intake, fleet.store, log, "duties")
+    with pytest.raises(OSError):
+        mute.tell()
+    each_by_itself(mute.tell, ticker(fleet).run)
+    assert outcomes(fleet, "escalation-drill") == ["made 1 job(s)"]
     fleet.run()
 
 
