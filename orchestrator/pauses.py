@@ -1,8 +1,10 @@
 """Pauses: the rows that hold work, and the conditions that every grant, claim, heartbeat and effect is held
 against in its own statement. A row that makes no sense holds everything."""
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, false, not_, or_, select, true
+from sqlalchemy import ColumnElement, Connection, and_, exists, false, not_, or_, select, true, update
 
+from contracts.failures import Code
+from contracts.states import AttemptState
 from orchestrator.deciders.switches import CLOCK_SLACK_SECONDS, LATEST, Scope, Standing
 from orchestrator.deciders.switches import read as read_rows
 from orchestrator.ledger.clock import wall_clock
@@ -47,7 +49,18 @@ def _held(killed_only: bool) -> ColumnElement[bool]:
 HELD = _held(killed_only=False)
 """An attempt that must not start. A row that cannot be read holds every attempt."""
 KILLED = _held(killed_only=True)
-"""An attempt that must stop."""
+"""An attempt that a switch tells to stop now."""
+TOLD_TO_STOP = or_(KILLED, and_(attempt.c.code.is_not(None), attempt.c.code == Code.STOPPED))
+"""An attempt that must stop, though the switch be lifted since."""
+
+
+def note_killed(connection: Connection, among: ColumnElement[bool] | None = None) -> None:
+    """Writes down which running attempts a switch has killed, all or among some, so that it is known when the switch
+    is lifted: whatever they come to from here on is its doing. What waits for a vendor's batch is in no worker's
+    hands."""
+    running = attempt.c.state == AttemptState.RUNNING, attempt.c.vendor_batch_id.is_(None)
+    these = true() if among is None else among
+    connection.execute(update(attempt).where(*running, KILLED, these).values(code=Code.STOPPED))
 
 
 def standing(connection: Connection, at: float) -> Standing:

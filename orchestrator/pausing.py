@@ -17,6 +17,7 @@ from orchestrator.ledger.clock import now
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.events import Event, EventKind
 from orchestrator.ledger.tables import job, pause, share, tenant, tick
+from orchestrator.pauses import note_killed
 from orchestrator.problems import Malformed, NotFound
 from orchestrator.wake import ring
 
@@ -62,6 +63,7 @@ def _hold(ledger: Ledger, catalog: Catalog, wish: Wish) -> None:
         else:
             # Since when it is held counts for the ticks that were skipped.
             since = old.at if _is_in_force(old, at) else at
+            note_killed(connection)
             connection.execute(update(pause).where(*_this(wish.scope, wish.name)).values(row | {"at": since}))
         new = "killed" if wish.kills else "paused"
         _tell(connection, EventKind.PAUSED, wish.scope, wish.name, wish.by, (_was(old, at), new), wish.why)
@@ -75,6 +77,7 @@ def release(ledger: Ledger, scope: str, name: str, by: str, why: str, catch_up: 
         old = connection.execute(select(pause).where(*_this(scope, name)).with_for_update()).first()
         if old is None:
             raise NotFound(f"{called(scope, name)} is not paused; {_listed(connection)}")
+        note_killed(connection)
         connection.execute(delete(pause).where(*_this(scope, name)))
         fired = _catch_up(connection, scope, name) if catch_up else 0
         _tell(connection, EventKind.RESUMED, scope, name, by, (_was(old, at), "resumed"), why)

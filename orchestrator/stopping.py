@@ -13,14 +13,14 @@ from orchestrator.deciders.switches import Standing, Work
 from orchestrator.ledger.snapshots import Snapshots
 from orchestrator.ledger.tables import attempt, job, subtask
 from orchestrator.marking import move
-from orchestrator.pauses import KILLED, standing
+from orchestrator.pauses import TOLD_TO_STOP, standing
 from orchestrator.progressing import advance_job
 from orchestrator.settling import charged, tokens_reserved
 from orchestrator.views import load
 
 MOST = 200
 STOPPED = and_(
-    KILLED,
+    TOLD_TO_STOP,
     attempt.c.vendor_batch_id.is_(None),
     subtask.c.state == SubtaskState.RUNNING,
     job.c.cancel_requested_by.is_(None),

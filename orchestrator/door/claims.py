@@ -14,7 +14,7 @@ from orchestrator.ledger.clock import wall_clock
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.moves import SubtaskMove, move_subtasks
 from orchestrator.ledger.tables import attempt, budget, job, subtask, worker
-from orchestrator.pauses import HELD, KILLED
+from orchestrator.pauses import HELD, TOLD_TO_STOP, note_killed
 from orchestrator.problems import faults
 from orchestrator.purses import account_of
 
@@ -246,7 +246,7 @@ def heartbeat(ledger: Ledger, held: Iterable[Claim], lease_seconds: float) -> fr
                 tuple_(attempt.c.id, attempt.c.fence).in_(list(fences.items())),
                 attempt.c.state == AttemptState.RUNNING,
                 attempt.c.deadline_at > wall_clock(),
-                ~KILLED,
+                ~TOLD_TO_STOP,
             )
             .values(lease_until=wall_clock() + lease_seconds)
         )
@@ -259,11 +259,16 @@ def heartbeat(ledger: Ledger, held: Iterable[Claim], lease_seconds: float) -> fr
                 attempt.c.deadline_at > wall_clock(),
                 job.c.cancel_requested_by.is_(None),
                 or_(job.c.stop_at.is_(None), job.c.stop_at > wall_clock()),
-                ~KILLED,
+                ~TOLD_TO_STOP,
             )
         ).all()
-    going = {row.id for row in alive if fences[row.id] == row.fence}
-    return frozenset(fences) - going
+        going = {row.id for row in alive if fences[row.id] == row.fence}
+        stop = frozenset(fences) - going
+        if stop:
+            note_killed(
+                connection, tuple_(attempt.c.id, attempt.c.fence).in_([(i, fences[i]) for i in sorted(stop)])
+            )
+    return stop
 
 
 def standing(claim: Claim) -> Select[str]:

@@ -20,7 +20,7 @@ from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.events import Event, EventKind
 from orchestrator.ledger.missing import insert_missing
 from orchestrator.ledger.tables import attempt, effect, subject
-from orchestrator.pauses import KILLED
+from orchestrator.pauses import TOLD_TO_STOP
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def begin(ledger: Ledger, claim: Claim, grant: EffectGrant, intent: dict[str, An
         at = now(connection)
         if connection.execute(standing(claim).with_for_update()).one_or_none() is None:
             raise FencedOut(f"attempt {claim.attempt} was taken away before {grant.target} was touched")
-        if connection.execute(select(KILLED).where(attempt.c.id == claim.attempt)).scalar_one():
+        if connection.execute(select(TOLD_TO_STOP).where(attempt.c.id == claim.attempt)).scalar_one():
             raise FencedOut(
                 f"attempt {claim.attempt} was killed by a switch before {grant.target} was touched"
             )

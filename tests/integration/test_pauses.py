@@ -186,6 +186,31 @@ def test_what_was_killed_and_waits_to_be_taken_back_counts_no_crash_meanwhile(fl
     assert {row.crashes for row in fleet.rows(tables.subtask)} == {0}
 
 
+@pytest.mark.parametrize("then", ["resumed", "paused", "over"])
+def test_what_was_killed_counts_no_crash_though_its_worker_dies_after_the_switch_was_lifted(
+    fleet: SmallFleet, then: str
+) -> None:
+    claim = fleet.claimed("fan")
+    paused(fleet, Scope.LANE, claim.handoff.assignment.lane, kills=True)
+    fleet.door.heartbeat([claim])
+    if then == "resumed":
+        release(fleet.ledger, Scope.LANE, claim.handoff.assignment.lane, "bob", "")
+    elif then == "paused":
+        paused(fleet, Scope.LANE, claim.handoff.assignment.lane)
+    else:
+        with fleet.ledger.write() as connection:
+            connection.execute(update(tables.pause).values(until=tables.pause.c.at + 1e-6))
+    age(fleet.ledger, tables.attempt, claim.attempt, lease_until=60.0)
+    assert fleet.door.heartbeat([claim]) == {claim.attempt}
+    fleet.reconcile.run()
+    attempt, subtask = (
+        fleet.row(tables.attempt, id=claim.attempt),
+        fleet.row(tables.subtask, id=claim.subtask),
+    )
+    assert (attempt.state, attempt.code) == ("lost", "stopped")
+    assert (subtask.state, subtask.crashes, subtask.tries) == ("ready", 0, 0)
+
+
 def test_a_killed_attempt_begins_no_effect(fleet: SmallFleet) -> None:
     job_id = fleet.submit("summary")
     while not (bells := doorbells_of(fleet, "publish")):
@@ -376,7 +401,10 @@ def test_the_commands_pause_kill_list_and_resume(
     assert (
         said("resume", "fleet", "--catch-up", "--by", "ada") == "fleet goes on; 0 skipped tick(s) fire once"
     )
-    assert said("resume", "lane", "research", "--by", "ada") == "lane research goes on"
+    assert (
+        said("resume", "lane", "research", "--reason", "it is rebuilt", "--as", "ada")
+        == "lane research goes on"
+    )
     assert said("pauses") == "nothing is paused"
     assert "no vendor “acme”; known are: anthropic" in said("kill", "vendor", "acme", *because, code=1)
     assert "lane draft is not paused" in said("resume", "lane", "draft", code=1)
