@@ -68,7 +68,7 @@ class Recaller:
                     released.append(row)
                 else:
                     _take_over(views[row.job_id], row, answer, batch)
-            for job_id in {moved.job_id for moved in batch.moves}:
+            for job_id in sorted({moved.job_id for moved in batch.moves}):
                 advance_job(views[job_id], batch)
             batch.write(connection)
             repeats.release(connection, released, at)

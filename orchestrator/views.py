@@ -51,7 +51,8 @@ def load(connection: Connection, snapshots: Snapshots, job_ids: Iterable[str]) -
     wanted = set(job_ids)
     if not wanted:
         return {}
-    rows = connection.execute(select(job).where(job.c.id.in_(wanted))).all()
+    # In one order, so that the same story is told the same way in every process.
+    rows = connection.execute(select(job).where(job.c.id.in_(wanted)).order_by(job.c.id)).all()
     nodes, summaries = _nodes(connection, wanted | {row.origin for row in rows if row.origin})
     views = {}
     for row in rows:

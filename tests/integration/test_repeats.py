@@ -98,6 +98,18 @@ def test_another_question_or_another_document_asks_anew(fleet: SmallFleet) -> No
     assert len(researched(fleet)) == 3
 
 
+def test_the_same_answers_move_the_same_jobs_in_the_same_order_in_every_process(fleet: SmallFleet) -> None:
+    ask(fleet)
+    fleet.run()
+    jobs = sorted(ask(fleet) for _ in range(7))
+    fleet.plan.run()
+    fleet.dispatch.run()
+    assert fleet.recall.run() == len(jobs)
+    moved = [row.job_id for row in fleet.rows(tables.event, actor="orchestrator.recall", new="ready")]
+    assert list(dict.fromkeys(moved)) == jobs
+    fleet.run()
+
+
 def test_equal_questions_at_once_make_one_attempt(fleet: SmallFleet) -> None:
     jobs = [ask(fleet) for _ in range(8)]
     fleet.plan.run()
