@@ -1,6 +1,6 @@
 """The report: the typed answer a worker gives for one attempt."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
@@ -79,3 +79,15 @@ class Report(Contract):
     outcome: Outcome
     call: Call | None = None
     worker_seconds: float = Field(ge=0)
+
+    @classmethod
+    def read(cls, kept: Any) -> Self:
+        """A report as a worker handed it in. What a newer worker tells beside that is passed over: what it did is
+        paid for, and says what it came to in words that are known here."""
+        return cls.model_validate(kept, extra="ignore")
+
+    def artifacts(self) -> list[ArtifactRef]:
+        """What it names."""
+        made = [self.outcome.summary.output] if isinstance(self.outcome, Completed) else []
+        exchanged = [self.call.request, self.call.answer] if self.call else []
+        return made + [ref for ref in exchanged if ref]

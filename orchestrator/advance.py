@@ -116,7 +116,7 @@ class Advancer:
     def _apply_report(
         self, connection: Connection, row: Any, view: JobView, batch: Batch, books: Books
     ) -> None:
-        report = Report.model_validate(row.report)
+        report = Report.read(row.report)
         books.settle(row, report)
         batch.settled.append(settled_columns(row, report, batch.at))
         batch.artifacts += references(report)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from contracts.failures import Code
 from contracts.limits import ResponseKind, VendorSignal
-from contracts.reports import Call, Completed, Failed, Report, Usage
+from contracts.reports import Call, Failed, Report, Usage
 from contracts.states import AttemptState
 from orchestrator import calibrations, purses
 from orchestrator.deciders.charging import Reserved, charged_input, reservation, used
@@ -182,7 +182,4 @@ def charged(row: Any, state: AttemptState, at: float) -> dict[str, Any]:
 
 def references(report: Report) -> list[dict[str, Any]]:
     """The artifacts that a report names."""
-    refs = [report.outcome.summary.output] if isinstance(report.outcome, Completed) else []
-    if report.call:
-        refs += [ref for ref in (report.call.request, report.call.answer) if ref]
-    return [ref.model_dump(mode="json") for ref in refs]
+    return [ref.model_dump(mode="json") for ref in report.artifacts()]

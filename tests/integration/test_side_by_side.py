@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, insert, text, update
+from sqlalchemy import delete, insert, select, text, update
 
 from contracts.states import AttemptState
 from orchestrator.door import Refusal
 from orchestrator.ledger import schema, tables
 from orchestrator.ledger.engine import Ledger
 from tests.integration.ledgers import ledger, migrated_file, migrated_schema
-from tests.integration.small_fleet import SmallFleet, age, bench_catalog, fleet
+from tests.integration.small_fleet import SmallFleet, age, bench_catalog, delivers, fleet
 from workers.attempts import AttemptFailed, Attempts
 from workers.heartbeat import Heartbeat
 from workers.settings import WorkerSettings
@@ -108,6 +108,32 @@ def test_what_no_worker_knows_is_a_dead_letter_in_the_end(fleet: SmallFleet) -> 
     assert f"given back {most} of {most} times" in letter.sentence
     assert "mood" in letter.sentence
     fleet.run()
+
+
+def tells_more(report: Handed) -> Handed:
+    outcome, call = report["outcome"], report["call"]
+    told = {
+        "outcome": outcome | {"mood": "cheerful", "summary": outcome["summary"] | {"tone": "warm"}},
+        "call": call | {"region": "north", "usage": call["usage"] | {"thought_tokens": 7}},
+    }
+    return report | told | {"machine": "of tomorrow"}
+
+
+def test_what_a_newer_worker_tells_beside_its_report_is_passed_over(fleet: SmallFleet) -> None:
+    claim = fleet.claimed("summary")
+    assert fleet.hands.perform(claim, delivers(fleet.hands.payload(claim.handoff)))
+    this = tables.attempt.c.id == claim.attempt
+    with fleet.ledger.write() as connection:
+        report = connection.execute(select(tables.attempt.c.report).where(this)).scalar_one()
+        connection.execute(update(tables.attempt).where(this).values(report=tells_more(report)))
+    fleet.advance.run()
+    attempt = fleet.row(tables.attempt, id=claim.attempt)
+    assert (attempt.state, attempt.code) == (AttemptState.SETTLED, None)
+    assert attempt.input_tokens == report["call"]["usage"]["input_tokens"] > 0
+    assert attempt.report["machine"] == "of tomorrow", "it is kept as it was told"
+    assert fleet.row(tables.subtask, id=claim.subtask).state == "done"
+    fleet.run()
+    assert fleet.job(claim.job).state == "done"
 
 
 def test_a_late_claim_of_what_went_back_is_refused(fleet: SmallFleet) -> None:
