@@ -13,13 +13,11 @@ Cursor = Annotated[
 ]
 Actor = Annotated[
     str | None,
-    typer.Option("--as", metavar="NAME", help="In whose name; by default the user of the operating system."),
+    typer.Option(
+        "--as", "--by", metavar="NAME", help="In whose name; by default the user of the operating system."
+    ),
 ]
-By = Annotated[
-    str | None,
-    typer.Option("--by", metavar="NAME", help="Who says so; by default the user of the operating system."),
-]
-Reason = Annotated[str, typer.Option("--reason", help="Why, for whoever asks later.")]
+Reason = Annotated[str, typer.Option("--reason", "--why", help="Why, for whoever asks later.")]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, or the first characters of it.")]
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.link import fleet
-from orchestrator.cli.options import AsJson, By, actor_or_user
+from orchestrator.cli.options import Actor, AsJson, Reason, actor_or_user
 from orchestrator.cli.screen import console, show_json, table, text
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ def duration(given: str) -> float:
 
 Scope = Annotated[str, typer.Argument(metavar="SCOPE", help="fleet, lane, vendor, tenant or workflow.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Which of them; nothing for the fleet.")]
-Why = Annotated[str, typer.Option("--why", help="Why, for whoever asks later.")]
 For = Annotated[
     float | None,
     typer.Option(
@@ -35,18 +34,18 @@ For = Annotated[
 
 
 def pause(
-    scope: Scope, why: Why, name: Name = "", for_: For = None, by: By = None, as_json: AsJson = False
+    scope: Scope, why: Reason, name: Name = "", for_: For = None, actor: Actor = None, as_json: AsJson = False
 ) -> None:
     """Hold a lane, a vendor, a tenant, a workflow or the fleet: nothing of it starts, and what runs finishes.
 
     What is held stays ready and loses nothing; `fleet resume` lets it go on. A deadline still passes meanwhile.
     Example: fleet pause lane research --why "the index is rebuilt" --for 2h
     """
-    _hold(scope, name, why, by, for_, kills=False, as_json=as_json)
+    _hold(scope, name, why, actor, for_, kills=False, as_json=as_json)
 
 
 def kill(
-    scope: Scope, why: Why, name: Name = "", for_: For = None, by: By = None, as_json: AsJson = False
+    scope: Scope, why: Reason, name: Name = "", for_: For = None, actor: Actor = None, as_json: AsJson = False
 ) -> None:
     """Hold it, and stop what runs at its next heartbeat, before it touches anything more.
 
@@ -54,24 +53,24 @@ def kill(
     charged as if it had used all it had reserved.
     Example: fleet kill tenant acme --why "a leaked key"
     """
-    _hold(scope, name, why, by, for_, kills=True, as_json=as_json)
+    _hold(scope, name, why, actor, for_, kills=True, as_json=as_json)
 
 
 def resume(
     scope: Scope,
     name: Name = "",
-    why: Annotated[str, typer.Option("--why", help="Why, for whoever asks later.")] = "",
+    why: Reason = "",
     catch_up: Annotated[
         bool, typer.Option("--catch-up", help="Let the newest skipped slot of each tick fire once.")
     ] = False,
-    by: By = None,
+    actor: Actor = None,
     as_json: AsJson = False,
 ) -> None:
     """Let what was paused or killed go on.
 
     Example: fleet resume lane research --catch-up
     """
-    released = fleet().resume(scope, name, actor_or_user(by), why, catch_up)
+    released = fleet().resume(scope, name, actor_or_user(actor), why, catch_up)
     if as_json:
         return show_json(released)
     ticks = f"; {released.ticks_to_fire} skipped tick(s) fire once" if catch_up else ""
@@ -88,9 +87,9 @@ def pauses(as_json: AsJson = False) -> None:
 
 
 def _hold(
-    scope: str, name: str, why: str, by: str | None, for_: float | None, kills: bool, as_json: bool
+    scope: str, name: str, why: str, actor: str | None, for_: float | None, kills: bool, as_json: bool
 ) -> None:
-    read = fleet().pause(scope, name, actor_or_user(by), why, kills, for_)
+    read = fleet().pause(scope, name, actor_or_user(actor), why, kills, for_)
     return show_json(read) if as_json else _show(read)
 
 

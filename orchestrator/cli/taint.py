@@ -13,7 +13,7 @@ def taint(
     subtask: Annotated[
         str, typer.Argument(metavar="SUBTASK", help="The subtask's id, or the first characters of it.")
     ],
-    why: Annotated[str, typer.Option("--why", help="What is wrong with its result.")],
+    why: Annotated[str, typer.Option("--why", "--reason", help="What is wrong with its result.")],
     actor: Actor = None,
     as_json: AsJson = False,
 ) -> None:

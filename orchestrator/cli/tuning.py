@@ -6,7 +6,7 @@ import typer
 
 from orchestrator.cli.budget_tables import budgets_shown, changes_shown, shares_shown
 from orchestrator.cli.link import fleet
-from orchestrator.cli.options import AsJson, By, Cursor, Limit, Reason, actor_or_user, number
+from orchestrator.cli.options import Actor, AsJson, Cursor, Limit, Reason, actor_or_user, number
 from orchestrator.cli.screen import console, more, show_json
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="As shown: vendor/account/group.")]
@@ -26,7 +26,7 @@ def set_(
     ],
     value: Annotated[float, typer.Argument(metavar="VALUE", parser=number, help="A number above 0.")],
     reason: Reason,
-    by: By = None,
+    actor: Actor = None,
     as_json: AsJson = False,
 ) -> None:
     """Set a limit of a budget. It holds from the next grant on, without a restart.
@@ -38,18 +38,18 @@ def set_(
 
     Example: fleet budgets set anthropic/default/haiku output_tokens 90000 --reason "tier 3"
     """
-    read = fleet().set_limit(key, dimension, value, actor_or_user(by), reason)
+    read = fleet().set_limit(key, dimension, value, actor_or_user(actor), reason)
     return show_json(read) if as_json else console().print(budgets_shown([read]))
 
 
-def open_(key: Key, reason: Reason, by: By = None, as_json: AsJson = False) -> None:
+def open_(key: Key, reason: Reason, actor: Actor = None, as_json: AsJson = False) -> None:
     """Open a closed account before its time, such as when its bill was paid.
 
     Where overload or a person's matter had closed it, one call still goes ahead of the rest.
 
     Example: fleet budgets open openai/default/sol --reason "credit was added"
     """
-    read = fleet().open_account(key, actor_or_user(by), reason)
+    read = fleet().open_account(key, actor_or_user(actor), reason)
     return show_json(read) if as_json else console().print(budgets_shown([read]))
 
 
@@ -62,7 +62,7 @@ def floor(
         float, typer.Argument(metavar="FRACTION", parser=number, help="From 0, which keeps none, to 1.")
     ],
     reason: Reason,
-    by: By = None,
+    actor: Actor = None,
     as_json: AsJson = False,
 ) -> None:
     """Keep a part of every pool for a purpose, a lane or urgent work.
@@ -71,7 +71,7 @@ def floor(
 
     Example: fleet budgets floor purpose maintenance 0.2 --reason "the backlog of re-reviews"
     """
-    shares = fleet().set_floor(kind, name, fraction, actor_or_user(by), reason)
+    shares = fleet().set_floor(kind, name, fraction, actor_or_user(actor), reason)
     return show_json(shares) if as_json else console().print(shares_shown(shares))
 
 
@@ -81,14 +81,14 @@ def weight(
         float, typer.Argument(metavar="NUMBER", parser=number, help="Above 0; 1 where nothing else is set.")
     ],
     reason: Reason,
-    by: By = None,
+    actor: Actor = None,
     as_json: AsJson = False,
 ) -> None:
     """Let a tenant weigh more or less against the others in what no floor keeps.
 
     Example: fleet budgets weight acme 2 --reason "their contract"
     """
-    shares = fleet().set_weight(tenant, number_, actor_or_user(by), reason)
+    shares = fleet().set_weight(tenant, number_, actor_or_user(actor), reason)
     return show_json(shares) if as_json else console().print(shares_shown(shares))
 
 
