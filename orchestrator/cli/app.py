@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli import approvals, budgets, dead, drill, lanes, roles
+from orchestrator.cli.artifact import artifact
 from orchestrator.cli.blockers import blockers
 from orchestrator.cli.check import check
 from orchestrator.cli.demo import demo
@@ -46,7 +47,7 @@ def root(
 
 for panel, commands in {
     EVERYTHING: (up, demo, check, roles.migrate),
-    WORK: (submit, jobs, show, watch, explain, blockers, cancel, taint),
+    WORK: (submit, jobs, show, watch, explain, artifact, blockers, cancel, taint),
     PEOPLE: (replay, webhook_secret),
     FIGURES: (diagnose, tax, pause, kill, resume, pauses),
     ROLES: (

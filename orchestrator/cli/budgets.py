@@ -7,7 +7,7 @@ import typer
 from orchestrator.cli import tuning
 from orchestrator.cli.budget_tables import budgets_shown, caps_shown, shares_shown
 from orchestrator.cli.link import fleet
-from orchestrator.cli.options import AsJson, By, Reason, actor_or_user, number
+from orchestrator.cli.options import Actor, AsJson, Reason, actor_or_user, number
 from orchestrator.cli.screen import console, show_json
 
 app = typer.Typer(
@@ -32,6 +32,10 @@ def default(context: typer.Context, as_json: AsJson = False) -> None:
         return show_json(page.model_dump(mode="json") | parts)
     out = console()
     out.print(budgets_shown(page.items))
+    closed = next((budget.key for budget in page.items if budget.closed_until), None)
+    if closed:
+        opening = f'`fleet budgets open {closed} --reason "…"`'
+        out.print(f"\nonce its cause is mended: {opening}, or wait until it opens by itself", style="dim")
     out.print()
     out.print(shares_shown(shares))
     if caps.items:
@@ -59,7 +63,7 @@ def cap(
         float | None, typer.Option("--usd", parser=number, help="How many dollars may be spent.")
     ] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Remove the cap.")] = False,
-    by: By = None,
+    actor: Actor = None,
     as_json: AsJson = False,
 ) -> None:
     """Set, raise, lower or remove a spending cap.
@@ -72,7 +76,7 @@ def cap(
     client = fleet()
     if scope == "job":
         name = client.job(name).id
-    caps = client.set_spending_cap(scope, name, per, usd, actor_or_user(by), reason)
+    caps = client.set_spending_cap(scope, name, per, usd, actor_or_user(actor), reason)
     if as_json:
         return show_json(caps)
     if scope == "job":

@@ -13,6 +13,7 @@ from orchestrator.cli.options import Actor, AsJson, Cursor, Limit, actor_or_user
 from orchestrator.cli.screen import age, card, console, kin, money, more, short, show_json, state, table, text
 
 if TYPE_CHECKING:
+    from orchestrator.reads.attempts import AttemptRead
     from orchestrator.reads.dead_letters import DeadLetterGroup, DeadLetterLine
     from orchestrator.reads.paging import Page
 
@@ -92,8 +93,14 @@ def _show_groups(page: "Page[DeadLetterGroup]", command: str, as_json: bool) -> 
     if not page.items:
         return console().print("no dead letters")
     console().print(groups_table(page.items))
-    one_by_one, again = "`fleet dead list --each --signature …`", "`fleet replay --signature …`"
-    console().print(f"one by one: {one_by_one}; to run them again: {again}", style="dim")
+    first = page.items[0]
+    console().print(
+        f"the first row: one of them whole: `fleet dead show {first.example_id}`; one by one: "
+        f"`fleet dead list --each --signature {short(first.signature)}`; to run them again: "
+        f"`fleet replay --signature {short(first.signature)}`",
+        style="dim",
+        soft_wrap=True,
+    )
     if page.next_cursor:
         console().print(text(more(page.next_cursor, command)), style="dim", soft_wrap=True)
     return None
@@ -109,13 +116,15 @@ def groups_table(groups: "Iterable[DeadLetterGroup]") -> Table:
         "since",
         "latest",
         "signature",
-        "for example",
+        "the latest",
+        "why",
         right=["count"],
     )
     for each in groups:
         made.add_row(
             str(each.count), text(each.lane or ""), text(each.vendor or ""), each.category, each.code,
-            age(each.oldest_at), age(each.latest_at), short(each.signature), text(each.sentence),
+            age(each.oldest_at), age(each.latest_at), short(each.signature), each.example_id,
+            text(each.sentence),
         )  # fmt: skip
     return made
 
@@ -162,17 +171,24 @@ def show(letter: LetterId, as_json: AsJson = False) -> None:
             out.print(f"  {line}", markup=False)
     if read.attempts:
         out.print("\n[bold]attempts[/]")
-        attempts = table("#", "state", "code", "worker", "cost", "what came of it")
+        attempts = table("#", "state", "code", "model", "at", "cost", "what came of it")
         for each in read.attempts:
             attempts.add_row(
-                str(each.number), each.state, each.code or "", text(each.worker or ""),
+                str(each.number), each.state, each.code or "", text(each.model or ""),
+                f"{each.granted_at.astimezone():%H:%M:%S}",
                 money(each.usd, each.simulated), text(each.sentence),
             )  # fmt: skip
         out.print(attempts)
+        for worker in dict.fromkeys(each.worker for each in read.attempts if each.worker):
+            out.print(
+                f"by {text(worker)}: {_numbers(read.attempts, worker)}", highlight=False, soft_wrap=True
+            )
         for each in read.attempts:
             for what, kept in (("request", each.request), ("answer", each.answer)):
                 if kept:
                     out.print(f"#{each.number} {what}: {kept.digest}", highlight=False, soft_wrap=True)
+        if any(each.request or each.answer for each in read.attempts):
+            out.print("`fleet artifact DIGEST` prints one of them", style="dim")
     if read.exchange:
         out.print("\n[bold]the exchange[/]")
         rounds = table("subtask", "state", "what it said")
@@ -180,14 +196,24 @@ def show(letter: LetterId, as_json: AsJson = False) -> None:
             said = each_round.summary.text if each_round.summary else each_round.why
             rounds.add_row(text(each_round.subtask), state(each_round.state), text(said))
         out.print(rounds)
-    out.print(f"\nto run it again: `{read.again}` says first what it would do")
+    out.print(f"\nwhat to do about it: docs/runbooks/dead-letters/{read.category}.md", markup=False)
+    if read.again:
+        out.print(f"to run it again: `{read.again}` says first what it would do")
+    else:
+        out.print("a replay has run it again; `fleet explain` of that job says how it went")
     return None
+
+
+def _numbers(attempts: "Iterable[AttemptRead]", worker: str) -> str:
+    return ", ".join(f"#{each.number}" for each in attempts if each.worker == worker)
 
 
 @app.command()
 def discard(
     letter: LetterId,
-    why: Annotated[str, typer.Option("--why", help="Why nobody has to do anything about it any more.")],
+    why: Annotated[
+        str, typer.Option("--why", "--reason", help="Why nobody has to do anything about it any more.")
+    ],
     actor: Actor = None,
     as_json: AsJson = False,
 ) -> None:

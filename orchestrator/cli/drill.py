@@ -36,7 +36,10 @@ def listing(
     for call in page.items:
         kind, heard = "drill" if call.drill else "real", call.acknowledged_by or ""
         calls.add_row(call.id, text(call.route), kind, age(call.opened_at), text(heard), text(call.sentence))
-    return console().print(calls)
+    console().print(calls)
+    if unheard := next((call.id for call in page.items if not call.acknowledged_by), None):
+        console().print(f"to say that you heard one: `fleet drill acknowledge {unheard}`", style="dim")
+    return None
 
 
 @app.command()

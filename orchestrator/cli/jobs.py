@@ -8,6 +8,7 @@ from rich.console import RenderableType
 from orchestrator.cli.link import fleet
 from orchestrator.cli.options import Actor, AsJson, Cursor, JobId, Limit, actor_or_user
 from orchestrator.cli.screen import (
+    after_failure,
     age,
     card,
     console,
@@ -24,6 +25,8 @@ from orchestrator.cli.screen import (
 if TYPE_CHECKING:
     from orchestrator.reads.outcomes import JobRead
     from orchestrator.reads.waits import Waits
+
+FAILED = "failed"
 
 
 def jobs(
@@ -67,7 +70,10 @@ def show(job: JobId, as_json: AsJson = False) -> None:
     read = fleet().job(job)
     if as_json:
         return show_json(read)
-    return console().print(*_parts(read), sep="\n")
+    console().print(*_parts(read), sep="\n")
+    if read.state == FAILED:
+        console().print(f"\n{after_failure(read.id)}", style="dim", soft_wrap=True)
+    return None
 
 
 def cancel(job: JobId, actor: Actor = None, as_json: AsJson = False) -> None:

@@ -72,6 +72,14 @@ def kin(jobs: "Iterable[Kin]") -> list[tuple[str, str]]:
     return [(_RELATIONS[each.relation], f"{each.id} ({each.workflow}, {each.state})") for each in jobs]
 
 
+def after_failure(job_id: str) -> str:
+    """Where to go on from a job that failed."""
+    return (
+        f"why, in order: `fleet explain {job_id}`; what died: `fleet dead list --each --job {job_id}`; "
+        f"to run it again: `fleet replay {job_id}` says first what it would do"
+    )
+
+
 def short(signature: str) -> str:
     """As much of a signature as tells it from others."""
     return signature.removeprefix("sha256:")[:SHOWN_DIGITS]

@@ -8,13 +8,13 @@ from orchestrator.cli.ending import FAILED, INTERRUPTED
 from orchestrator.cli.link import fleet
 from orchestrator.cli.options import AsJson, JobId
 from orchestrator.cli.progress import Progress
-from orchestrator.cli.screen import complaints, console, money, show_json, span, state, text
+from orchestrator.cli.screen import after_failure, complaints, console, money, show_json, span, state, text
 
 if TYPE_CHECKING:
     from orchestrator.client import FleetClient
     from orchestrator.reads.outcomes import JobRead
 
-DONE = "done"
+DONE, FAILED_STATE = "done", "failed"
 
 
 def watch(job: JobId, as_json: AsJson = False) -> None:
@@ -39,6 +39,8 @@ def follow_to_end(client: "FleetClient", job_id: str, as_json: bool) -> None:
         show_json(job)
     else:
         console().print(ending(job))
+        if job.state == FAILED_STATE:
+            console().print(after_failure(job.id), style="dim", soft_wrap=True)
     if job.state != DONE:
         raise typer.Exit(FAILED)
 

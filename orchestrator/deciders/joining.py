@@ -139,7 +139,8 @@ def _none_of(step: str, lost: list[Node]) -> str:
 
 
 def _because(step: str, lost: Node) -> str:
-    """The first cause: what was skipped in its turn only passes on why."""
+    """Which step was lost first: what was skipped in its turn only passes on why. The cause itself is told once,
+    where it happened."""
     if lost.state is SubtaskState.SKIPPED and lost.why:
         return lost.why
-    return f"needs {step}, which is {lost.state}: {lost.why}".rstrip(": ")
+    return f"needs {step}, which is {lost.state}"

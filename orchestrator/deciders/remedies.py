@@ -71,8 +71,8 @@ def for_budget(
     if dimension == CLOSED:
         return Remedy(
             Fix.PACE,
-            f"it opens by itself; correct the limit in the catalog or find who else uses the account "
-            f"({allowance.closed})",
+            f"the cause first ({allowance.closed}): pay, mend the key, or correct the limit and find who else uses "
+            f"the account; then `fleet budgets open {allowance.keys[0]} --reason …`, or wait until it opens",
         )
     if dimension == CALLS_AT_ONCE and allowance.limits.get(CALLS_AT_ONCE, 0.0) < allowance.declared_calls:
         return Remedy(

@@ -63,7 +63,8 @@ class Explanation(Read):
     kin: tuple[Kin, ...]
     """Jobs linked to its own: where it came from, what it runs again, and what runs it again."""
     again: str | None
-    """The command that shows what running it again would do; None where it did not end badly."""
+    """The command that shows what running it again would do; None where it did not end badly, and where a replay of
+    it is under way or is done. Where the last replay failed too, it names that one's job."""
     tried: tuple[TriedRead, ...] = ()
     """Of a subtask: what its next attempt is told, or its last one was."""
     taint: tuple[TaintRead, ...]
@@ -101,7 +102,7 @@ def explain_job(connection: Connection, given: str) -> Explanation:
         waits=waits,
         kin=kin_of(connection, job_id),
         taint=taint_in(connection, job_id),
-        again=replaying(job_id) if row.state == JobState.FAILED else None,
+        again=again_of(connection, row, job_id) if row.state == JobState.FAILED else None,
         cost=cost,
     )
 
@@ -127,14 +128,23 @@ def explain_subtask(connection: Connection, given: str) -> Explanation:
         kin=kin_of(connection, row.job_id),
         taint=taint_in(connection, row.job_id, subtask_id),
         tried=tried_of(row),
-        again=replaying(subtask_id) if row.state == SubtaskState.DEAD and owner.ended_at else None,
+        again=again_of(connection, owner, subtask_id)
+        if row.state == SubtaskState.DEAD and owner.ended_at
+        else None,
         cost=cost,
     )
 
 
-def replaying(given: str) -> str:
-    """The command that shows what running a job or a subtask again would do."""
-    return f"fleet replay {given}"
+def again_of(connection: Connection, owner: Any, given: str) -> str | None:
+    """The command that shows what running an ended job, or a subtask of it, again would do. Once a replay has taken
+    it up, the last job of the chain is the one to go on with: the earlier one would leave that one's letters."""
+    newer = select(job.c.id, job.c.state).order_by(job.c.id.desc()).limit(1)
+    last = owner
+    while (next_ := connection.execute(newer.where(job.c.replay_of == last.id)).one_or_none()) is not None:
+        last = next_
+    if last.id == owner.id:
+        return f"fleet replay {given}"
+    return f"fleet replay {last.id}" if last.state in (JobState.FAILED, JobState.CANCELLED) else None
 
 
 def _existence(connection: Connection, row: Any, purpose: str) -> Existence:

@@ -169,18 +169,20 @@ def test_explain_tells_lineage_both_ways_and_how_to_run_it_again(http: httpx2.Cl
     first = rows.job(state="failed", why="draft: it died", ended_at=rows.at)
     dead = rows.subtask(first, "draft", "dead", ended_at=rows.at)
     rows.dead_letter(first, dead)
-    again = rows.job(state="done", why="done", replay_of=first, lineage=first, ended_at=rows.at)
+    other = rows.job(state="failed", why="draft: it died", replay_of=first, lineage=first, ended_at=rows.at)
+    assert http.get(f"/v1/jobs/{first}/explain").json()["again"] == f"fleet replay {other}"
+    again = rows.job(state="done", why="done", replay_of=other, lineage=first, ended_at=rows.at)
 
     told = http.get(f"/v1/jobs/{first}/explain").json()
-    assert [(kin["id"], kin["relation"]) for kin in told["kin"]] == [(again, "replayed_as")]
-    assert told["again"] == f"fleet replay {first}"
-    assert http.get(f"/v1/subtasks/{dead}/explain").json()["again"] == f"fleet replay {dead}"
+    assert [(kin["id"], kin["relation"]) for kin in told["kin"]] == [(other, "replayed_as")]
+    assert told["again"] is None, "it was run again, and is done"
+    assert http.get(f"/v1/subtasks/{dead}/explain").json()["again"] is None
     told = http.get(f"/v1/jobs/{again}/explain").json()
-    assert [(kin["id"], kin["relation"]) for kin in told["kin"]] == [(first, "replay_of")]
+    assert [(kin["id"], kin["relation"]) for kin in told["kin"]] == [(other, "replay_of")]
     assert told["again"] is None
     letter = http.get(f"/v1/dead-letters/{dead}").json()
     assert [kin["relation"] for kin in letter["kin"]] == ["replayed_as"]
-    assert letter["again"] == f"fleet replay {dead}"
+    assert letter["again"] is None
 
 
 def test_the_command_shows_groups_then_letters_then_one_whole(
@@ -200,6 +202,8 @@ def test_the_command_shows_groups_then_letters_then_one_whole(
     shown = said("dead")
     assert shown.splitlines()[1].split()[:5] == ["3", "draft", "openai", "deterministic", "refused"]
     assert digits in shown
+    assert f"`fleet dead show {group['example_id']}`" in shown
+    assert said("dead", "show", group["example_id"]).rstrip().endswith("says first what it would do")
     assert said("dead", "list", "--tenant", "nobody") == "no dead letters\n"
     each = said("dead", "list", "--each", "--signature", digits)
     assert all(subtask_id in each for subtask_id in alike)
@@ -211,7 +215,8 @@ def test_the_command_shows_groups_then_letters_then_one_whole(
     assert [subtask_id in first for subtask_id in alike] == [subtask_id not in second for subtask_id in alike]
     whole = said("dead", "show", taken_up)
     assert f"replayed as  {again} (brief, running)" in whole
-    assert whole.rstrip().endswith(f"`fleet replay {taken_up}` says first what it would do")
+    assert "docs/runbooks/dead-letters/deterministic.md" in whole
+    assert "a replay has run it again" in whole
     assert run(app, ("dead", "list", "--signature", "0123456789")) == 1
     assert capsys.readouterr().err == "fleet: no dead letter has a signature that begins with 0123456789\n"
 
