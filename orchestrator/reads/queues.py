@@ -9,6 +9,8 @@ from orchestrator.ledger.clock import now
 from orchestrator.ledger.tables import dead_letter, subtask
 from orchestrator.selections import unsettled
 
+NO_LANE = ""
+
 
 @dataclass
 class Queue:
@@ -29,7 +31,8 @@ class Queue:
 
 
 def queues(connection: Connection) -> dict[str, Queue]:
-    """The queues of all lanes that have any work or dead letter."""
+    """The queues of all lanes that have any work or dead letter. Dead letters of no lane, such as those of
+    approvals, stand under ``NO_LANE``."""
     found: dict[str, Queue] = {}
     _count_ready(connection, found)
     _count_granted(connection, found)
@@ -75,8 +78,8 @@ def _count_granted(connection: Connection, found: dict[str, Queue]) -> None:
 def _count_dead(connection: Connection, found: dict[str, Queue]) -> None:
     rows = connection.execute(
         select(dead_letter.c.lane, func.count().label("total"))
-        .where(unsettled(), dead_letter.c.lane.is_not(None))
+        .where(unsettled())
         .group_by(dead_letter.c.lane)
     )
     for row in rows:
-        found.setdefault(row.lane, Queue()).dead_letters = row.total
+        found.setdefault(row.lane or NO_LANE, Queue()).dead_letters = row.total

@@ -31,10 +31,20 @@ _VERBS: dict[EventKind, str] = {
     EventKind.DEAD_LETTER_DISCARDED: "the dead letter was discarded",
     EventKind.WEBHOOK_DELIVERED: "upstream was told",
     EventKind.WEBHOOK_GAVE_UP: "upstream could not be told",
-    EventKind.STALLED: "it was found stalled",
+    EventKind.STALLED: "it was found not to move",
     EventKind.ESCALATED: "a person was called",
     EventKind.ACKNOWLEDGED: "a person took note",
     EventKind.FLAWED: "handling it failed",
+    EventKind.BLOCKED: "something that it needs is missing",
+    EventKind.UNBLOCKED: "what was missing is settled",
+    EventKind.INVARIANT_BROKEN: "the ledger was found to break a promise",
+    EventKind.PAUSED: "work was held",
+    EventKind.RESUMED: "held work goes on",
+    EventKind.REPLAY_OPENED: "a replay was opened",
+    EventKind.REPLAY_ENDED: "a replay ended",
+    EventKind.WORKER_SILENT: "a worker was found silent",
+    EventKind.BUDGET_LEARNED: "an account's limits were learned",
+    EventKind.LED: "an orchestrator leads",
 }
 
 
@@ -45,7 +55,7 @@ def told(event: EventRead) -> Happening:
         from_ = f" from {event.old}" if event.old else ""
         what = f"{subject} went{from_} to {event.new}"
     else:
-        verb = _VERBS.get(EventKind(event.kind), event.kind) if event.kind in set(EventKind) else event.kind
+        verb = _VERBS[EventKind(event.kind)] if event.kind in set(EventKind) else event.kind
         what = f"{subject}: {verb}"
     why = f": {event.sentence}" if event.sentence else ""
     return Happening(

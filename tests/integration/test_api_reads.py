@@ -325,6 +325,7 @@ FIGURES = [
     'fleet_vendor_responses_total{group="sonnet",kind="rate_limited",vendor="anthropic"} 1.0',
     'fleet_vendor_responses_total{group="sonnet",kind="silent",vendor="anthropic"} 1.0',
     'fleet_dead_letters{lane="draft"} 1.0',
+    'fleet_dead_letters{lane=""} 1.0',
     "fleet_approvals_waiting 1.0",
     'fleet_gate_events_total{gate="approval",result="refused"} 1.0',
     "fleet_orchestrator_leader 1.0",
@@ -395,6 +396,8 @@ def fill_for_figures(rows: Rows) -> None:
         )
     answered = rows.subtask(job_id, "approval", "done", lane=None, ended_at=rows.at, human_seconds=70.0)
     rows.approval(job_id, answered)
+    rejected = rows.subtask(job_id, "approval", "dead", lane=None, ended_at=rows.at)
+    rows.dead_letter(job_id, rejected, lane=None, category="governance", code="rejected")
     gate = {
         "at": rows.at,
         "gate": "approval",

@@ -14,15 +14,17 @@ from orchestrator.ledger.tables import approval, dead_letter, escalation, worker
 from orchestrator.liveness import SILENT
 from orchestrator.reads.budgets import budgets
 from orchestrator.reads.figures.names import Figure
-from orchestrator.reads.queues import Queue, queues
+from orchestrator.reads.queues import NO_LANE, Queue, queues
 from orchestrator.reads.readiness import leads
 from orchestrator.reads.tax import tax
 from orchestrator.selections import unsettled
 
 
 def lanes(connection: Connection, catalog: Catalog) -> Iterator[Metric]:
-    """What waits and runs in every lane of the catalog, and in lanes that only older jobs still know."""
+    """What waits and runs in every lane of the catalog, and in lanes that only older jobs still know. Dead letters
+    of no lane, such as rejected approvals, are a row of their own with an empty name."""
     waiting = queues(connection)
+    of_no_lane = waiting.pop(NO_LANE, Queue())
     figures = {
         "ready": GaugeMetricFamily(Figure.READY, "Subtasks that could be dispatched now.", labels=["lane"]),
         "oldest_ready_seconds": GaugeMetricFamily(
@@ -39,6 +41,7 @@ def lanes(connection: Connection, catalog: Catalog) -> Iterator[Metric]:
     for lane in sorted({*catalog.lanes, *waiting}):
         for name, family in figures.items():
             family.add_metric([lane], getattr(waiting.get(lane, Queue()), name))
+    figures["dead_letters"].add_metric([NO_LANE], of_no_lane.dead_letters)
     yield from figures.values()
 
 
