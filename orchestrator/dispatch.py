@@ -11,6 +11,7 @@ from orchestrator import calibrations, liveness, pauses, purses, shares, spendin
 from orchestrator.batch import Batch
 from orchestrator.candidates import Candidate, heads, queues
 from orchestrator.deciders.fairness import Fairness
+from orchestrator.deciders.liveness import Serving
 from orchestrator.deciders.pacing import Purse
 from orchestrator.deciders.shares import Shares
 from orchestrator.deciders.slots import Slots, ahead_of
@@ -27,6 +28,7 @@ FIRST_MEAN_SECONDS = 1.0
 SHORTEST_PAUSE_SECONDS = 0.05
 """What becomes affordable within it is granted together; a lane has seconds of granted work in front of it."""
 OPEN = (AttemptState.DISPATCHED, AttemptState.RUNNING)
+_UNCLAIMED = attempt.c.state == AttemptState.DISPATCHED
 
 
 class Dispatcher:
@@ -74,14 +76,16 @@ class Dispatcher:
         if not waiting:
             return 0
         in_flight = _in_flight(connection)
-        free = self._slots(connection, at, in_flight)
-        suspected = {row.lane for row in in_flight if row.suspects}
-        apart = unheld & suspects.alone(suspected) if suspected else unheld
-        candidates = heads(connection, at, waiting, free, BATCH, apart)
+        workers = liveness.serving(connection, at, self._settings.heartbeat_seconds)
+        free, unclaimed = self._slots(workers, in_flight), _unclaimed_suspects(in_flight)
+        apart = suspects.room_for(connection, workers, unclaimed)
+        if unclaimed is not None:
+            unheld &= suspects.only_in(lane for lane in _served(workers) if apart.room(lane))
+        candidates = heads(connection, at, waiting, free, BATCH, unheld)
         if not candidates:
             return 0
         self._remember(shares.read(connection))
-        granting = self._round(connection, at, candidates, free, in_flight)
+        granting = self._round(connection, at, candidates, free, apart, in_flight)
         self._walk(granting, candidates, charged)
         return granting.write(connection)
 
@@ -97,19 +101,20 @@ class Dispatcher:
         at: float,
         candidates: list[Candidate],
         free: Slots,
+        apart: Slots,
         in_flight: list[Any],
     ) -> Round:
         rows = [candidate.row for candidate in candidates]
         return Round(
             batch=Batch(at, ACTOR),
             free=free,
+            apart=apart,
             funds=_funds(connection, at, rows, in_flight),
             known=calibrations.read(connection, {(row.model, row.lane) for row in rows if row.model}),
             caps=spending.caps_for(connection, at, rows),
             questions=Questions(connection, at, rows),
             start_by_seconds=self._settings.start_by_seconds,
             refused=self._refused,
-            suspected={row.lane for row in in_flight if row.suspects},
         )
 
     def _walk(self, granting: Round, candidates: list[Candidate], charged: list[str]) -> None:
@@ -132,11 +137,10 @@ class Dispatcher:
                 case PassedOver():
                     pass
 
-    def _slots(self, connection: Connection, at: float, in_flight: list[Any]) -> Slots:
-        workers = liveness.serving(connection, at, self._settings.heartbeat_seconds)
+    def _slots(self, workers: list[Serving], in_flight: list[Any]) -> Slots:
         serving, by_lane = Counter[str](), Counter[str]()
-        for lanes, count in workers:
-            serving.update(dict.fromkeys(lanes, count))
+        for each in workers:
+            serving.update(dict.fromkeys(each.lanes, each.slots))
         for row in in_flight:
             by_lane[row.lane] += row.count
         ahead = {
@@ -145,7 +149,7 @@ class Dispatcher:
             )
             for lane, count in serving.items()
         }
-        return Slots(workers, by_lane, ahead)
+        return Slots([(each.lanes, each.slots) for each in workers], by_lane, ahead)
 
 
 def _in_flight(connection: Connection) -> list[Any]:
@@ -155,6 +159,7 @@ def _in_flight(connection: Connection) -> list[Any]:
             attempt.c.budget,
             func.count().label("count"),
             func.count(case((attempt.c.suspect, 1))).label("suspects"),
+            func.count(case((_UNCLAIMED & attempt.c.suspect, 1))).label("unclaimed_suspects"),
         )
         .where(
             attempt.c.state.in_(OPEN),
@@ -164,6 +169,20 @@ def _in_flight(connection: Connection) -> list[Any]:
         .group_by(attempt.c.lane, attempt.c.budget)
     )
     return list(connection.execute(query))
+
+
+def _unclaimed_suspects(in_flight: list[Any]) -> Counter[str] | None:
+    """The suspects by lane that are granted and not claimed; None where no suspect is under way at all."""
+    if not any(row.suspects for row in in_flight):
+        return None
+    by_lane = Counter[str]()
+    for row in in_flight:
+        by_lane[row.lane] += row.unclaimed_suspects
+    return by_lane
+
+
+def _served(workers: list[Serving]) -> set[str]:
+    return {lane for each in workers for lane in each.lanes}
 
 
 def _funds(connection: Connection, at: float, rows: Iterable[Any], in_flight: list[Any]) -> dict[str, Purse]:

@@ -51,8 +51,8 @@ class NoBudget:
 
 @dataclass(frozen=True)
 class PassedOver:
-    """It alone has to wait: for another's answer, for another suspect to be cleared, or for what it
-    changes to be free."""
+    """It alone has to wait: for another's answer, for a process without a suspect, or for what it changes to be
+    free."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,8 @@ class Round:
 
     batch: Batch
     free: Slots
+    apart: Slots
+    """How many suspects may be granted: one for each process that holds none."""
     funds: dict[str, Purse]
     """Every account's budget, by key."""
     known: Known
@@ -77,8 +79,6 @@ class Round:
     start_by_seconds: float
     refused: Mapping[str, float]
     """When a pool of fairness was last refused by its budget."""
-    suspected: set[str] = field(default_factory=set)
-    """The lanes in which a suspect is under way."""
     changing: set[str] = field(default_factory=set)
     """The subjects that were granted in this round; what others change already is no candidate."""
     _before: dict[str, Purse] = field(init=False)
@@ -108,7 +108,7 @@ class Round:
         row = candidate.row
         if not self.free.room(row.lane):
             return NoSlot()
-        if row.suspect and row.lane in self.suspected:
+        if row.suspect and not self.apart.room(row.lane):
             return PassedOver()
         if row.subject is not None and row.subject in self.changing:
             return PassedOver()
@@ -122,7 +122,7 @@ class Round:
                 return refusal
         self.free.take(row.lane)
         if row.suspect:
-            self.suspected.add(row.lane)
+            self.apart.take(row.lane)
         if row.subject is not None:
             self.changing.add(row.subject)
         self.questions.lead(row)

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, and_, or_, select, update
 
 from contracts.states import SubtaskState
 from orchestrator import escalations
-from orchestrator.deciders.liveness import Standing, canary_seconds, is_silent
+from orchestrator.deciders.liveness import Serving, Standing, canary_seconds, is_silent
 from orchestrator.ledger import events
 from orchestrator.ledger.clock import wall_clock
 from orchestrator.ledger.events import Event, EventKind
@@ -20,11 +20,11 @@ SILENT = and_(worker.c.silent_at.is_not(None), worker.c.heard_at <= worker.c.sil
 
 def serving(
     connection: Connection, at: float, heartbeat_seconds: float, beats_missed: int = BEATS_MISSED
-) -> list[tuple[frozenset[str], int]]:
-    """Lanes and slots of every worker that beats, but for so many beats missed, and takes work."""
+) -> list[Serving]:
+    """Every worker that beats, but for so many beats missed, and takes work."""
     beats = _beats(at, heartbeat_seconds, beats_missed)
-    query = select(worker.c.lanes, worker.c.slots).where(beats, ~SILENT)
-    return [(frozenset(row.lanes), row.slots) for row in connection.execute(query)]
+    query = select(worker.c.id, worker.c.lanes, worker.c.slots).where(beats, ~SILENT)
+    return [Serving(row.id, frozenset(row.lanes), row.slots) for row in connection.execute(query)]
 
 
 def unheard(connection: Connection, at: float, heartbeat_seconds: float, silent_seconds: float) -> list[str]:

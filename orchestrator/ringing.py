@@ -88,8 +88,8 @@ def _free(connection: Connection, at: float, heartbeat_seconds: float) -> Counte
     )
     workers = liveness.serving(connection, at, heartbeat_seconds, BEATS_MISSED)
     taken = {row.lane: row.taken for row in connection.execute(running)}
-    slots = Slots(workers, taken, {})
-    return Counter({lane: slots.room(lane) for lanes, _ in workers for lane in lanes})
+    slots = Slots([(each.lanes, each.slots) for each in workers], taken, {})
+    return Counter({lane: slots.room(lane) for each in workers for lane in each.lanes})
 
 
 def _progress(connection: Connection) -> dict[str, Progress]:

@@ -1,14 +1,17 @@
-"""Suspects: what was in a worker's process when it fell silent, as rows of the ledger."""
+"""Suspects: what was in a worker's process when it fell silent, and which processes hold one, as rows of the
+ledger."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, literal_column, or_, select
+from sqlalchemy import ColumnElement, Connection, case, func, literal_column, or_, select
 
 from contracts.failures import Code
 from contracts.states import AttemptState
-from orchestrator.deciders.suspecting import ALONE, Blame, blame
+from orchestrator.deciders.liveness import Serving
+from orchestrator.deciders.slots import Slots
+from orchestrator.deciders.suspecting import ALONE, Blame, Process, blame, room
 from orchestrator.ledger.tables import attempt, subtask
 
 _LOST: ColumnElement[str] = literal_column(f"'{AttemptState.LOST}'")
@@ -27,15 +30,41 @@ def blame_all(connection: Connection, rows: Iterable[Any]) -> dict[str, Blame]:
     return found
 
 
-def alone(lanes: Iterable[str]) -> ColumnElement[bool]:
-    """What may run while a suspect is under way in each of these lanes: everything there but another suspect."""
-    return or_(~subtask.c.suspect, subtask.c.lane.not_in(sorted(lanes)))
+def room_for(connection: Connection, workers: Iterable[Serving], granted: Mapping[str, int] | None) -> Slots:
+    """How many suspects these workers may be granted, by lane. `granted` are the suspects that nobody has claimed
+    yet, by lane; None where no suspect is under way at all, and then the ledger is not asked."""
+    running = {} if granted is None else _running(connection)
+    processes = []
+    for each in workers:
+        taken, suspects = running.get(each.id, (0, 0))
+        processes.append(Process(each.lanes, each.slots - taken, suspects > 0))
+    return room(processes, granted or {})
+
+
+def only_in(lanes: Iterable[str]) -> ColumnElement[bool]:
+    """What may be granted where only these lanes have room for a suspect: suspects of these, and all the rest."""
+    return or_(~subtask.c.suspect, subtask.c.lane.in_(sorted(lanes)))
 
 
 def fell_silent(row: Any) -> bool:
     """Whether its process stopped beating. One that ran past its own deadline was beaten for until then, and what
     waits for a vendor's batch is in no process."""
     return row.vendor_batch_id is None and row.lease_until is not None and row.lease_until < row.deadline_at
+
+
+def _running(connection: Connection) -> dict[str, tuple[int, int]]:
+    """How many attempts run in each process, and how many of them are suspects. A child that a worker forked is a
+    process of its own, which takes one attempt at a time."""
+    query = (
+        select(attempt.c.worker, func.count(), func.count(case((attempt.c.suspect, 1))))
+        .where(
+            attempt.c.state == AttemptState.RUNNING,
+            attempt.c.ended_at.is_(None),
+            attempt.c.vendor_batch_id.is_(None),  # what waits for a batch is in no process
+        )
+        .group_by(attempt.c.worker)
+    )
+    return {worker: (taken, suspects) for worker, taken, suspects in connection.execute(query)}
 
 
 def _together(connection: Connection, silent: list[Any]) -> list[Any]:

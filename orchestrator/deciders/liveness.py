@@ -8,6 +8,15 @@ CANARIES = 3
 
 
 @dataclass(frozen=True)
+class Serving:
+    """A worker that takes work."""
+
+    id: str
+    lanes: frozenset[str]
+    slots: int
+
+
+@dataclass(frozen=True)
 class Standing:
     """A worker that beats."""
 

@@ -1,7 +1,9 @@
-"""Suspecting: whose crash it was, when a process and everything in it is gone."""
+"""Suspecting: whose crash it was, when a process and everything in it is gone; and how many suspects may run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+
+from orchestrator.deciders.slots import Slots
 
 
 @dataclass(frozen=True)
@@ -11,7 +13,7 @@ class Blame:
     counts: bool
     """Whether the loss counts a crash of its own."""
     suspect: bool
-    """Whether it runs where no other suspect does, until it has shown whether it kills."""
+    """Whether it runs in no process with another suspect, until it has shown whether it kills."""
     why: str
 
 
@@ -34,3 +36,21 @@ def blame(suspect: bool, others: Sequence[bool], lost_before: bool) -> Blame:
     return Blame(
         False, True, f"lost together with {together}, so it is a suspect and runs again beside no other one"
     )
+
+
+@dataclass(frozen=True)
+class Process:
+    """A worker's process that takes work."""
+
+    lanes: frozenset[str]
+    free: int
+    """Slots in which nothing runs."""
+    suspected: bool
+    """Whether a suspect runs in it."""
+
+
+def room(processes: Iterable[Process], granted: Mapping[str, int]) -> Slots:
+    """How many suspects may be granted in each lane: one for every process that has a free slot and no suspect in
+    it. `granted` are those by lane that nobody has claimed yet; each of them will take one such process."""
+    takes = [(each.lanes, 1) for each in processes if each.free > 0 and not each.suspected]
+    return Slots(takes, granted, {})

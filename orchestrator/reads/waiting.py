@@ -145,7 +145,7 @@ def _for_dispatch(view: _View, row: Any) -> _Answer:
     if row.not_before is not None and row.not_before > view.at:
         return "its backoff to pass", row.not_before
     if row.suspect:
-        return f"its turn among the suspects of lane {row.lane}, of which one runs at a time", None
+        return f"its turn among the suspects of lane {row.lane}, of which no process runs two at once", None
     if row.subject in view.changing:
         return view.changing[row.subject], None
     turn = view.turns.get(row.id)

@@ -93,6 +93,8 @@ WHILE_OPEN: dict[str, str] = {
     "work_under_way_has_one_attempt": "UPDATE subtask SET state = 'running' WHERE state = 'dispatched'",
     "returned_attempts_ring_no_more": "UPDATE attempt SET state = 'returned', ended_at = 1 "
     "WHERE state = 'dispatched'",
+    "no_process_holds_two_suspects": "UPDATE attempt SET state = 'running', ended_at = NULL, worker = 'hands', "
+    "suspect = true",
 }
 """Likewise, where one more is under way."""
 

@@ -1,9 +1,18 @@
 """Suspects: what was twice lost together with others is rerun beside no other suspect before a crash counts
 against it."""
 
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import event
+
 from contracts.bench import Nothing
-from orchestrator.door import Claim
+from orchestrator.door import Claim, Door, Refusal, WorkerCard
 from orchestrator.ledger import tables
+from orchestrator.ledger.ids import new_id
 from tests.integration.ledgers import ledger, migrated_file, migrated_schema
 from tests.integration.small_fleet import SmallFleet, age, bench_catalog, delivers, fleet
 
@@ -39,6 +48,42 @@ def lose_twice(fleet: SmallFleet) -> None:
         fall_silent(fleet, *claimed(fleet).values())
 
 
+def announce(fleet: SmallFleet, *names: str) -> None:
+    """More worker processes beside the hands' own."""
+    for name in names:
+        fleet.door.announce(WorkerCard(name, ("noop",), (), 50, "1"))
+
+
+def claim(fleet: SmallFleet, attempt_id: str, worker: str) -> Claim | Refusal:
+    return fleet.door.claim(attempt_id, worker, new_id())
+
+
+def doorbells(fleet: SmallFleet) -> list[str]:
+    """The attempts that are granted now, in the order in which they are rung for."""
+    fleet.turn()
+    return [bell.attempt_id for bell in fleet.hands.doorbells()]
+
+
+def give_back(fleet: SmallFleet, attempt_id: str) -> None:
+    """Lets a moment pass, after which the reconciler takes back what nobody is to claim any more."""
+    age(fleet.ledger, tables.attempt, attempt_id, start_by=1.5)
+    fleet.reconcile.run()
+
+
+@contextmanager
+def overheard(fleet: SmallFleet) -> Iterator[list[str]]:
+    """Every statement that the ledger is asked meanwhile, but for the beginnings of transactions."""
+    asked: list[str] = []
+
+    def hear(*given: Any) -> None:
+        if given[2] != "BEGIN IMMEDIATE":
+            asked.append(given[2])
+
+    event.listen(fleet.ledger.engine, "before_cursor_execute", hear)
+    yield asked
+    event.remove(fleet.ledger.engine, "before_cursor_execute", hear)
+
+
 def marks(fleet: SmallFleet, job_id: str) -> dict[str, tuple[str, bool, int]]:
     """State, suspicion and crashes of the mapped subtasks, by name."""
     rows = fleet.rows(tables.subtask, job_id=job_id, step="spread")
@@ -67,13 +112,136 @@ def test_what_was_lost_together_counts_no_crash_and_runs_one_by_one(fleet: Small
     )
     for _ in range(3):
         (alone,) = claimed(fleet).values()
-        assert fleet.dispatch.run() == 0, "two suspects of one lane never run at once"
+        assert fleet.dispatch.run() == 0, "there is no process without a suspect"
         name = alone.handoff.assignment.name
         fleet.hands.perform(alone, DONE)
         fleet.advance.run()
         assert marks(fleet, job_id)[name] == ("done", False, 0)
     fleet.run()
     assert fleet.job(job_id).state == "done"
+
+
+def test_every_process_takes_one_suspect_at_once(fleet: SmallFleet) -> None:
+    job_id = spread(fleet)
+    lose_twice(fleet)
+    announce(fleet, "another")
+    ours, theirs = doorbells(fleet)
+    assert fleet.dispatch.run() == 0, "each process will take one of those that are rung for"
+    first, second = claim(fleet, ours, "hands"), claim(fleet, theirs, "another")
+    assert isinstance(first, Claim) and isinstance(second, Claim)
+    assert doorbells(fleet) == [], "both processes hold one"
+
+    fleet.hands.perform(second, DONE)
+    (third,) = doorbells(fleet)
+    assert isinstance(claim(fleet, third, "hands"), Refusal), "that is the process which holds one"
+    assert isinstance(claim(fleet, third, "another"), Refusal), "and it went back already"
+    give_back(fleet, third)
+    (again,) = doorbells(fleet)
+    last = claim(fleet, again, "another")
+    assert isinstance(last, Claim)
+    for each in (first, last):
+        fleet.hands.perform(each, DONE)
+    fleet.run()
+    assert fleet.job(job_id).state == "done"
+
+
+def test_what_a_process_refuses_goes_back_to_the_head_and_waits_for_one_without_a_suspect(
+    fleet: SmallFleet,
+) -> None:
+    job_id = spread(fleet)
+    lose_twice(fleet)
+    announce(fleet, "another")
+    first, second = doorbells(fleet)
+    held = claim(fleet, first, "hands")
+    refused = claim(fleet, second, "hands")
+    assert isinstance(held, Claim)
+    assert isinstance(refused, Refusal) and "another suspect runs in this process" in refused.why
+
+    give_back(fleet, second)
+    row = fleet.row(tables.subtask, id=fleet.row(tables.attempt, id=second).subtask_id)
+    assert (row.state, row.suspect, row.tries, row.crashes) == ("ready", True, 0, 0)
+    assert fleet.row(tables.attempt, id=second).state == "returned"
+    (again,) = doorbells(fleet)
+    assert fleet.row(tables.attempt, id=again).subtask_id == row.id, "it is still before the third"
+
+    claim(fleet, again, "hands")
+    fleet.door.leave("another")
+    give_back(fleet, again)
+    for _ in range(3):
+        assert doorbells(fleet) == [], "with one process left they wait without being rung for"
+    fleet.hands.perform(held, DONE)
+    for _ in range(2):
+        (alone,) = doorbells(fleet)
+        running = claim(fleet, alone, "hands")
+        assert isinstance(running, Claim)
+        fleet.hands.perform(running, DONE)
+    fleet.run()
+    assert marks(fleet, job_id) == {f"spread[{number}]": ("done", False, 0) for number in (1, 2, 3)}
+
+
+def test_of_two_claims_at_once_in_one_process_one_takes_its_suspect(fleet: SmallFleet) -> None:
+    spread(fleet, items=8)
+    lose_twice(fleet)
+    announce(fleet, *(f"worker-{number}" for number in range(7)))
+    bells = doorbells(fleet)
+    assert len(bells) == 8
+    start = threading.Barrier(8)
+
+    def deliver(attempt_id: str) -> Claim | Refusal:
+        # Of a door of its own, as after an answer that was lost: one door asks for all its threads at once.
+        door = Door(fleet.ledger, fleet.store, 30.0)
+        start.wait()
+        return door.claim(attempt_id, "hands", new_id())
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(deliver, bells))
+
+    (taken,) = [answer for answer in answers if isinstance(answer, Claim)]
+    together = [claim(fleet, each, "worker-1") for each in bells if each != taken.attempt]
+    assert not [answer for answer in together if isinstance(answer, Claim)], "they went back"
+    fleet.hands.perform(taken, DONE)
+
+
+def test_a_process_that_died_with_a_suspect_keeps_no_other_from_its_own(fleet: SmallFleet) -> None:
+    job_id = spread(fleet, items=2)
+    lose_twice(fleet)
+    announce(fleet, "another")
+    ours, theirs = doorbells(fleet)
+    killed, spared = claim(fleet, ours, "hands"), claim(fleet, theirs, "another")
+    assert isinstance(killed, Claim) and isinstance(spared, Claim)
+    fall_silent(fleet, killed)
+    assert fleet.row(tables.subtask, id=killed.subtask).crashes == 1, "it was alone in its process"
+    assert fleet.row(tables.subtask, id=spared.subtask).crashes == 0
+    fleet.hands.perform(spared, DONE)
+    fleet.run()
+    assert fleet.job(job_id).state == "done"
+
+
+def test_where_no_suspect_is_nothing_more_is_asked(fleet: SmallFleet) -> None:
+    fleet.submit("fan")
+    fleet.turn()
+    (bell,) = fleet.hands.doorbells()
+    with overheard(fleet) as asked:
+        fleet.hands.claim(bell.attempt_id)
+    assert " ".join(statement.split()[0] for statement in asked) == "UPDATE SELECT UPDATE INSERT"
+    fleet.submit("fan")
+    fleet.plan.run()
+    with overheard(fleet) as plain:
+        assert fleet.dispatch.run() == 1
+
+    spread(fleet, items=2)
+    lose_twice(fleet)
+    (alone,) = doorbells(fleet)
+    with overheard(fleet) as asked:
+        fleet.hands.claim(alone)
+    verbs = " ".join(statement.split()[0] for statement in asked)
+    assert verbs == "UPDATE SELECT SELECT UPDATE SELECT UPDATE INSERT", "its worker's row, and whom it holds"
+    fleet.submit("fan")
+    fleet.plan.run()
+    with overheard(fleet) as asked:
+        assert fleet.dispatch.run() == 1
+    assert len(asked) == len(plain) + 1, "who holds a suspect"
+    fleet.run()
 
 
 def test_leases_that_run_out_one_after_the_other_are_of_one_process_all_the_same(fleet: SmallFleet) -> None:

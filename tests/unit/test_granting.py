@@ -42,6 +42,7 @@ def granted(
         given_round = Round(
             batch=Batch(AT, "the test"),
             free=Slots([(frozenset(["noop"]), 1)], {}, {}),
+            apart=Slots([], {}, {}),
             funds={},
             known={},
             caps={},
