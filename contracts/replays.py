@@ -52,7 +52,7 @@ class Selection(Contract):
     until: AwareDatetime | None = None
     """Died before then."""
     downstream_of: str | None = Field(default=None, max_length=26)
-    """A subtask whose result was wrong: every job that it stands in or that took it over."""
+    """A subtask whose result was wrong: every job that it stands in, that took it over or that was built on it."""
 
     @model_validator(mode="after")
     def _selects_one_way(self) -> Self:
@@ -88,6 +88,9 @@ class ReplayRequest(Contract):
     """At most so many jobs are released in a minute."""
     most_open: int = Field(default=MOST_OPEN, ge=1, le=1000)
     """At most so many of its jobs are under way at once."""
+    again: bool = False
+    """Go on although a job that is named by its id was replayed before, and that replay is under way or was done. One
+    that ended otherwise needs no such word."""
     dry_run: bool = True
     """Only say what would be done."""
 

@@ -41,6 +41,7 @@ from orchestrator.ledger.snapshots import Snapshots
 from orchestrator.ledger.tables import effect, job, replay, replay_item, subtask, taint
 from orchestrator.marking import add_nodes
 from orchestrator.progressing import advance_job
+from orchestrator.selections import built_on
 from orchestrator.views import JobView, load
 
 log = logging.getLogger(__name__)
@@ -75,6 +76,7 @@ class Replayer:
         self._leadership = leadership
         self._snapshots = snapshots_
         self._catalog = catalog
+        self._built: tuple[str, frozenset[str]] = ("", frozenset())
 
     def run(self) -> int:
         """Follows what was released, releases a batch of every running replay, and answers how much was done."""
@@ -126,7 +128,7 @@ class Replayer:
     def _make(self, connection: Connection, row: Any, items: list[Any], at: float) -> None:
         """Every item becomes a new job, or is refused with a sentence."""
         sources = load(connection, self._snapshots, {item.job_id for item in items})
-        wrong = _wrong(connection, set(sources))
+        wrong = _wrong(connection, set(sources)) | self._built_on(connection, row)
         released = []
         for item in items:
             made = self._decide(connection, row, item, sources[item.job_id], wrong)
@@ -136,6 +138,16 @@ class Replayer:
                 released.append(made)
         if released:
             self._write(connection, row, released, at)
+
+    def _built_on(self, connection: Connection, row: Any) -> frozenset[str]:
+        """What was built on the result that a replay names, marked or not. What ended is built on nothing new, so it
+        is looked for once."""
+        cause = row.selection.get("downstream_of")
+        if cause is None:
+            return frozenset()
+        if self._built[0] != row.id:
+            self._built = (row.id, frozenset(built_on(connection, cause)))
+        return self._built[1]
 
     def _decide(
         self, connection: Connection, row: Any, item: Any, source: JobView, wrong: frozenset[str]

@@ -3,12 +3,12 @@
 from collections import defaultdict
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, insert, literal, select, update
+from sqlalchemy import Connection, Select, case, func, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
 from contracts.catalog import Catalog
 from contracts.replays import ItemState, ReplayRequest, ReplayState, Selection
-from contracts.states import SubtaskState
+from contracts.states import JobState, SubtaskState
 from orchestrator.deciders.replaying import fault_of, unsafe_steps
 from orchestrator.ledger import events
 from orchestrator.ledger.clock import now
@@ -17,10 +17,12 @@ from orchestrator.ledger.events import Event, EventKind
 from orchestrator.ledger.ids import new_id
 from orchestrator.ledger.tables import event, job, replay, replay_item, subtask
 from orchestrator.problems import Conflict, Forbidden, Malformed, NotFound
-from orchestrator.selections import found
+from orchestrator.selections import found, left_out, replayed_since
 from orchestrator.wake import ring
 
 OPEN = (ItemState.WAITING, ItemState.RELEASED)
+UNWELL = (JobState.FAILED, JobState.CANCELLED)
+"""How a replay ended that may be tried again without another word."""
 
 
 def open_replay(ledger: Ledger, catalog: Catalog, request: ReplayRequest) -> str:
@@ -95,6 +97,7 @@ def _open(connection: Connection, catalog: Catalog, request: ReplayRequest) -> s
     at, replay_id, selection = now(connection), new_id(), request.selection
     check_ids(connection, selection)
     check_free(connection, selection)
+    check_again(connection, request)
     reason = request.reason.strip()
     connection.execute(
         insert(replay).values(
@@ -126,11 +129,15 @@ def _open(connection: Connection, catalog: Catalog, request: ReplayRequest) -> s
 
 def _freeze(connection: Connection, replay_id: str, selection: Selection) -> int:
     """Writes what the selection finds now, with one statement however much it is."""
-    jobs = found(selection).subquery()
-    items = select(literal(replay_id), jobs.c.job_id, jobs.c.subtask_id, literal(ItemState.WAITING.value))
-    columns = ["replay_id", "job_id", "subtask_id", "state"]
-    frozen = insert(replay_item).from_select(columns, items).execution_options(preserve_rowcount=True)
-    return connection.execute(frozen).rowcount
+    jobs = found(connection, selection).subquery()
+    left = jobs.c.left_for.is_not(None)
+    state = case((left, ItemState.REFUSED.value), else_=ItemState.WAITING.value)
+    why = case((left, left_out(jobs.c.left_for)), else_="")
+    items = select(literal(replay_id), jobs.c.job_id, jobs.c.subtask_id, state, why)
+    columns = ["replay_id", "job_id", "subtask_id", "state", "why"]
+    connection.execute(insert(replay_item).from_select(columns, items))
+    own = select(func.count()).where(replay_item.c.replay_id == replay_id)
+    return connection.execute(own).scalar_one()  # SQLite does not say how many rows such a statement wrote
 
 
 def check_ids(connection: Connection, selection: Selection) -> None:
@@ -173,16 +180,35 @@ def check_ids(connection: Connection, selection: Selection) -> None:
 
 def check_free(connection: Connection, selection: Selection) -> None:
     """No open replay holds any of the selected jobs; raises Conflict."""
-    jobs = found(selection).subquery()
+    jobs = found(connection, selection).subquery()
     taken = connection.execute(
         select(func.count(), func.min(replay_item.c.job_id), func.min(replay_item.c.replay_id))
         .join(jobs, jobs.c.job_id == replay_item.c.job_id)
-        .where(replay_item.c.state.in_(OPEN))
+        .where(replay_item.c.state.in_(OPEN), jobs.c.left_for.is_(None))
     ).one()
     if taken[0]:
         raise Conflict(
             f"{taken[0]} of the selected jobs are in an open replay already, such as {taken[1]} in {taken[2]}; "
             "wait for its end, or abort it"
+        )
+
+
+def check_again(connection: Connection, request: ReplayRequest) -> None:
+    """No replay of a job that is named by its id is under way or was done, unless the request says that it may be;
+    raises Conflict. A filter finds no such job."""
+    if request.again or not request.selection.ids:
+        return
+    jobs = found(connection, request.selection).subquery()
+    later = replayed_since(select(jobs.c.job_id).where(jobs.c.left_for.is_(None))).subquery()
+    well = select(later).where(later.c.state.not_in(UNWELL)).order_by(later.c.id.desc())
+    rows = connection.execute(well).all()
+    if rows:
+        row, many = rows[0], len({row.of for row in rows})
+        more = f" ({many} of the selected jobs were)" if many > 1 else ""
+        ended = "is done" if row.state == JobState.DONE else f"is under way ({row.state})"
+        raise Conflict(
+            f"{row.of} was replayed before{more}: replay {row.replay_id} made job {row.id} of it, which {ended}; "
+            "say that it is to be done again (again) if it must be"
         )
 
 

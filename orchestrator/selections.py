@@ -2,23 +2,98 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, exists, func, null, or_, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Subquery,
+    and_,
+    case,
+    exists,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    union_all,
+)
 
 from contracts.replays import ReplayState, Selection
 from contracts.states import JobState
+from orchestrator import taints
+from orchestrator.ledger.listing import listed
 from orchestrator.ledger.tables import Id, dead_letter, job, replay, subtask, taint
 
 _later = job.alias("later")
 _NO_SUBTASK = null().cast(Id).label("subtask_id")
 
 
-def found(selection: Selection) -> Select[Any]:
-    """`job_id` of every ended job that the selection finds, each once, and `subtask_id` of the subtask from which
-    on it is to be made anew, where there is one such."""
+def found(connection: Connection, selection: Selection) -> Select[Any]:
+    """`job_id` of every ended job that the selection finds, each once; `subtask_id` of the subtask from which on it
+    is to be made anew, where there is one such; and `left_for`, where a later job of the same chain of replays is
+    found as well: only the latest of a chain is taken, or the same effects would be applied side by side."""
+    chosen = _chosen(connection, selection).cte()
+    root = _roots(select(chosen.c.job_id))
+    latest = func.max(chosen.c.job_id).over(partition_by=root.c.root)
+    left_for = case((latest != chosen.c.job_id, latest), else_=None).label("left_for")
+    return select(chosen.c.job_id, chosen.c.subtask_id, left_for).join(root, root.c.job_id == chosen.c.job_id)
+
+
+def left_out(later: ColumnElement[str]) -> ColumnElement[str]:
+    """Why a job is not taken for which a later one of its chain is."""
+    said = literal(" of the same chain of replays is selected, too, and only the latest of a chain is taken")
+    return literal("job ") + later + said
+
+
+def replayed_since(jobs: Select[Any]) -> Select[Any]:
+    """Of each of these jobs (`of`), every later job of its chain of replays, the latest first."""
+    roots = _roots(jobs)
+    chain = select(roots.c.job_id, roots.c.root.label("member")).cte(recursive=True)
+    chain = chain.union_all(
+        select(chain.c.job_id, _later.c.id).join(_later, _later.c.replay_of == chain.c.member)
+    )
+    return (
+        select(chain.c.job_id.label("of"), job)
+        .join(job, job.c.id == chain.c.member)
+        .where(job.c.id > chain.c.job_id)
+        .order_by(job.c.id.desc())
+    )
+
+
+def built_on(connection: Connection, subtask_id: str) -> set[str]:
+    """The subtask that first gave this result, and all that was built on it by lineage, in whatever job, whether
+    anybody found it wrong or not."""
+    first = _first(connection, subtask_id)
+    return {first} | taints.spread(connection, {first})
+
+
+def _roots(jobs: Select[Any]) -> Subquery:
+    """`job_id` of each of these, and the `root` of its chain of replays. An older job has a smaller id."""
+    named = job.c.id.in_(jobs)
+    up = select(job.c.id.label("job_id"), job.c.id.label("ancestor"), job.c.replay_of).where(named)
+    climbed = up.cte(recursive=True)
+    climbed = climbed.union_all(
+        select(climbed.c.job_id, _later.c.id, _later.c.replay_of).join(
+            _later, _later.c.id == climbed.c.replay_of
+        )
+    )
+    root = func.min(climbed.c.ancestor).label("root")
+    return select(climbed.c.job_id, root).group_by(climbed.c.job_id).subquery()
+
+
+def _first(connection: Connection, subtask_id: str) -> str:
+    row = connection.execute(
+        select(subtask.c.kept_from, subtask.c.answered_by).where(subtask.c.id == subtask_id)
+    ).one_or_none()
+    earlier = row and (row.kept_from or row.answered_by)
+    return _first(connection, earlier) if earlier else subtask_id
+
+
+def _chosen(connection: Connection, selection: Selection) -> Select[Any]:
     if selection.ids:
         return _by_ids(selection.ids)
     if selection.downstream_of is not None:
-        return _downstream(selection.downstream_of)
+        return _downstream(connection, selection.downstream_of)
     return _by_filter(selection)
 
 
@@ -35,21 +110,22 @@ def _by_ids(ids: tuple[str, ...]) -> Select[Any]:
     )
 
 
-def _downstream(subtask_id: str) -> Select[Any]:
-    """The jobs that the result stands in or was taken over by, and those that were marked as built on it."""
-    same = select(subtask.c.id).where(subtask.c.answered_by == subtask_id)
-    instance = select(subtask.c.job_id, subtask.c.id.label("subtask_id"))
-    built = union_all(
-        instance.where(subtask.c.id == subtask_id),
-        instance.where(subtask.c.answered_by == subtask_id),
-        instance.where(or_(subtask.c.kept_from == subtask_id, subtask.c.kept_from.in_(same))),
-        select(taint.c.job_id, _NO_SUBTASK).where(taint.c.cause == subtask_id),
-    ).subquery()
+def _downstream(connection: Connection, subtask_id: str) -> Select[Any]:
+    """The jobs that the result stands in, was taken over by, or that were built on it. Where it stands itself is the
+    place to start from; elsewhere what was built on it is, however many those are."""
+    first = _first(connection, subtask_id)
+    ids = built_on(connection, first)
+    marked = select(taint.c.subtask_id).where(taint.c.cause == first)
+    same = or_(subtask.c.id == first, subtask.c.kept_from == first, subtask.c.answered_by == first)
     return (
-        select(built.c.job_id, func.min(built.c.subtask_id).label("subtask_id"))
-        .join(job, job.c.id == built.c.job_id)
-        .where(job.c.ended_at.is_not(None), not_taken_up())
-        .group_by(built.c.job_id)
+        select(subtask.c.job_id, func.min(case((same, subtask.c.id), else_=None)).label("subtask_id"))
+        .join(job, job.c.id == subtask.c.job_id)
+        .where(
+            or_(subtask.c.id.in_(listed(connection, ids)), subtask.c.id.in_(marked)),
+            job.c.ended_at.is_not(None),
+            not_taken_up(),
+        )
+        .group_by(subtask.c.job_id)
     )
 
 

@@ -95,6 +95,7 @@ def _obstacles(
     workflows = [share.name for share in shown.workflows]
     checks: tuple[Callable[[], None], ...] = (
         lambda: replaying.check_free(connection, request.selection),
+        lambda: replaying.check_again(connection, request),
         lambda: replaying.check_workflows(request, catalog, workflows),
     )
     for check in checks:

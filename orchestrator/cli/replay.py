@@ -40,7 +40,9 @@ def replay(
         str | None, typer.Option("--downstream-of", metavar="ID", help="What was built on this subtask.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without this it is only looked at.")] = False,
-    reason: Annotated[str | None, typer.Option("--reason", help="Why, for whoever asks later.")] = None,
+    reason: Annotated[
+        str | None, typer.Option("--reason", "--why", help="Why, for whoever asks later.")
+    ] = None,
     approve_as: Annotated[
         str | None, typer.Option("--approve-as", metavar="NAME", help="Who else approves unsafe steps.")
     ] = None,
@@ -57,6 +59,9 @@ def replay(
     most_open: Annotated[
         int | None, typer.Option("--most-open", help="At most so many jobs at once.")
     ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Although a replay of it is under way or was done.")
+    ] = False,
     show: Annotated[
         str | None, typer.Option("--show", metavar="REPLAY", help="Show how far a replay is.")
     ] = None,
@@ -101,6 +106,7 @@ def replay(
         from_step=from_step,
         per_minute=rate,
         most_open=most_open,
+        again=again or None,
     )
     if not yes:
         return previewed(client.preview_replay(asked), as_json)

@@ -57,6 +57,12 @@ def previewed(read: "ReplayPreview", as_json: bool) -> None:
             f"refused one by one: {refused.jobs} job(s) such as {refused.example_id}, since {text(refused.why)}",
             soft_wrap=True,
         )
+    for before in read.earlier:
+        out.print(
+            f"replayed before: {before.job_id} in replay {before.replay_id}, {age(before.at)}, as job "
+            f"{before.new_job_id}, which is {state(before.state)}",
+            soft_wrap=True,
+        )
     if read.expected.unknown:
         lanes = ", ".join(read.expected.unknown)
         out.print(

@@ -1,7 +1,7 @@
 """Previewing: how much of ended jobs a replay would make anew, and how long the budgets of today take for it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from math import ceil
 from typing import Any
@@ -40,14 +40,16 @@ class Restart:
 
     step: str | None = None
     """All of this step."""
-    instance_of: str | None = None
-    """One instance of this step."""
+    named: bool = False
+    """Whether one subtask was named to start from."""
+    instances: Mapping[str, int] = field(default_factory=dict)
+    """How many of each step: the one that was named, and those whose results do not hold any more."""
     edited: frozenset[str] = frozenset()
     """The fields of the inputs that are edited."""
 
     @property
     def is_named(self) -> bool:
-        return self.step is not None or self.instance_of is not None
+        return self.step is not None or self.named
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def _moved(workflow: Workflow, name: str, tally: Tally, restart: Restart, moved:
     """Those that are made anew whatever they came to, and those behind them."""
     if name == restart.step or _reads(workflow, name, restart.edited):
         return tally.total
-    count = 1 if name == restart.instance_of else 0
+    count = restart.instances.get(name, 0)
     if not restart.is_named:
         count = max(count, tally.dead)
     for other in workflow.steps[name].needs:

@@ -4,25 +4,29 @@ than a few thousand jobs; the rest is counted."""
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, Connection, String, case, cast, func, literal, select
+from sqlalchemy import CTE, ColumnElement, Connection, String, and_, case, cast, func, literal, or_, select
 
 from contracts.catalog import Catalog
 from contracts.lanes import Right
 from contracts.registry import contract
 from contracts.replays import ReplayRequest
-from contracts.states import SubtaskState
+from contracts.states import JobState, SubtaskState
 from contracts.workflows import ReplayClass, Workflow
 from orchestrator.deciders.previewing import Parts, Restart, Tally, divided, edited_fields
 from orchestrator.deciders.replaying import replay_class
 from orchestrator.deciders.spans import span
+from orchestrator.ledger.listing import listed
 from orchestrator.ledger.snapshots import Snapshots
-from orchestrator.ledger.tables import dead_letter, job, subtask
-from orchestrator.reads.base import Read
+from orchestrator.ledger.tables import dead_letter, job, subtask, taint
+from orchestrator.reads.base import Read, moment
 from orchestrator.reads.expectations import Expected, Load, expectation
 from orchestrator.reads.misfits import MOST_READ, misfits
-from orchestrator.selections import found
+from orchestrator.selections import built_on, found, left_out, replayed_since
+
+MOST_EARLIER = 10
 
 
 class Share(Read):
@@ -56,6 +60,17 @@ class Unfit(Read):
     example_id: str
 
 
+class EarlierReplay(Read):
+    """A replay that made another job of one that is selected."""
+
+    job_id: str
+    replay_id: str
+    at: datetime
+    new_job_id: str
+    state: JobState
+    """Of the new job."""
+
+
 class ReplayPreview(Read):
     """What a replay would do. `sentence` alone is enough for a glance."""
 
@@ -73,8 +88,10 @@ class ReplayPreview(Read):
     obstacles: tuple[str, ...]
     """What stands against opening it as it was asked for."""
     inputs_read: int
-    """Of so many jobs the inputs were held against today's contract, and edited where an edit is given; the oldest
-    ones, where there are more."""
+    """Of at most so many jobs, the oldest, the inputs were held against today's contract, and edited where an edit is
+    given."""
+    earlier: tuple[EarlierReplay, ...]
+    """Replays before this one of the jobs that are named by their ids, the latest first, at most a few."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +100,8 @@ class _Kind:
 
     workflow: str
     snapshot: str
-    instance_of: str | None
+    named: bool
+    starts: Mapping[str, int]
     came: Mapping[str, Tally]
     jobs: int
     example_id: str
@@ -93,15 +111,22 @@ def preview(
     connection: Connection, catalog: Catalog, request: ReplayRequest, obstacles: tuple[str, ...] = ()
 ) -> ReplayPreview:
     """What opening this replay now would do."""
-    chosen = found(request.selection).cte("chosen")
+    named = found(connection, request.selection).cte("named")
+    chosen = select(named).where(named.c.left_for.is_(None)).cte("chosen")
     refused = _Refusals()
+    left = select(named.c.job_id, left_out(named.c.left_for).label("why")).where(
+        named.c.left_for.is_not(None)
+    )
+    for row in connection.execute(left.order_by(named.c.job_id)):
+        refused.add("of the same chain", row.why, row.job_id)
     misfit = misfits(connection, catalog, select(chosen.c.job_id), request)
     for job_id, each in misfit.items():
         refused.add(each.kind, each.why, job_id)
     snapshots = Snapshots()
     steps: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     fit = 0
-    for kind in _kinds(connection, chosen, misfit.keys()):
+    built = built_on(connection, downstream) if (downstream := request.selection.downstream_of) else set()
+    for kind in _kinds(connection, chosen, misfit.keys(), built):
         division = _divided(kind, catalog, request)
         why = _unfit(kind, catalog, snapshots.get(connection, kind.snapshot), division)
         if why:
@@ -127,6 +152,7 @@ def preview(
         expected=expected,
         obstacles=obstacles,
         inputs_read=min(jobs, MOST_READ),
+        earlier=tuple(_earlier(connection, chosen)) if request.selection.ids else (),
     )
 
 
@@ -150,17 +176,35 @@ class _Refusals:
         return tuple(sorted(self._found.values(), key=lambda each: (-each.jobs, each.why)))
 
 
-def _kinds(connection: Connection, chosen: CTE, without: Collection[str]) -> Iterator[_Kind]:
+def _earlier(connection: Connection, chosen: CTE) -> Iterator[EarlierReplay]:
+    for row in connection.execute(replayed_since(select(chosen.c.job_id)).limit(MOST_EARLIER)):
+        yield EarlierReplay(
+            job_id=row.of,
+            replay_id=row.replay_id,
+            at=moment(row.created_at),
+            new_job_id=row.id,
+            state=row.state,
+        )
+
+
+def _kinds(
+    connection: Connection, chosen: CTE, without: Collection[str], built: Collection[str]
+) -> Iterator[_Kind]:
     """The chosen jobs, without these, by workflow, snapshot and how many instances of each step were done in the
-    latest round."""
+    latest round, how many of those do not hold any more, and which was named. What was `built` on the result that
+    is named does not, nor what was found wrong."""
     ids, starts = select(chosen.c.job_id), select(chosen.c.subtask_id)
+    taken_back = [select(taint.c.subtask_id)] + ([listed(connection, built)] if built else [])
+    wrong = or_(*(subtask.c.id.in_(each) for each in taken_back))
+    void = _one_if(and_(wrong, subtask.c.state == SubtaskState.DONE))
     came = case((subtask.c.state == SubtaskState.DONE, 1), (subtask.c.state == SubtaskState.DEAD, 2), else_=0)
     instances = (
         select(
             subtask.c.job_id,
             subtask.c.step,
             func.max(subtask.c.round * 3 + came).label("latest"),
-            func.max(_one_if(subtask.c.id.in_(starts))).label("starts"),
+            func.max(_one_if(subtask.c.id.in_(starts))).label("named"),
+            func.max(subtask.c.round * 2 + void).label("void"),
         )
         .where(
             subtask.c.job_id.in_(ids)
@@ -170,7 +214,8 @@ def _kinds(connection: Connection, chosen: CTE, without: Collection[str]) -> Ite
     )
     done, dead = (func.sum(_one_if(instances.c.latest % 3 == ending)) for ending in (1, 2))
     told: ColumnElement[Any] = instances.c.step
-    for number in (done, dead, func.count(), func.max(instances.c.starts)):
+    restarts = func.sum(_one_if((instances.c.named == 1) | (instances.c.void % 2 == 1)))
+    for number in (done, dead, func.count(), restarts, func.max(instances.c.named)):
         told = told + literal("/") + cast(number, String)
     steps = (
         select(instances.c.job_id, told.label("came"))
@@ -201,12 +246,14 @@ def _one_if(condition: ColumnElement[bool]) -> ColumnElement[int]:
 
 def _kind(workflow: str, snapshot: str, shape: str, jobs: list[str]) -> _Kind:
     came: dict[str, Tally] = {}
-    instance_of = None
+    starts: dict[str, int] = {}
+    named = False
     for told in shape.split():
-        name, done, dead, total, start = told.split("/")
+        name, done, dead, total, start, is_named = told.split("/")
         came[name] = Tally(int(done), int(dead), int(total))
-        instance_of = name if start == "1" else instance_of
-    return _Kind(workflow, snapshot, instance_of, came, len(jobs), jobs[0])
+        starts[name] = int(start)
+        named = named or is_named == "1"
+    return _Kind(workflow, snapshot, named, starts, came, len(jobs), jobs[0])
 
 
 def _divided(kind: _Kind, catalog: Catalog, request: ReplayRequest) -> dict[str, Parts]:
@@ -214,7 +261,7 @@ def _divided(kind: _Kind, catalog: Catalog, request: ReplayRequest) -> dict[str,
     if workflow is None:
         return {}
     edited = edited_fields(request.edit or (), contract(workflow.inputs).model_fields)
-    return divided(workflow, kind.came, Restart(request.from_step, kind.instance_of, edited))
+    return divided(workflow, kind.came, Restart(request.from_step, kind.named, kind.starts, edited))
 
 
 def _unfit(kind: _Kind, catalog: Catalog, planned_with: Catalog, division: Mapping[str, Parts]) -> str | None:

@@ -300,6 +300,85 @@ def test_inputs_that_todays_contract_refuses_are_named(fleet: SmallFleet, http: 
     assert (refused["example_id"], refused["why"]) == (job_id, unfit["why"])
 
 
+def test_a_second_replay_by_id_is_told_of_the_first_and_goes_on_only_when_told(
+    fleet: SmallFleet, http: httpx2.Client
+) -> None:
+    job_id = failed(fleet)
+    named = ALL | {"selection": {"ids": [job_id]}}
+    fleet.hands.will("draft", fails(Code.REFUSED, "the vendor refused it still"))
+    made = []
+    for earlier in range(2):  # the first ends unwell, so the second needs no word
+        shown = http.post("/v1/replays", json=named).json()
+        assert (len(shown["earlier"]), shown["obstacles"]) == (earlier, [])
+        made.append(http.post("/v1/replays", json=named | BECAUSE).json()["id"])
+        fleet.run()
+    jobs = [fleet.row(tables.job, replay_id=each).id for each in made]
+
+    shown = http.post("/v1/replays", json=named).json()
+
+    told = [
+        (each["job_id"], each["replay_id"], each["new_job_id"], each["state"]) for each in shown["earlier"]
+    ]
+    assert told == [(job_id, made[1], jobs[1], "done"), (job_id, made[0], jobs[0], "failed")]
+    assert shown["earlier"][0]["at"] > shown["earlier"][1]["at"]
+    (against,) = shown["obstacles"]
+    assert f"replay {made[1]} made job {jobs[1]} of it, which is done" in against
+    before = counts(fleet.ledger)
+    assert problem_of(http.post("/v1/replays", json=named | BECAUSE), 409) == against
+    # Nor may the failed one in between be done again unasked: it is the same work.
+    between = ALL | {"selection": {"ids": [jobs[0]]}}
+    assert jobs[1] in problem_of(http.post("/v1/replays", json=between | BECAUSE), 409)
+    assert counts(fleet.ledger) == before
+    again = http.post("/v1/replays", json=named | BECAUSE | {"again": True})
+    assert again.status_code == 201
+
+
+def test_while_a_replay_runs_no_other_job_of_its_chain_is_replayed_unasked(
+    fleet: SmallFleet, http: httpx2.Client
+) -> None:
+    job_id = failed(fleet)
+    fleet.hands.will("draft", fails(Code.REFUSED))
+    for each in (job_id, None):
+        selection = {"ids": [each or fleet.row(tables.job, replay_of=job_id).id]}
+        assert http.post("/v1/replays", json=ALL | BECAUSE | {"selection": selection}).status_code == 201
+        fleet.run() if each else fleet.turn()
+    named = ALL | {"selection": {"ids": [job_id]}}
+    assert "which is under way (running)" in problem_of(http.post("/v1/replays", json=named | BECAUSE), 409)
+    assert [each["state"] for each in http.post("/v1/replays", json=named).json()["earlier"]] == [
+        "running",
+        "failed",
+    ]
+
+
+def test_of_a_job_and_its_own_replay_only_the_latest_is_taken(
+    fleet: SmallFleet, http: httpx2.Client, face: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    first = failed(fleet)
+    fleet.hands.will("draft", fails(Code.REFUSED))
+    http.post("/v1/replays", json=ALL | BECAUSE)
+    fleet.run()
+    second = fleet.row(tables.job, replay_of=first).id
+    both = ALL | {"selection": {"ids": [first, second]}}
+    (unfit,) = http.post("/v1/replays", json=both).json()["unfit"]
+    assert unfit == {"jobs": 1, "example_id": first, "why": f"job {second} of the same chain of replays is "
+        "selected, too, and only the latest of a chain is taken"}  # fmt: skip
+    monkeypatch.setenv("FLEET_API_URL", face)
+    assert run(app, ("replay", first, second)) == 0
+    assert f"refused one by one: 1 job(s) such as {first}, since job {second}" in capsys.readouterr().out
+
+    replay_id = http.post("/v1/replays", json=both | BECAUSE).json()["id"]
+    fleet.run()
+
+    read = http.get(f"/v1/replays/{replay_id}").json()
+    assert (read["items"], read["refused"]) == ({"done": 1, "refused": 1}, [unfit])
+    assert [job.replay_of for job in fleet.rows(tables.job, replay_id=replay_id)] == [second]
+    assert run(app, ("replay", first)) == 0
+    told = capsys.readouterr().out
+    assert f"replayed before: {first} in replay {replay_id}" in told and "in the way:" in told
+    assert run(app, ("replay", first, "--again", "--yes", "--reason", "it was lost")) == 0
+
+
 @contextmanager
 def today(fleet: SmallFleet, workflow: Workflow) -> Iterator[None]:
     """Another version of this workflow stands in the catalog meanwhile."""

@@ -1,14 +1,18 @@
 """Replays: ended work run again as new, linked jobs, with what was finished kept, paced, audited and once."""
 
 import time
+from collections import Counter
 from typing import Any
 
 import pytest
 from sqlalchemy import insert, text, update
 
 from contracts.artifacts import digest_of
+from contracts.brief import Claim as Claim_
+from contracts.brief import Claims
 from contracts.catalog import Catalog
 from contracts.failures import Code
+from contracts.jobs import JobRequest
 from contracts.replays import ReplayRequest
 from contracts.workflows import ReplayClass
 from orchestrator.cancelling import request_cancel
@@ -18,12 +22,14 @@ from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.ids import new_id
 from orchestrator.looking import Looker
 from orchestrator.problems import Conflict, Forbidden, Malformed, NotFound, Problem
+from orchestrator.reads.previews import preview
 from orchestrator.replay import Replayer
 from orchestrator.replaying import abort, open_replay
 from tests.integration.ledgers import Rows, catalog, ledger, migrated_file, migrated_schema, rows, rows_of
 from tests.integration.small_fleet import (
     SmallFleet,
     bench_catalog,
+    delivers,
     fails,
     fleet,
     objects,
@@ -68,6 +74,37 @@ def publishing(fleet: SmallFleet) -> Claim:
                 assert isinstance(claim, Claim)
                 return claim
             fleet.hands.do(bell.attempt_id)
+
+
+def finds_different_things(fleet: SmallFleet) -> None:
+    """In either of two documents: what reads equal bytes under one name counts as built on both."""
+    for number in (1, 2):
+        claim = Claim_(claim=f"Thing {number} stands.", quote="something", confidence=0.9)
+        fleet.hands.will(f"research[{number}]", delivers(Claims(claims=(claim,))))
+
+
+def published(fleet: SmallFleet) -> str:
+    """A brief over two documents, approved and published."""
+    finds_different_things(fleet)
+    job_id = fleet.submit("brief", documents=2)
+    fleet.run()
+    fleet.decide(job_id, "approve")
+    fleet.run()
+    assert fleet.job(job_id).state == "done"
+    return job_id
+
+
+def reviewed(fleet: SmallFleet, origin: str) -> str:
+    """A job that is linked to this one and read what it had published."""
+    wanted = {"tenant": "acme", "portfolio": "docs", "workflow": "re-review", "purpose": "maintenance"}
+    inputs = {"tick": "re-review", "slot": "900.0", "subjects": [origin]}
+    told = {"reason": "it is read again", "requested_by": "upkeep", "inputs": inputs}
+    accepted = fleet.intake.accept(
+        JobRequest.model_validate(wanted | told), None, origin=origin, actor="upkeep"
+    )
+    fleet.run()
+    assert fleet.job(accepted.job_id).state == "done"
+    return accepted.job_id
 
 
 def item(fleet: SmallFleet, replay_id: str, job_id: str) -> Any:
@@ -396,6 +433,7 @@ def test_a_chain_of_replays_ends_where_the_workflow_says(fleet: SmallFleet, benc
 
 
 def test_a_result_found_wrong_is_never_kept(fleet: SmallFleet) -> None:
+    finds_different_things(fleet)
     job_id = failed(fleet, documents=2)
     wrong = fleet.subtask(job_id, "research[1]").id
     with fleet.ledger.write() as connection:
@@ -413,6 +451,59 @@ def test_a_result_found_wrong_is_never_kept(fleet: SmallFleet) -> None:
     new = replayed(fleet, job_id)
     kept = {row.name for row in fleet.rows(tables.subtask, job_id=new.id) if row.kept_from}
     assert (new.state, kept) == ("done", {"research[2]", "check-quotes[2]"})
+
+
+def test_what_was_built_on_a_result_is_selected_by_lineage_though_nobody_marked_it(fleet: SmallFleet) -> None:
+    """In its own job, in one that is linked to that and in one that kept it; and nowhere else."""
+    first, other = published(fleet), published(fleet)
+    review = reviewed(fleet, first)
+    reviewed(fleet, other)
+    opened(fleet, first, from_step="draft")
+    fleet.run()
+    kept = replayed(fleet, first)
+    fleet.decide(kept.id, "approve")
+    fleet.run()
+    assert fleet.subtask(kept.id, "research[1]").kept_from == fleet.subtask(first, "research[1]").id
+    cause = fleet.subtask(first, "research[1]").id
+    wanted = request(selection={"downstream_of": cause}, dry_run=True)
+    with fleet.ledger.read() as connection:
+        shown = preview(connection, fleet.catalog, wanted)
+    assert (shown.jobs, shown.unfit) == (2, ())
+    anew = {(step.workflow, step.step): step.anew for step in shown.steps if step.anew}
+
+    replay_id = opened(fleet, selection={"downstream_of": cause})
+
+    # Of the first job and its replay only the latest is taken up; what is linked to the first is another job.
+    frozen = {row.job_id: row.subtask_id for row in fleet.rows(tables.replay_item, replay_id=replay_id)}
+    assert frozen == {kept.id: fleet.subtask(kept.id, "research[1]").id, review: None}
+    assert not fleet.rows(tables.taint)
+    fleet.run()
+    made = [
+        row for job in (kept.id, review) for row in fleet.rows(tables.subtask, job_id=replayed(fleet, job).id)
+    ]
+    assert {row.name for row in made if row.kept_from} == {"research[2]", "check-quotes[2]"}
+    counted = Counter((fleet.job(row.job_id).workflow, row.step) for row in made if not row.kept_from)
+    assert counted == anew, "what the preview counted is what was made"
+    assert counted["re-review", "audit"] == counted["brief", "research"] == 1
+
+
+def test_a_filter_takes_only_the_latest_of_a_chain(fleet: SmallFleet) -> None:
+    """Two replays of one job may both have failed; done again side by side they would share an effect."""
+    job_id = failed(fleet)
+    fleet.hands.will("draft", *[fails(Code.REFUSED)] * 2)
+    for _ in range(2):
+        opened(fleet, job_id)
+        fleet.run()
+    earlier, latest = sorted(row.id for row in fleet.rows(tables.job, replay_of=job_id))
+    replay_id = opened(fleet, selection={"code": "refused"})
+    fleet.run()
+    left = item(fleet, replay_id, earlier)
+    assert (left.state, left.new_job_id) == ("refused", None)
+    assert left.why == (
+        f"job {latest} of the same chain of replays is selected, too, and only the latest of a chain is taken"
+    )
+    assert replayed(fleet, latest).state == "done"
+    assert fleet.row(tables.replay, id=replay_id).why == "of 2 job(s), 1 done, 1 refused"
 
 
 def test_a_job_that_cannot_be_released_holds_up_no_other(fleet: SmallFleet) -> None:

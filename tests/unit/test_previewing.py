@@ -72,7 +72,7 @@ def test_one_item_of_three_runs_alone_and_what_joins_it_runs_with_it() -> None:
     workflow = CATALOG.workflows["summary"]
     came = {"research": Tally(3, 0, 3), "check-quotes": Tally(3, 0, 3)}
     came |= {"draft": Tally(1, 0, 1), "publish": Tally(1, 0, 1)}
-    told = divided(workflow, came, Restart(instance_of="research"))
+    told = divided(workflow, came, Restart(named=True, instances={"research": 1}))
     assert {step: parts.anew for step, parts in told.items()} == {
         "research": 1,
         "check-quotes": 1,
