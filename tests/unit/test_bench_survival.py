@@ -34,7 +34,7 @@ def test_what_is_lost_doubled_and_back_is_told_by_the_lines_alone() -> None:
     assert told.ran_twice == {"again", "doubled"}
     assert told.applied_twice == {"doubled"}
     assert told.back_seconds == (10.0, 20.0)
-    assert (told.hit, told.not_back, told.missed) == (3, 1, False)
+    assert (told.times, told.hit, told.not_back, told.missed) == (1, 3, 1, False)
     assert (told.back(0.5), told.back(0.99)) == (15.0, 20.0)
 
 

@@ -139,6 +139,7 @@ def _show(rows: Sequence[Row], seed: int, server: str) -> None:
         "harm",
         "who",
         "tasks",
+        "times",
         "hit",
         "not ended",
         "forgotten",
@@ -162,6 +163,7 @@ def _figures(row: Row) -> list[str]:
     outcome = row.outcome
     counts = (
         outcome.tasks,
+        outcome.times,
         outcome.hit,
         len(outcome.missing),
         len(outcome.missing - row.kept),

@@ -23,7 +23,10 @@ class Outcome:
     """What became of the tasks of one harm."""
 
     tasks: int
+    times: int
+    """That harm was done."""
     hit: int
+    """Tasks that were in its way."""
     missing: frozenset[str]
     """Submitted, and not ended within the time that was waited."""
     ran_twice: frozenset[str]
@@ -50,6 +53,7 @@ def judged(lines: Sequence[Line], tasks: Collection[str], bites: Sequence[Bite])
     back = [_back(lines, task, bite.at) for bite in bites for task in sorted(bite.hit)]
     return Outcome(
         tasks=len(tasks),
+        times=len(bites),
         hit=len(back),
         missing=frozenset(tasks) - finished,
         ran_twice=_twice(lines, Did.STARTED),
