@@ -1,18 +1,19 @@
 """The simulation by command: so many seeds, what went wrong in them, and how often each fault happened."""
 
 import argparse
-import logging
 import sys
-import tempfile
 import time
 from collections import Counter
-from pathlib import Path
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import chain
+from multiprocessing import get_context
 
-from orchestrator.catalog_files import load_catalog
 from tests.crashes import __main__ as crashes
-from tests.crashes import ledgers
-from tests.integration.small_fleet import CATALOG
-from tests.simulation.run import Story, told
+from tests.simulation.run import Story, all_told
+
+MOST_AT_ONCE = 50
+"""Seeds that one process tells before it says what came of them."""
 
 
 def main(arguments: list[str]) -> int:
@@ -22,19 +23,17 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seeds", type=int, default=100, help="how many (100)")
     parser.add_argument("--from", type=int, default=1, dest="first", help="the first of them (1)")
     parser.add_argument("--steps", type=int, default=300, help="of each, before the faults stop (300)")
+    parser.add_argument("--jobs", type=int, default=1, help="in so many processes at once (1)")
     chosen = parser.parse_args(arguments)
-    logging.disable(logging.CRITICAL)
-    catalog, happened, violated = load_catalog(CATALOG), Counter[str](), []
-    began = time.monotonic()
-    with (
-        tempfile.TemporaryDirectory(prefix="fleet-simulation-", dir=ledgers.MEMORY) as folder,
-        ledgers.sqlite(Path(folder)) as fresh,
-    ):
-        for seed in range(chosen.first, chosen.first + chosen.seeds):
-            story = told(seed, chosen.steps, fresh, catalog)
+    last, began = chosen.first + chosen.seeds, time.monotonic()
+    some = min(MOST_AT_ONCE, -(-chosen.seeds // chosen.jobs))
+    shares = [range(seed, min(seed + some, last)) for seed in range(chosen.first, last, some)]
+    happened, violated = Counter[str](), []
+    with ProcessPoolExecutor(chosen.jobs, get_context("spawn")) as pool:
+        for story in chain.from_iterable(pool.map(partial(all_told, steps=chosen.steps), shares)):
             happened += story.happened
             if story.violation:
-                violated.append(seed)
+                violated.append(story.seed)
                 _tell(story)
     for what, count in sorted(happened.items()):
         _print(f"{count:8}  {what}")

@@ -1,24 +1,27 @@
 """Who acts in the simulation: one function each, which does one small thing, or does it wrongly by chance.
 
-To let a new feature be tried, write its actor and give it a weight in `ACTORS`.
+To let a new feature be tried, write its actor, or that of a person in `staff.py`, and give it a weight in `ACTORS`.
 """
 
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import select
 
-from contracts.failures import Code
+from contracts.failures import Code, Failure
 from contracts.handoffs import Handoff
-from orchestrator.cancelling import request_cancel
 from orchestrator.door import Claim
 from orchestrator.inbox import answer
 from orchestrator.ledger import tables
 from orchestrator.ledger.ids import new_id
 from orchestrator.problems import Problem
 from tests.integration.small_fleet import Deed, delivers, fails, objects
+from tests.simulation.staff import client, on_call, operator, reader
 from tests.simulation.world import BEAT_SECONDS, MOST_JOBS, NODES, Work, Worker, World
 
+WORKFLOWS = ("fan", "summary", "summary", "brief", "mailing", "joins", "wire")
 VENDOR_FAULTS = {
     Code.RATE_LIMITED: 3,
     Code.OVERLOADED: 3,
@@ -31,15 +34,21 @@ VENDOR_FAULTS = {
 
 
 def upstream(world: World) -> None:
-    """Submits a job, as long as there are few."""
-    if len(world.jobs) < MOST_JOBS:
-        workflow = world.chance.choice(("fan", "summary", "summary", "brief"))
-        world.guarded(lambda: world.submit(workflow, world.chance.randint(1, 3)))
+    """Submits a job, as long as there are few; some have little time."""
+    if len(world.jobs) >= MOST_JOBS:
+        return
+    workflow, documents = world.chance.choice(WORKFLOWS), world.chance.randint(1, 3)
+    fields: dict[str, Any] = {"priority": world.chance.randrange(4)}
+    if world.chooses(0.15):
+        world.happened["a job has a deadline"] += 1
+        fields["deadline"] = datetime.fromtimestamp(world.clock.at + world.chance.uniform(10, 200), UTC)
+    world.guarded(lambda: world.submit(workflow, documents, **fields))
 
 
 def orchestrator(world: World) -> None:
-    """One of two takes a turn. It may be paused for longer than its lease, or end and be started again."""
-    number = world.chance.randrange(NODES)
+    """One of two takes a turn, mostly who leads. It may be paused for longer than its lease, or end and be started
+    again."""
+    (number,) = world.chance.choices(range(NODES), [3 if node.leads else 1 for node in world.nodes])
     if world.chooses(0.02):
         world.happened["an orchestrator pauses"] += 1
         world.node_paused_until[number] = world.clock.passed + world.chance.uniform(5, 20)
@@ -98,8 +107,8 @@ def worker_claims(world: World) -> None:
 def vendor(world: World, worker: Worker, handoff: Handoff) -> Deed:
     """What comes of an attempt: mostly a good answer, sometimes none, a broken one or an objection."""
     if handoff.route is None:
-        return delivers(worker.payload(handoff))
-    if world.chooses(0.12):
+        return tool(world, worker, handoff)
+    if world.chooses(0.2):
         code = world.chance.choices(list(VENDOR_FAULTS), list(VENDOR_FAULTS.values()))[0]
         world.happened[f"a vendor: {code}"] += 1
         return fails(code, retry_after=world.chance.choice((None, 2.0, 20.0)))
@@ -109,16 +118,40 @@ def vendor(world: World, worker: Worker, handoff: Handoff) -> Deed:
     return delivers(worker.payload(handoff))
 
 
+def tool(world: World, worker: Worker, handoff: Handoff) -> Deed:
+    """A letter has no address at first; a branch may find nothing, and anything else now and then."""
+    step = handoff.assignment.name.partition("[")[0]
+    supplied = any(item.name == "address" for item in handoff.context)
+    if step == "letter" and world.chooses(0.05 if supplied else 0.7):
+        world.happened["an address is missing"] += 1
+        evidence = {"prerequisite": "address", "subject": world.chance.choice(("prospects", "customers"))}
+        missing = Failure(code=Code.MISSING_PREREQUISITE, sentence="there is no address", evidence=evidence)
+        return Deed(failure=missing)
+    if world.chooses(0.3 if step in ("race", "branch") else 0.04):
+        world.happened["a tool finds nothing"] += 1
+        return fails(Code.NO_EVIDENCE)
+    return delivers(worker.payload(handoff))
+
+
 def worker_reports(world: World) -> None:
     """A worker hands something in; it may do so twice, get no answer, or be gone before."""
-    worker = world.chance.choice(world.workers)
-    if not worker.held or worker.paused_until > world.clock.passed:
+    able = [each for each in world.workers if each.held and each.paused_until <= world.clock.passed]
+    if not able:
         return
+    worker = world.chance.choice(able)
     work = worker.held.pop(world.chance.randrange(len(worker.held)))
     if world.chooses(0.05):
         world.happened["a worker ends"] += 1
         worker.held = []
         return
+    if work.claim.handoff.effect and world.chooses(0.4):
+        worker.ends_within_effect = True
+        world.guarded(lambda: worker.hands_in(work))
+        if not worker.ends_within_effect:
+            world.happened["a worker ends within an effect"] += 1
+            worker.held = []
+            return
+        worker.ends_within_effect = False
     if not world.guarded(lambda: worker.hands_in(work)):
         worker.held.append(work)  # it hands it in until there is an answer, or until a beat says to stop
     elif world.chooses(0.1) and work.report is not None:
@@ -145,22 +178,16 @@ def _beat(world: World, worker: Worker) -> None:
 
 
 def people(world: World) -> None:
-    """Somebody answers a question, or cancels a job."""
-    with world.ledger.read() as connection:
-        asked = tables.approval
-        waiting = connection.execute(select(asked.c.id).where(asked.c.state == "waiting")).scalars().all()
+    """Somebody answers a question."""
+    asked = tables.approval
+    waiting = world.rows(select(asked.c.id).where(asked.c.state == "waiting").order_by(asked.c.id))
+    if not waiting:
+        return
+    odds = (1, 0, 0) if world.calm else (6, 1, 2)
+    (decision,) = world.chance.choices(("approve", "reject", "revise"), odds)
+    chosen = world.chance.choice(waiting)
     with suppress(Problem):
-        if waiting:
-            odds = (1, 0, 0) if world.calm else (6, 1, 2)
-            (decision,) = world.chance.choices(("approve", "reject", "revise"), odds)
-            chosen = world.chance.choice(waiting)
-            world.guarded(
-                lambda: answer(world.ledger, chosen, decision, "bob", "so be it")  # type: ignore[arg-type]
-            )
-        elif world.jobs and world.chooses(0.04):
-            world.happened["a job is cancelled"] += 1
-            chosen = world.chance.choice(world.jobs)
-            world.guarded(lambda: request_cancel(world.ledger, chosen, "alice"))
+        world.guarded(lambda: answer(world.ledger, chosen.id, decision, "bob", "so be it"))  # type: ignore[arg-type]
 
 
 def time(world: World) -> None:
@@ -182,6 +209,10 @@ ACTORS: dict[Callable[[World], None], int] = {
     worker_reports: 9,
     worker_lives: 3,
     people: 2,
+    client: 1,
+    on_call: 3,
+    operator: 1,
+    reader: 1,
     time: 8,
 }
 """Every actor with its weight."""

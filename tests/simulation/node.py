@@ -81,6 +81,11 @@ class Node:
             self._lead_until = now + LEASE_SECONDS / 3
         return self._loop.turn()
 
+    @property
+    def leads(self) -> bool:
+        """Whether it believes so."""
+        return self._monotonic() < self._lead_until
+
     def stumbled(self) -> None:
         """What the loop does after it was deposed or did not reach the ledger: it looks first whether it leads."""
         self._lead_until = float("-inf")

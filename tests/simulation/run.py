@@ -14,8 +14,11 @@ import ulid
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from contracts.catalog import Catalog
+from orchestrator.catalog_files import load_catalog
 from orchestrator.ledger.engine import LedgerUnreachable
+from tests.crashes import ledgers
 from tests.crashes.ledgers import MEMORY, Fresh
+from tests.integration.small_fleet import CATALOG
 from tests.simulation.actors import (
     ACTORS,
     people,
@@ -26,10 +29,13 @@ from tests.simulation.actors import (
     worker_reports,
 )
 from tests.simulation.clock import Clock, Gone, When
+from tests.simulation.staff import everything_goes_on
 from tests.simulation.world import NODES, World
 
 CHECK_EVERY = 50
 MOST_CALM_ROUNDS = 400
+IDLE_SECONDS = 12.0
+"""What passes where nobody has anything to do: more than a lead's lease, and less than a worker's."""
 LEDGER_FAULTS = 0.004
 
 
@@ -43,6 +49,17 @@ class Story:
     violation: str = ""
     last: list[str] = field(default_factory=list)
     happened: Counter[str] = field(default_factory=Counter)
+
+
+def all_told(seeds: range, steps: int) -> list[Story]:
+    """The stories of these seeds, on a ledger of their own; silent, as a process of its own is."""
+    logging.disable(logging.CRITICAL)
+    catalog = load_catalog(CATALOG)
+    with (
+        tempfile.TemporaryDirectory(prefix="fleet-simulation-", dir=MEMORY) as folder,
+        ledgers.sqlite(Path(folder)) as fresh,
+    ):
+        return [told(seed, steps, fresh, catalog) for seed in seeds]
 
 
 def told(seed: int, steps: int, fresh: Fresh, catalog: Catalog) -> Story:
@@ -59,6 +76,7 @@ def told(seed: int, steps: int, fresh: Fresh, catalog: Catalog) -> Story:
                 story.violation = f"{type(error).__name__}: {error}"[:2000]
                 story.last = world.last_events()
                 logging.getLogger(__name__).debug("seed %d", seed, exc_info=True)
+        world.tell_what_came()
         story.digest, story.happened = world.digest(), world.happened
     return story
 
@@ -77,6 +95,7 @@ def _calm(world: World) -> None:
     world.calm = True
     for worker in world.workers:
         worker.paused_until = 0.0
+    everything_goes_on(world)
     for _ in range(MOST_CALM_ROUNDS):
         for number in range(NODES):
             world.turn(number)
@@ -88,7 +107,7 @@ def _calm(world: World) -> None:
             return
         time(world)
         if not done:
-            world.clock.forward(5.0)
+            world.clock.forward(IDLE_SECONDS)
     raise AssertionError(f"still not at rest after {MOST_CALM_ROUNDS} calm rounds")
 
 

@@ -1,6 +1,6 @@
 """The simulation in the suite: a hundred seeds of three hundred steps, those that failed before, and the same twice.
 
-`make simulate ARGS='--seeds 20000 --from 101'` tells more of them.
+`make simulate ARGS='--seeds 20000 --from 101 --jobs 2'` tells more of them.
 """
 
 import logging
@@ -12,6 +12,7 @@ import pytest
 
 from contracts.catalog import Catalog
 from orchestrator.catalog_files import load_catalog
+from orchestrator.deciders.switches import Scope
 from tests.crashes import ledgers
 from tests.crashes.ledgers import Fresh
 from tests.integration.small_fleet import CATALOG
@@ -23,6 +24,7 @@ KNOWN = Path(__file__).with_name("seeds.txt")
 MUST_HAPPEN = (
     "deposed",
     "a worker ends",
+    "a worker ends within an effect",
     "an orchestrator ends",
     "a claim's answer is lost",
     "a report is handed in twice",
@@ -34,6 +36,30 @@ MUST_HAPPEN = (
     "the ledger is away before a commit",
     "the ledger is away after a commit",
     "a process ends before a commit",
+    "a tool finds nothing",
+    "an address is missing",
+    "event: blocked",
+    "event: unblocked",
+    "a job has a deadline",
+    "an attempt ended as stopped",
+    *(f"somebody {does} by {scope}" for does in ("pauses", "kills") for scope in Scope),
+    "somebody lets go on what was held",
+    "somebody cancels a job",
+    "somebody finds a result wrong",
+    "event: tainted",
+    "somebody replays by jobs",
+    "somebody replays by a subtask",
+    "somebody replays by a filter",
+    "somebody replays downstream of what is wrong",
+    "a replay approved",
+    "a replay with an edit",
+    "a replay from a step",
+    "somebody aborts a replay",
+    "somebody aborts a replay and cancels its jobs",
+    "somebody discards a dead letter",
+    "results were kept",
+    *(f"what was replayed is {end}" for end in ("done", "failed", "refused", "aborted")),
+    *(f"a job is {end}: {name}" for end in ("done", "failed") for name in ("joins", "mailing", "wire")),
 )
 
 

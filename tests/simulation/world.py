@@ -9,13 +9,14 @@ from random import Random
 from typing import Any
 
 import ulid
-from sqlalchemy import delete, select
+from sqlalchemy import Select, delete, func, literal, select, true, union_all
 
 from contracts.base import Payload
+from contracts.bench import Inputs
 from contracts.catalog import Catalog
 from contracts.jobs import JobRequest
 from contracts.reports import Report
-from orchestrator import purses
+from orchestrator import purses, taints
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.door import Claim, Door, Refusal
 from orchestrator.door.claims import FencedOut
@@ -33,6 +34,7 @@ from tests.simulation.clock import Clock, Gone, MeddledLedger
 from tests.simulation.node import Node
 
 NODES, WORKERS = 2, 3
+TENANTS = ("acme", "zenith")
 MOST_JOBS = 4
 LEASE_SECONDS = 30.0
 BEAT_SECONDS = 5.0
@@ -49,7 +51,6 @@ class Work:
     claim: Claim
     deed: Deed
     report: Report | None = None
-    effect_begun: bool = False
 
 
 class Worker(Hands):
@@ -61,6 +62,10 @@ class Worker(Hands):
         super().__init__(ledger, door, duties, name)
         self.door, self.site = door, site
         self.held: list[Work] = []
+        self.ends_within_effect = False
+        """Whether it is gone once it has changed the site next, before it can say so."""
+        self._applied: set[str] = set()
+        """What it knows of its own attempts that they changed the site."""
         self.paused_until = 0.0
         self.beat_at = 0.0
 
@@ -84,8 +89,13 @@ class Worker(Hands):
         if begun.ambiguous:
             self.door.effect_verified(claim, grant, "the site was read")
         if begun.result is None:
-            if not self.site[grant.key]:
-                self.site[grant.key] += 1
+            read_first = begun.ambiguous or claim.attempt in self._applied
+            if not (read_first and self.site[grant.key]):
+                self.site[grant.key] += 1  # whoever was not told to read does it, though it may be there
+            self._applied.add(claim.attempt)
+            if self.ends_within_effect:
+                self.ends_within_effect = False
+                raise Gone
             self.door.finish_effect(claim, grant, payload.model_dump(mode="json"))
 
 
@@ -106,6 +116,9 @@ class World:
     rung: list[str] = field(default_factory=list)
     """Every attempt that was ever rung, to forge from."""
     jobs: list[str] = field(default_factory=list)
+    """What upstream was told is accepted."""
+    submitted: set[str] = field(default_factory=set)
+    """The workflows of these."""
     site: Counter[str] = field(default_factory=Counter)
     calm: bool = False
     """Whether the faults have stopped, so that everything can be drained."""
@@ -179,23 +192,30 @@ class World:
             connection.execute(delete(tables.doorbell).where(tables.doorbell.c.seq.in_(seen)))
         return len(rows)
 
-    def submit(self, workflow: str, documents: int) -> None:
+    def submit(self, workflow: str, documents: int, **fields: Any) -> None:
         names = [f"document-{number}" for number in range(1, documents + 1)]
-        inputs: dict[str, Any] = {
-            "question": f"What stands in the documents? {self.chance.randrange(3)}",
-            "documents": [{"name": name, "text": f"something of {name}"} for name in names],
-        }
+        inputs: dict[str, Any] = {"items": names}
+        if self.catalog.workflows[workflow].inputs != Inputs.contract:
+            inputs = {
+                "question": f"What stands in the documents? {self.chance.randrange(3)}",
+                "documents": [{"name": name, "text": f"something of {name}"} for name in names],
+            }
         given = {
-            "tenant": self.chance.choice(("acme", "zenith")),
+            "tenant": self.chance.choice(TENANTS),
             "portfolio": "docs",
             "workflow": workflow,
-            "inputs": {"items": names} if workflow == "fan" else inputs,
+            "inputs": inputs,
             "purpose": "feature",
             "reason": "readers ask for it",
             "requested_by": "alice",
         }
-        accepted = self.intake.submit(JobRequest.model_validate(given), new_id())
+        accepted = self.intake.submit(JobRequest.model_validate(given | fields), new_id())
         self.jobs.append(accepted.job_id)
+        self.submitted.add(workflow)
+
+    def rows(self, query: Select[Any]) -> list[Any]:
+        with self.ledger.read() as connection:
+            return list(connection.execute(query))
 
     def guarded(self, act: Callable[[], object]) -> bool:
         """Whether an act outside the orchestrator got its answer."""
@@ -212,25 +232,49 @@ class World:
             raise Violation(f"an effect was applied more than once: {self.site}")
 
     def check_end(self) -> None:
-        """What must hold once everything is drained: each job that was accepted has exactly one end."""
+        """What must hold once everything is drained: each job has exactly one end, and so has what was replayed,
+        what was missing is there or will never be, and what was built on anything wrong is marked."""
         self.check()
         self._check(AFTER_DRAIN)
-        with self.ledger.read() as connection:
-            event = tables.event
-            moved = connection.execute(
-                select(event.c.job_id).where(
-                    event.c.kind == "job_moved", event.c.new.in_(("done", "failed", "cancelled"))
-                )
-            ).scalars()
-            ends = Counter(moved)
-        for job_id in self.jobs:
+        event = tables.event
+        moved = select(event.c.job_id).where(
+            event.c.kind == "job_moved", event.c.new.in_(("done", "failed", "cancelled"))
+        )
+        ends = Counter(row.job_id for row in self.rows(moved))
+        for job_id in {*self.jobs, *(row.id for row in self.rows(select(tables.job.c.id)))}:
             if ends[job_id] != 1:
                 raise Violation(f"job {job_id} has {ends[job_id]} ends")
+        item, blocker = tables.replay_item, tables.blocker
+        if open_ := self.rows(select(item).where(item.c.state.in_(("waiting", "released")))):
+            raise Violation(f"what a replay took up has no end: {open_}")
+        if open_ := self.rows(select(blocker).where(blocker.c.resolved_at.is_(None))):
+            raise Violation(f"a blocker stands though its job has ended: {open_}")
+        self._check_taints()
 
     def is_over(self) -> bool:
-        with self.ledger.read() as connection:
-            query = select(tables.job.c.id).where(tables.job.c.ended_at.is_(None)).limit(1)
-            return connection.execute(query).first() is None
+        job, replay = tables.job.c, tables.replay.c
+        open_ = union_all(
+            select(job.id).where(job.ended_at.is_(None)), select(replay.id).where(replay.ended_at.is_(None))
+        )
+        return not self.rows(select(open_.subquery()).limit(1))
+
+    def tell_what_came(self) -> None:
+        """Counts what the ledger tells of it, beside what was done."""
+        attempt, item, job, kept = (
+            tables.attempt.c,
+            tables.replay_item.c,
+            tables.job.c,
+            tables.subtask.c.kept_from,
+        )
+        for what, name, condition in (
+            ("event:", tables.event.c.kind, true()),
+            ("an attempt ended as", attempt.code, attempt.code.is_not(None)),
+            ("what was replayed is", item.state, true()),
+            ("a job is", job.state + ": " + job.workflow, true()),
+            ("results were", literal("kept"), kept.is_not(None)),
+        ):
+            for told, count in self.rows(select(name, func.count()).where(condition).group_by(name)):
+                self.happened[f"{what} {told}"] += count
 
     def digest(self) -> str:
         """Of all that was ever written into the event log."""
@@ -253,3 +297,11 @@ class World:
             for promise in promises(folder).values():
                 if broken := promise.broken(connection):
                     raise Violation(f"{promise.name}: {broken[:3]}")
+
+    def _check_taints(self) -> None:
+        marked = tables.taint.c
+        with self.ledger.read() as connection:
+            for cause in connection.execute(select(marked.cause).distinct()).scalars().all():
+                known = connection.execute(select(marked.subtask_id).where(marked.cause == cause)).scalars()
+                if unmarked := taints.spread(connection, {cause}) - set(known):
+                    raise Violation(f"built on {cause}, which is wrong, and not marked: {unmarked}")
