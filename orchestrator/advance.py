@@ -203,6 +203,8 @@ def _reported(connection: Connection, only: str | None) -> list[Any]:
             subtask.c.state == SubtaskState.REPORTED,
         )
         .order_by(attempt.c.reported_at)
+        # What was given back may be answered yet, until this is decided upon.
+        .with_for_update(of=attempt)
         .limit(BATCH)
     )
     if only is not None:

@@ -14,6 +14,8 @@ class EventKind(StrEnum):
     JOB_MOVED = "job_moved"
     SUBTASK_MOVED = "subtask_moved"
     ATTEMPT_STALE = "attempt_stale"
+    ATTEMPT_ANSWERED = "attempt_answered"
+    """An answer came in after its attempt was given back, and took the place of that."""
     ATTEMPT_SETTLED = "attempt_settled"
     EFFECT_INTENDED = "effect_intended"
     EFFECT_APPLIED = "effect_applied"

@@ -19,6 +19,7 @@ class Happening(Read):
 
 _VERBS: dict[EventKind, str] = {
     EventKind.ATTEMPT_STALE: "a late report was dropped",
+    EventKind.ATTEMPT_ANSWERED: "an attempt that was given back was answered",
     EventKind.ATTEMPT_SETTLED: "an attempt was settled",
     EventKind.EFFECT_INTENDED: "an effect was intended",
     EventKind.EFFECT_APPLIED: "an effect was applied",

@@ -13,17 +13,20 @@ from sqlalchemy import Connection, event, select, text
 from sqlalchemy.exc import DBAPIError
 
 from contracts.bench import Nothing
+from contracts.failures import Code
 from contracts.handoffs import EffectGrant
 from contracts.states import SubtaskState
 from orchestrator.artifacts import ArtifactStore
+from orchestrator.deciders.switches import Scope
 from orchestrator.door import Begun, Claim, Door, FencedOut, Refusal, WorkerCard, patience
 from orchestrator.ledger import tables
 from orchestrator.ledger.clock import now
 from orchestrator.ledger.engine import Ledger, LedgerUnreachable
 from orchestrator.ledger.ids import new_id
 from orchestrator.ledger.moves import SubtaskMove, move_subtasks
+from orchestrator.pausing import Wish, hold, release
 from tests.integration.ledgers import ledger, migrated_file, migrated_schema
-from tests.integration.small_fleet import SmallFleet, age, bench_catalog, delivers, fleet
+from tests.integration.small_fleet import SmallFleet, age, bench_catalog, delivers, fails, fleet
 
 __all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
 
@@ -102,6 +105,55 @@ def test_a_report_at_a_lost_fence_is_written_down_and_dropped(fleet: SmallFleet)
     assert (stale.attempt_id, stale.actor) == (claim.attempt, "hands")
     assert stale.sentence == "a report at fence 1 came late: the attempt is lost"
     assert fleet.subtask(claim.job, "open").state == "ready"
+    fleet.run()
+    assert fleet.job(claim.job).state == "done"
+
+
+GIVEN_BACK = fails(Code.INTERRUPTED, "its worker was told to stop and gave it back", usage=None)
+
+
+def test_an_answer_that_comes_in_after_it_was_given_back_counts_until_somebody_acts_upon_that(
+    fleet: SmallFleet,
+) -> None:
+    claim = fleet.claimed("summary")
+    answer = delivers(fleet.hands.payload(claim.handoff))
+    assert fleet.hands.perform(claim, GIVEN_BACK)
+    assert fleet.hands.perform(claim, answer)
+    assert fleet.hands.perform(claim, GIVEN_BACK), "whoever gives back later has nothing to tell"
+    fleet.advance.run()
+
+    row = fleet.row(tables.attempt, id=claim.attempt)
+    assert (row.code, row.ambiguous, row.cost_nano_usd) == (None, False, fleet.hands.cost_nano_usd)
+    assert fleet.row(tables.subtask, id=claim.subtask).state == "done"
+    assert len(fleet.rows(tables.event, kind="attempt_answered", attempt_id=claim.attempt)) == 1
+    assert fleet.hands.perform(claim, answer), "its answer was lost"
+    fleet.run()
+
+
+@pytest.mark.parametrize("first", ["given back", "killed"])
+def test_an_answer_that_comes_in_when_its_attempt_is_over_is_kept_with_what_it_cost(
+    fleet: SmallFleet, first: str
+) -> None:
+    claim = fleet.claimed("summary")
+    answer = fleet.hands.report(claim, delivers(fleet.hands.payload(claim.handoff)))
+    if first == "given back":
+        assert fleet.hands.perform(claim, GIVEN_BACK)
+        fleet.advance.run()
+    else:
+        lane = claim.handoff.assignment.lane
+        hold(fleet.ledger, fleet.catalog, Wish(Scope.LANE, lane, "bob", "it is wrong", kills=True))
+        fleet.reconcile.run()
+        release(fleet.ledger, Scope.LANE, lane, "bob", "")
+    for _ in range(2):
+        assert not fleet.door.report(claim, answer, "hands")
+
+    row = fleet.row(tables.attempt, id=claim.attempt)
+    assert row.code == ("interrupted" if first == "given back" else "stopped")
+    assert row.ambiguous and row.report["outcome"]["failure"]["code"] == row.code
+    assert answer.call is not None and answer.call.answer is not None
+    assert row.report["call"] == answer.call.model_dump(mode="json")
+    assert fleet.rows(tables.artifact, digest=answer.call.answer.digest)
+    assert fleet.row(tables.subtask, id=claim.subtask).state == "ready"
     fleet.run()
     assert fleet.job(claim.job).state == "done"
 
