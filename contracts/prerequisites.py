@@ -20,6 +20,11 @@ class Prerequisite(Contract):
     inputs: dict[str, JsonValue] = Field(default_factory=dict)
     """That job's inputs; ``{subject}`` is filled in."""
 
+    max_cost_usd: float | None = Field(default=None, gt=0)
+    """What each such job may cost; beside the stops of its workflow, without one."""
+    most_open: int = Field(default=100, ge=1)
+    """So many of these jobs are under way at once for one tenant; who lacks more comes back when one has ended."""
+
     def inputs_for(self, subject: str) -> dict[str, Any]:
         """The inputs of the job that supplies it to this subject."""
         return {name: _filled(value, subject) for name, value in self.inputs.items()}

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
 from contracts.failures import Code, Failure
 from contracts.handoffs import ContextItem, Handoff
@@ -76,6 +76,9 @@ class Suppliers:
             standing=standing,
             latest=latest,
             above=_above(connection, view.row.id),
+            under_way=_under_way(connection, view.row.tenant, lack.prerequisite)
+            if isinstance(lack, Lack)
+            else 0,
         )
 
     def _open(
@@ -102,6 +105,7 @@ class Suppliers:
                 requested_by=view.row.requested_by,
                 kpi=view.row.kpi,
                 priority=view.row.priority,
+                max_cost_usd=declared.max_cost_usd,
             )
             supply_job = self._intake.open(connection, request, batch.actor)
         except (Problem, ValidationError) as refused:
@@ -142,6 +146,17 @@ def _supplies(connection: Connection, tenant: str, lack: Lack) -> tuple[Supply |
     ]
     standing = next((supply for supply in found if supply.ended_at is None), None)
     return standing, next((supply for supply in found if supply.ended_at is not None), None)
+
+
+def _under_way(connection: Connection, tenant: str, prerequisite: str) -> int:
+    """How many jobs supply this to a tenant now."""
+    standing = (
+        blocker.c.tenant == tenant,
+        blocker.c.prerequisite == prerequisite,
+        blocker.c.resolved_at.is_(None),
+    )
+    query = select(func.count()).select_from(blocker).where(*standing)
+    return connection.execute(query).scalar_one()
 
 
 def _above(connection: Connection, job_id: str) -> frozenset[str]:

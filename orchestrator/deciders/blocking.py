@@ -6,7 +6,7 @@ from contracts.failures import Failure
 from contracts.lanes import Attempts
 from contracts.prerequisites import Prerequisite
 from contracts.workflows import OnTrouble
-from orchestrator.deciders.recovery import End, Retry
+from orchestrator.deciders.recovery import End, Retry, backoff_seconds
 
 DEEPEST = 8
 """So many jobs may wait for each other's prerequisites."""
@@ -50,6 +50,8 @@ class Situation:
     """The blocker that stands for it."""
     latest: Supply | None = None
     """The last one that was resolved."""
+    under_way: int = 0
+    """How many jobs supply the same prerequisite to this tenant now, whatever the subjects."""
     above: frozenset[str] = frozenset()
     """The blockers that wait, directly or by others, for the job that reports this."""
 
@@ -106,4 +108,10 @@ def decide(
             return End(on.fail, f"{told} (job {latest.job} was to supply it, and it is still missing)")
     if len(situation.above) >= DEEPEST:
         return End(on.fail, f"{told} (already {len(situation.above)} blockers wait behind it)")
+    most = situation.declared.most_open
+    if situation.under_way >= most:
+        delay = backoff_seconds(policy, situation.limited, chance=1.0)
+        return Retry(
+            delay, f"{told} ({most} job(s) supply {lack.prerequisite} already; again in {delay:.1f} s)"
+        )
     return Open(situation.declared)

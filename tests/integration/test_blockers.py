@@ -1,5 +1,6 @@
 """Blockers: what many lack is one row and one job, and then all of them go on by themselves."""
 
+from itertools import pairwise
 from pathlib import Path
 
 from contracts.catalog import Catalog
@@ -177,6 +178,38 @@ def test_a_job_that_cannot_be_made_is_no_blocker(
 
     assert "(no job can be made to supply it: inputs.items" in fleet.row(tables.dead_letter).sentence
     assert fleet.rows(tables.blocker) == []
+
+
+def test_no_more_jobs_supply_at_once_and_none_costs_more_than_its_prerequisite_allows(
+    ledger: Ledger, tmp_path: Path, bench_catalog: Catalog
+) -> None:
+    capped = bench_catalog.prerequisites["address"].model_copy(update={"most_open": 1, "max_cost_usd": 0.5})
+    noop = bench_catalog.lanes["noop"]
+    patient = noop.model_copy(update={"attempts": noop.attempts.model_copy(update={"backoff_seconds": 60.0})})
+    changed = {"prerequisites": {"address": capped}, "lanes": {**bench_catalog.lanes, "noop": patient}}
+    fleet = SmallFleet(ledger, tmp_path, bench_catalog.model_copy(update=changed))
+    fleet.hands.will("find", LATER)
+    for number in (1, 2, 3):
+        fleet.hands.will(f"letter[{number}]", *[lacks(f"prospect-{number}")] * (1 if number == 1 else 2))
+    job_id = fleet.submit("mailing", inputs={"items": ["a", "b", "c"]})
+    fleet.run()
+
+    made = fleet.job(supplier(fleet))
+    assert made.max_cost_nano_usd == 500_000_000
+    letters = [row for row in fleet.rows(tables.subtask, job_id=job_id) if row.step == "letter"]
+    assert sorted(row.state for row in letters) == ["parked", "ready", "ready"]
+    waits = [row for row in letters if row.state == "ready"]
+    assert all("(1 job(s) supply address already; again in 60.0 s)" in row.why for row in waits)
+    assert {row.tries for row in letters} == {0}
+
+    supply(fleet)
+    for row in waits:
+        age(fleet.ledger, tables.subtask, row.id, not_before=90.0)
+        fleet.run()
+    assert fleet.job(job_id).state == "done"
+    supplies = fleet.rows(tables.blocker)
+    assert [row.resolution.endswith("supplied it") for row in supplies] == [True] * 3
+    assert all(later.opened_at >= sooner.resolved_at for sooner, later in pairwise(supplies))
 
 
 def test_who_is_cancelled_while_it_waits_is_left_alone(fleet: SmallFleet) -> None:
