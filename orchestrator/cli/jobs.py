@@ -135,6 +135,7 @@ def _subtasks(job: "JobRead") -> RenderableType:
         "tokens",
         "cost",
         "what came of it",
+        "id",
         right=["tries", "tokens", "cost"],
     )
     for line in job.subtasks:
@@ -148,6 +149,7 @@ def _subtasks(job: "JobRead") -> RenderableType:
             str(tokens or ""),
             money(line.cost.usd) if line.cost.usd else "",
             text("sealed" if line.sealed else said),
+            line.id,
         )
     return listing
 

@@ -11,12 +11,21 @@ from orchestrator.cli.screen import console
 
 if TYPE_CHECKING:
     from orchestrator.client import FleetClient
+    from orchestrator.reads.approvals import ApprovalLine
     from orchestrator.reads.events import EventRead
     from orchestrator.reads.outcomes import JobRead
 
 Hear = Callable[["EventRead"], None]
 _TELLING = {"done", "dead", "skipped", "parked", "failed", "cancelled", "awaiting_approval"}
 """Moves worth a line; the others are too many to read."""
+
+
+def waits_for_a_person(asked: "ApprovalLine") -> str:
+    """Who may answer, and how."""
+    return (
+        f"waits for a person other than {asked.requested_by}; look and answer with\n"
+        f"  fleet approvals show {asked.id}\n  fleet approvals approve {asked.id} --as NAME"
+    )
 
 
 class Progress:
@@ -51,10 +60,7 @@ class Progress:
         if self._hints and event.subtask is None and event.new == "awaiting_approval":
             for asked in client.approvals().items:
                 if asked.job_id == job_id:
-                    self.say(
-                        f"waits for a person other than {asked.requested_by}; look and answer with\n"
-                        f"  fleet approvals show {asked.id}\n  fleet approvals approve {asked.id} --as NAME"
-                    )
+                    self.say(waits_for_a_person(asked))
 
     def _tell(self, event: "EventRead") -> None:
         if event.new in _TELLING:
