@@ -14,7 +14,7 @@ from orchestrator.deciders.fairness import Fairness
 from orchestrator.deciders.liveness import Serving
 from orchestrator.deciders.pacing import Purse
 from orchestrator.deciders.shares import Shares
-from orchestrator.deciders.slots import Slots, ahead_of
+from orchestrator.deciders.slots import Slots, Takings, ahead_of
 from orchestrator.granting import Granted, NoBudget, NoSlot, PassedOver, Round, Stopped
 from orchestrator.ledger.leadership import Leadership
 from orchestrator.ledger.tables import attempt
@@ -38,6 +38,7 @@ class Dispatcher:
         self._leadership = leadership
         self._settings = settings
         self._mean_seconds: dict[str, float] = {}
+        self._takings = Takings()
         self._fairness, self._epoch = Fairness(Shares()), leadership.epoch
         self._refused: dict[str, float] = {}
         self._affordable_in = float("inf")
@@ -49,7 +50,8 @@ class Dispatcher:
         return max(self._affordable_in, SHORTEST_PAUSE_SECONDS)
 
     def learn(self, lane: str, seconds: float) -> None:
-        """Tells how long an attempt of a lane took, for the length of its short queue."""
+        """Tells that an attempt of a lane was reported and how long it took, for the length of its short queue."""
+        self._takings.count(lane)
         mean = self._mean_seconds.get(lane, FIRST_MEAN_SECONDS)
         self._mean_seconds[lane] = 0.9 * mean + 0.1 * seconds
 
@@ -77,7 +79,7 @@ class Dispatcher:
             return 0
         in_flight = _in_flight(connection)
         workers = liveness.serving(connection, at, self._settings.heartbeat_seconds)
-        free, unclaimed = self._slots(workers, in_flight), _unclaimed_suspects(in_flight)
+        free, unclaimed = self._slots(workers, at, in_flight), _unclaimed_suspects(in_flight)
         apart = suspects.room_for(connection, workers, unclaimed)
         if unclaimed is not None:
             unheld &= suspects.only_in(lane for lane in _served(workers) if apart.room(lane))
@@ -137,15 +139,16 @@ class Dispatcher:
                 case PassedOver():
                     pass
 
-    def _slots(self, workers: list[Serving], in_flight: list[Any]) -> Slots:
+    def _slots(self, workers: list[Serving], at: float, in_flight: list[Any]) -> Slots:
         serving, by_lane = Counter[str](), Counter[str]()
         for each in workers:
             serving.update(dict.fromkeys(each.lanes, each.slots))
         for row in in_flight:
             by_lane[row.lane] += row.count
+        seconds, per_second = self._settings.queue_ahead_seconds, self._takings.per_second(at)
         ahead = {
             lane: ahead_of(
-                count, self._mean_seconds.get(lane, FIRST_MEAN_SECONDS), self._settings.queue_ahead_seconds
+                count, self._mean_seconds.get(lane, FIRST_MEAN_SECONDS), seconds, per_second.get(lane)
             )
             for lane, count in serving.items()
         }

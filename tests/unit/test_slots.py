@@ -1,6 +1,6 @@
 """Slots: lanes share the slots of their workers, and each has a short queue of its own before them."""
 
-from orchestrator.deciders.slots import Slots, ahead_of
+from orchestrator.deciders.slots import Slots, Takings, ahead_of
 
 BOTH = frozenset({"draft", "limits"})
 
@@ -33,3 +33,19 @@ def test_processes_add_up_and_what_runs_fills_any_worker_that_serves_its_lane() 
 
 def test_a_queue_is_as_long_as_the_work_is_short() -> None:
     assert [ahead_of(8, mean, 2.0) for mean in (0.5, 2.0, 60.0)] == [32, 8, 0]
+
+
+def test_a_queue_is_no_longer_than_what_is_really_done_allows() -> None:
+    assert [ahead_of(8, 0.01, 2.0, rate) for rate in (None, 100.0, 5.0, 0.0)] == [1600, 400, 20, 8]
+    assert ahead_of(8, 60.0, 2.0, 5.0) == 0, "work that lasts has no queue, whatever is done"
+
+
+def test_what_is_done_a_second_is_learned_and_forgotten_within_seconds() -> None:
+    takings = Takings()
+    assert takings.per_second(0.0) == {}
+    for second in range(1, 31):
+        for _ in range(40):
+            takings.count("draft")
+        steady = takings.per_second(float(second))
+    assert 30 < steady["draft"] < 40
+    assert takings.per_second(60.0)["draft"] < 1
