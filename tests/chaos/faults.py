@@ -210,7 +210,8 @@ def flush(stack: Stack) -> int:
     def flushed() -> list[str]:
         # Between two looks they go on for a moment: what was to ring may need what they hold, be it SQLite's lock.
         with _standing_still(stack):
-            return eventually(lambda: _flushed(stack), STILL_SECONDS) or []
+            time.sleep(STILL_SECONDS)
+            return _flushed(stack)
 
     return len(eventually(flushed, 20) or [])
 

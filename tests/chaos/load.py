@@ -13,7 +13,7 @@ import httpx2
 from orchestrator.client import FleetClient, FleetError
 from tests.acceptance.stacks import OVERSEER, REQUESTER, job_of
 
-ITEMS = 38
+ITEMS = 18
 SIZES = {"fan": ITEMS + 2, "summary": 6, "brief": 14}
 """About how many subtasks a job of each workflow has."""
 SHARES = {"fan": 0.75, "summary": 0.2, "brief": 0.05}

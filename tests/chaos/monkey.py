@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from tests.chaos.faults import FAULTS, Fault, mixed
 from tests.chaos.stacks import LEASE_SECONDS, Stack, eventually
@@ -15,6 +16,10 @@ KEPT_BACK = 0.9
 AGAIN_SECONDS = 3.0
 """Where one fault alone is done: how long the fleet has, once it has recovered, between two of them."""
 RECOVERY_SECONDS = 6 * LEASE_SECONDS
+LOOK_SECONDS = 0.5
+DONE_BETWEEN = 50
+"""Subtasks that end before the next fault, once each was done: one strikes a fleet that works, however slow its
+machine is."""
 
 
 @dataclass
@@ -48,7 +53,14 @@ class Monkey:
             self._do(each)  # it may have met nothing to harm; some of the load was kept for it
         while time.monotonic() < until or not is_over():
             self._left = self._left or self.chance.sample(faults, len(faults))
+            ended = self.stack.ended()
             self._do(self._left.pop())
+            if self.only is None:
+                worked = partial(self._has_ended, ended + DONE_BETWEEN, is_over)
+                eventually(worked, RECOVERY_SECONDS, LOOK_SECONDS)
+
+    def _has_ended(self, subtasks: int, is_over: Callable[[], bool]) -> bool:
+        return is_over() or self.stack.ended() >= subtasks
 
     def progress(self) -> float:
         """Which share of the load is to be there by now, from 0 to 1: as much as there was of the time, and while

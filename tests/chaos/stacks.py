@@ -54,13 +54,15 @@ SETTLED_SECONDS = 0.2
 Found = TypeVar("Found")
 
 
-def eventually(look: Callable[[], Found | None], seconds: float = PATIENCE_SECONDS) -> Found | None:
+def eventually(
+    look: Callable[[], Found | None], seconds: float = PATIENCE_SECONDS, every_seconds: float = 0.03
+) -> Found | None:
     """What `look` finds, once it finds anything; None where it does not in time."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if found := look():
             return found
-        time.sleep(0.03)
+        time.sleep(every_seconds)
     return None
 
 
@@ -115,6 +117,10 @@ class Stack:
         """How many of the load's have not ended."""
         query = "SELECT count(*) AS number FROM job WHERE ended_at IS NULL AND tenant = 'acme'"
         return int(self.rows(query)[0].number)
+
+    def ended(self) -> int:
+        """How many subtasks have."""
+        return int(self.rows("SELECT count(ended_at) AS number FROM subtask")[0].number)
 
     def now(self) -> float:
         return self._asked(now)

@@ -16,6 +16,7 @@ from tests.chaos.load import Answer, Load
 from tests.chaos.monkey import Monkey
 from tests.chaos.stacks import LEASE_SECONDS, Stack, eventually
 
+LOOK_SECONDS = 0.5
 DRAIN_SECONDS = 180.0
 """After so long in which no job has ended none will."""
 RETRY_SECONDS = 2.0
@@ -58,7 +59,7 @@ class Verdict:
 def judged(stack: Stack, load: Load, monkey: Monkey) -> Verdict:
     """Waits until everything that was accepted has ended, and holds it against what was promised."""
     while left := stack.open_jobs():
-        if not eventually(partial(_fewer, stack, left), DRAIN_SECONDS):
+        if not eventually(partial(_fewer, stack, left), DRAIN_SECONDS, LOOK_SECONDS):
             break
     eventually(lambda: not list(_broken(stack, AFTER_DRAIN)), LEASE_SECONDS)
     monkey.count_later()
