@@ -51,6 +51,11 @@ class Selection(Contract):
     """Died then or later."""
     until: AwareDatetime | None = None
     """Died before then."""
+    paused: str | None = Field(
+        default=None, max_length=110, pattern=r"^(fleet|(lane|vendor|tenant|workflow) \S.*)$"
+    )
+    """What was held, as ``fleet`` or ``lane draft``: what its deadline or its age ended meanwhile. What is held still
+    waits, and goes on by itself when it may."""
     downstream_of: str | None = Field(default=None, max_length=26)
     """A subtask whose result was wrong: every job that it stands in, that took it over or that was built on it."""
 

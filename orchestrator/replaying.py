@@ -15,9 +15,9 @@ from orchestrator.ledger.clock import now
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.events import Event, EventKind
 from orchestrator.ledger.ids import new_id
-from orchestrator.ledger.tables import event, job, replay, replay_item, subtask
+from orchestrator.ledger.tables import event, job, replay, replay_item, setting_change, subtask
 from orchestrator.problems import Conflict, Forbidden, Malformed, NotFound
-from orchestrator.selections import found, left_out, replayed_since
+from orchestrator.selections import found, held_words, left_out, replayed_since
 from orchestrator.wake import ring
 
 OPEN = (ItemState.WAITING, ItemState.RELEASED)
@@ -96,6 +96,7 @@ def abort(ledger: Ledger, replay_id: str, by: str, why: str, cancel: bool = Fals
 def _open(connection: Connection, catalog: Catalog, request: ReplayRequest) -> str:
     at, replay_id, selection = now(connection), new_id(), request.selection
     check_ids(connection, selection)
+    check_paused(connection, selection)
     check_free(connection, selection)
     check_again(connection, request)
     reason = request.reason.strip()
@@ -132,12 +133,26 @@ def _freeze(connection: Connection, replay_id: str, selection: Selection) -> int
     jobs = found(connection, selection).subquery()
     left = jobs.c.left_for.is_not(None)
     state = case((left, ItemState.REFUSED.value), else_=ItemState.WAITING.value)
-    why = case((left, left_out(jobs.c.left_for)), else_="")
+    why = case((left, func.replace(left_out("?"), "?", jobs.c.left_for)), else_="")
     items = select(literal(replay_id), jobs.c.job_id, jobs.c.subtask_id, state, why)
     columns = ["replay_id", "job_id", "subtask_id", "state", "why"]
     connection.execute(insert(replay_item).from_select(columns, items))
     own = select(func.count()).where(replay_item.c.replay_id == replay_id)
     return connection.execute(own).scalar_one()  # SQLite does not say how many rows such a statement wrote
+
+
+def check_paused(connection: Connection, selection: Selection) -> None:
+    """What is named as held was held at some time; raises NotFound."""
+    if selection.paused is None:
+        return
+    words = held_words(selection.paused)
+    if (
+        connection.execute(
+            select(setting_change.c.seq).where(setting_change.c.what == words).limit(1)
+        ).first()
+        is None
+    ):
+        raise NotFound(f"{words} was never paused")
 
 
 def check_ids(connection: Connection, selection: Selection) -> None:

@@ -11,20 +11,23 @@ from sqlalchemy import (
     case,
     exists,
     func,
-    literal,
     null,
     or_,
     select,
+    true,
     union_all,
 )
 
+from contracts.failures import Code
 from contracts.replays import ReplayState, Selection
-from contracts.states import JobState
+from contracts.states import JobState, SubtaskState
 from orchestrator import taints
+from orchestrator.deciders.switches import Scope, called
 from orchestrator.ledger.listing import listed
-from orchestrator.ledger.tables import Id, dead_letter, job, replay, subtask, taint
+from orchestrator.ledger.tables import Id, dead_letter, job, pause, replay, setting_change, subtask, taint
 
 _later = job.alias("later")
+UNDONE = (SubtaskState.DEAD, SubtaskState.SKIPPED, SubtaskState.CANCELLED)
 _NO_SUBTASK = null().cast(Id).label("subtask_id")
 
 
@@ -39,10 +42,11 @@ def found(connection: Connection, selection: Selection) -> Select[Any]:
     return select(chosen.c.job_id, chosen.c.subtask_id, left_for).join(root, root.c.job_id == chosen.c.job_id)
 
 
-def left_out(later: ColumnElement[str]) -> ColumnElement[str]:
-    """Why a job is not taken for which a later one of its chain is."""
-    said = literal(" of the same chain of replays is selected, too, and only the latest of a chain is taken")
-    return literal("job ") + later + said
+def left_out(later: str) -> str:
+    """Why a job is not taken for which this later one of its chain is."""
+    return (
+        f"job {later} of the same chain of replays is selected, too, and only the latest of a chain is taken"
+    )
 
 
 def replayed_since(jobs: Select[Any]) -> Select[Any]:
@@ -174,4 +178,36 @@ def letters(selection: Selection) -> list[ColumnElement[bool]]:
         conditions.append(dead_letter.c.at >= given["since"].timestamp())
     if "until" in given:
         conditions.append(dead_letter.c.at < given["until"].timestamp())
+    if "paused" in given:
+        conditions += _ended_while_held(given["paused"])
     return conditions
+
+
+def held_words(paused: str) -> str:
+    """What was held, as the changes of operators call it."""
+    scope, _, name = paused.partition(" ")
+    return called(scope, name)
+
+
+def _ended_while_held(paused: str) -> list[ColumnElement[bool]]:
+    """Letters of what time ended while an operator held it. A pause stops no clock."""
+    scope, _, name = paused.partition(" ")
+    change = setting_change.c
+    latest = (
+        select(change.new)
+        .where(change.what == held_words(paused), change.at <= dead_letter.c.at)
+        .order_by(change.seq.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    over = exists().where(pause.c.scope == scope, pause.c.name == name, pause.c.until <= dead_letter.c.at)
+    undone = (subtask.c.job_id == dead_letter.c.job_id, subtask.c.state.in_(UNDONE))
+    within: dict[str, ColumnElement[bool]] = {
+        Scope.FLEET: true(),
+        Scope.LANE: exists().where(*undone, subtask.c.lane == name),
+        Scope.VENDOR: exists().where(*undone, subtask.c.vendor == name),
+        Scope.TENANT: dead_letter.c.tenant == name,
+        Scope.WORKFLOW: job.c.workflow == name,
+    }
+    timed_out = dead_letter.c.code.in_((Code.TOO_LATE, Code.STOPPED))
+    return [timed_out, latest.in_(("paused", "killed")), ~over, within[scope]]

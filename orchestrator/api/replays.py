@@ -30,6 +30,7 @@ def post_replay(services: With, request: ReplayRequest, response: Response) -> R
         if whole.dry_run:
             replaying.check(whole)
             replaying.check_ids(connection, whole.selection)
+            replaying.check_paused(connection, whole.selection)
             shown = preview(connection, services.catalog, whole)
             against = tuple(_obstacles(connection, services.catalog, whole, shown))
             response.status_code = 200

@@ -36,6 +36,12 @@ def replay(
     workflow: Annotated[str | None, typer.Option("--workflow", help="Of this workflow.")] = None,
     since: Annotated[str | None, typer.Option("--since", help="Died since: 30m, 2h, 1d or a moment.")] = None,
     until: Annotated[str | None, typer.Option("--until", help="Died before: as --since.")] = None,
+    paused: Annotated[
+        str | None,
+        typer.Option(
+            "--paused", metavar="SCOPE", help="Ended by its time while this was held: 'lane draft'."
+        ),
+    ] = None,
     downstream_of: Annotated[
         str | None, typer.Option("--downstream-of", metavar="ID", help="What was built on this subtask.")
     ] = None,
@@ -91,8 +97,8 @@ def replay(
     if show is not None:
         return _follow(client, show, as_json) if watch else showed(client.replay(show), as_json)
     words = {"signature": signature, "lane": lane, "category": category, "code": code, "tenant": tenant}
-    more = {"workflow": workflow, "since": moment(since), "until": moment(until), "ids": ids or None}
-    selection = _given(**words, **more, downstream_of=downstream_of)
+    more = {"workflow": workflow, "since": moment(since), "until": moment(until), "paused": paused}
+    selection = _given(**words, **more, ids=ids or None, downstream_of=downstream_of)
     if not selection:
         if yes:
             raise typer.BadParameter("say what is run again: ids, or at least one of the filters")

@@ -111,14 +111,16 @@ def preview(
     connection: Connection, catalog: Catalog, request: ReplayRequest, obstacles: tuple[str, ...] = ()
 ) -> ReplayPreview:
     """What opening this replay now would do."""
-    named = found(connection, request.selection).cte("named")
-    chosen = select(named).where(named.c.left_for.is_(None)).cte("chosen")
+    rows = connection.execute(found(connection, request.selection)).all()
     refused = _Refusals()
-    left = select(named.c.job_id, left_out(named.c.left_for).label("why")).where(
-        named.c.left_for.is_not(None)
-    )
-    for row in connection.execute(left.order_by(named.c.job_id)):
-        refused.add("of the same chain", row.why, row.job_id)
+    for row in rows:
+        if row.left_for:
+            refused.add("of the same chain", left_out(row.left_for), row.job_id)
+    taken = [row for row in rows if not row.left_for]
+    # As what they are, since finding them again would cost each of the following statements as much.
+    ids = listed(connection, (row.job_id for row in taken)).subquery()
+    chosen = select(ids.c.value.label("job_id")).cte("chosen")
+    starts = {row.subtask_id for row in taken if row.subtask_id}
     misfit = misfits(connection, catalog, select(chosen.c.job_id), request)
     for job_id, each in misfit.items():
         refused.add(each.kind, each.why, job_id)
@@ -126,7 +128,7 @@ def preview(
     steps: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     fit = 0
     built = built_on(connection, downstream) if (downstream := request.selection.downstream_of) else set()
-    for kind in _kinds(connection, chosen, misfit.keys(), built):
+    for kind in _kinds(connection, chosen, misfit.keys(), starts, built):
         division = _divided(kind, catalog, request)
         why = _unfit(kind, catalog, snapshots.get(connection, kind.snapshot), division)
         if why:
@@ -188,12 +190,16 @@ def _earlier(connection: Connection, chosen: CTE) -> Iterator[EarlierReplay]:
 
 
 def _kinds(
-    connection: Connection, chosen: CTE, without: Collection[str], built: Collection[str]
+    connection: Connection,
+    chosen: CTE,
+    without: Collection[str],
+    starts: Collection[str],
+    built: Collection[str],
 ) -> Iterator[_Kind]:
     """The chosen jobs, without these, by workflow, snapshot and how many instances of each step were done in the
     latest round, how many of those do not hold any more, and which was named. What was `built` on the result that
     is named does not, nor what was found wrong."""
-    ids, starts = select(chosen.c.job_id), select(chosen.c.subtask_id)
+    ids = select(chosen.c.job_id)
     taken_back = [select(taint.c.subtask_id)] + ([listed(connection, built)] if built else [])
     wrong = or_(*(subtask.c.id.in_(each) for each in taken_back))
     void = _one_if(and_(wrong, subtask.c.state == SubtaskState.DONE))
@@ -203,7 +209,7 @@ def _kinds(
             subtask.c.job_id,
             subtask.c.step,
             func.max(subtask.c.round * 3 + came).label("latest"),
-            func.max(_one_if(subtask.c.id.in_(starts))).label("named"),
+            func.max(_one_if(subtask.c.id.in_(listed(connection, starts)))).label("named"),
             func.max(subtask.c.round * 2 + void).label("void"),
         )
         .where(

@@ -13,18 +13,22 @@ from contracts.brief import Claims
 from contracts.catalog import Catalog
 from contracts.failures import Code
 from contracts.jobs import JobRequest
-from contracts.replays import ReplayRequest
+from contracts.replays import ReplayRequest, Selection
 from contracts.workflows import ReplayClass
 from orchestrator.cancelling import request_cancel
+from orchestrator.deciders.switches import Scope
 from orchestrator.door import Claim
 from orchestrator.ledger import artifacts, tables
+from orchestrator.ledger.clock import now
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.ids import new_id
 from orchestrator.looking import Looker
+from orchestrator.pausing import Wish, hold, release
 from orchestrator.problems import Conflict, Forbidden, Malformed, NotFound, Problem
 from orchestrator.reads.previews import preview
 from orchestrator.replay import Replayer
 from orchestrator.replaying import abort, open_replay
+from orchestrator.selections import found
 from tests.integration.ledgers import Rows, catalog, ledger, migrated_file, migrated_schema, rows, rows_of
 from tests.integration.small_fleet import (
     SmallFleet,
@@ -105,6 +109,16 @@ def reviewed(fleet: SmallFleet, origin: str) -> str:
     fleet.run()
     assert fleet.job(accepted.job_id).state == "done"
     return accepted.job_id
+
+
+def overdue(fleet: SmallFleet, job_id: str) -> None:
+    """The deadline of this job passes."""
+    with fleet.ledger.write() as connection:
+        past = now(connection) - 1.0
+        late = update(tables.job).where(tables.job.c.id == job_id)
+        connection.execute(late.values(deadline=past, stop_at=past))
+    fleet.run()
+    assert fleet.row(tables.dead_letter, job_id=job_id).code == "too_late"
 
 
 def item(fleet: SmallFleet, replay_id: str, job_id: str) -> Any:
@@ -504,6 +518,34 @@ def test_a_filter_takes_only_the_latest_of_a_chain(fleet: SmallFleet) -> None:
     )
     assert replayed(fleet, latest).state == "done"
     assert fleet.row(tables.replay, id=replay_id).why == "of 2 job(s), 1 done, 1 refused"
+
+
+def test_what_time_ended_while_it_was_held_is_found_by_what_held_it(fleet: SmallFleet) -> None:
+    model = fleet.catalog.lanes["draft"].model
+    assert model is not None
+    held = [Scope.LANE, Scope.FLEET, Scope.VENDOR, Scope.TENANT, Scope.WORKFLOW]
+    names = dict(zip(held, ("draft", "", model.vendor, "acme", "summary"), strict=True))
+    missed = fleet.submit("summary")
+    for scope in held:
+        hold(fleet.ledger, fleet.catalog, Wish(scope, names[scope], "bob", "the index is rebuilt"))
+        fleet.run()
+    assert fleet.states(missed)["draft"] == "ready"
+    elsewhere = fleet.submit("summary", tenant="other")
+    overdue(fleet, missed)
+    for scope in held:
+        release(fleet.ledger, scope, names[scope], "bob", "it is done")
+    overdue(fleet, elsewhere)  # after all of them
+
+    for scope in held:
+        words = f"{scope} {names[scope]}".strip()
+        with fleet.ledger.read() as connection:
+            query = found(connection, Selection(paused=words))
+            assert [row.job_id for row in connection.execute(query)] == [missed], words
+    with pytest.raises(NotFound, match="lane research was never paused"):
+        opened(fleet, selection={"paused": "lane research"})
+    opened(fleet, selection={"paused": "lane draft", "tenant": "acme"})
+    fleet.run()
+    assert replayed(fleet, missed).state == "done"
 
 
 def test_a_job_that_cannot_be_released_holds_up_no_other(fleet: SmallFleet) -> None:
