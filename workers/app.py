@@ -16,7 +16,7 @@ from contracts.doorbell import celery_settings, queue_of, queue_options
 from contracts.lanes import Lane, Regime
 from contracts.quiet import keep_quiet_while_away
 from contracts.registry import handler_names
-from orchestrator.door import Door, LedgerUnreachable, Pulse, WorkerCard, listen
+from orchestrator.door import Door, LedgerUnreachable, Pulse, WorkerCard, forget, listen
 from workers.attempts import AttemptFailed, Attempts
 from workers.heartbeat import Heartbeat
 from workers.leaving import Leaving
@@ -92,7 +92,7 @@ def make_app(plan: WorkerPlan, open_door: Callable[[], Door]) -> Celery:
     process = Process(plan, open_door, leaving)
     for lane in plan.lanes:
         _add_task(app, lane, process)
-    _announce(plan, open_door, worker_id, leaving)
+    _announce(app, plan, open_door, worker_id, leaving)
     return app
 
 
@@ -109,7 +109,9 @@ def _add_task(app: Celery, lane: Lane, process: Process) -> None:
     app.task(ring, name=lane.lane, bind=True, throws=(AttemptFailed,))
 
 
-def _announce(plan: WorkerPlan, open_door: Callable[[], Door], worker_id: str, leaving: Leaving) -> None:
+def _announce(
+    app: Celery, plan: WorkerPlan, open_door: Callable[[], Door], worker_id: str, leaving: Leaving
+) -> None:
     """Keeps the worker's row while its consumer runs, and begins to leave when it is told to. The parent process
     does it, in a thread."""
     stopping = threading.Event()
@@ -133,6 +135,8 @@ def _announce(plan: WorkerPlan, open_door: Callable[[], Door], worker_id: str, l
         if announced:
             with suppress(LedgerUnreachable):
                 door.leave(worker_id)
+            with suppress(Exception):  # then the broker forgets it later
+                forget(app, worker_id)
 
     thread = threading.Thread(target=keep, name="announce", daemon=True)
 

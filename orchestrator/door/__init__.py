@@ -9,7 +9,7 @@ from orchestrator.door import patience
 from orchestrator.door.claims import Claim, FencedOut, Refusal, Unreadable
 from orchestrator.door.door import Door, WorkerPaces, check_ledger, open_door, worker_paces
 from orchestrator.door.effects import Begun, EffectRefused
-from orchestrator.door.listening import Pulse, listen
+from orchestrator.door.listening import Pulse, forget, listen
 from orchestrator.door.presence import WorkerCard
 from orchestrator.door.vendor_batches import CarriedBatch
 from orchestrator.ledger.engine import LedgerUnreachable
@@ -32,6 +32,7 @@ __all__ = [
     "WorkerPaces",
     "WrongVersion",
     "check_ledger",
+    "forget",
     "listen",
     "open_door",
     "patience",

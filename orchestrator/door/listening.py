@@ -10,6 +10,7 @@ from typing import Any
 from celery import Celery
 from celery.worker import state
 from celery.worker.consumer import Consumer
+from kombu import Queue
 
 from contracts.doorbell import CANARY, queue_of_worker, worker_queue_options
 
@@ -41,6 +42,19 @@ def listen(app: Celery, worker_id: str) -> None:
     app.conf.worker_consumer = Listening
     app.conf.task_queues |= {queue_of_worker(worker_id): worker_queue_options(worker_id)}
     app.task(_sing, name=CANARY)
+
+
+def forget(app: Celery, worker_id: str) -> None:
+    """Takes away what a broker of Redis keeps of a worker that leaves: its queue, and the set that says where that
+    is bound, which would stay for an hour, or for good where no other worker is left to sweep it. RabbitMQ drops such
+    a queue by itself, and would interrupt whoever still reads it."""
+    if app.conf.broker_url.startswith("amqp"):
+        return
+    queue = Queue.from_dict(queue_of_worker(worker_id), **worker_queue_options(worker_id))
+    with app.connection_for_write() as connection:
+        bound = queue(connection.default_channel)
+        bound.declare()  # a channel takes away only what it has bound itself
+        bound.delete()
 
 
 def _sing() -> str:

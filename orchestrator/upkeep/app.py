@@ -13,7 +13,7 @@ from celery import Celery, signals
 from contracts.doorbell import celery_settings, queue_of, queue_options
 from contracts.quiet import keep_quiet_while_away
 from contracts.registry import handler_names
-from orchestrator.door import Door, Pulse, WorkerCard, listen
+from orchestrator.door import Door, Pulse, WorkerCard, forget, listen
 from orchestrator.ledger.engine import LedgerUnreachable
 from orchestrator.upkeep.duties import Duties, DutyFailed
 from orchestrator.upkeep.ticker import Ticker
@@ -43,7 +43,7 @@ def make_app(
     app.task(ring, name=lane, throws=(DutyFailed,))
     app.task(tick, name=tick_task)
     keep_quiet_while_away()
-    _keep(worker_id, lane, door, duties, ticker)
+    _keep(app, worker_id, lane, door, duties, ticker)
     return app
 
 
@@ -58,7 +58,7 @@ def each_by_itself(*acts: Callable[[], object]) -> None:
             log.exception("upkeep could not do all of its round; it is done again")
 
 
-def _keep(worker_id: str, lane: str, door: Door, duties: Duties, ticker: Ticker) -> None:
+def _keep(app: Celery, worker_id: str, lane: str, door: Door, duties: Duties, ticker: Ticker) -> None:
     """Announces the worker, tells whom the fleet calls, and looks at the clock even where no message comes."""
     stopping = threading.Event()
     version = importlib.metadata.version("tuesday-fleet")
@@ -82,6 +82,8 @@ def _keep(worker_id: str, lane: str, door: Door, duties: Duties, ticker: Ticker)
         if announced:
             with suppress(LedgerUnreachable):
                 door.leave(worker_id)
+            with suppress(Exception):  # then the broker forgets it later
+                forget(app, worker_id)
 
     thread = threading.Thread(target=keep, name="upkeep", daemon=True)
 

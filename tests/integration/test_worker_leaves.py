@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from redis import Redis
 
+from contracts.doorbell import queue_of_worker
 from contracts.states import AttemptState, SubtaskState
 from orchestrator.ledger import tables
 from orchestrator.ledger.engine import Ledger
@@ -22,7 +24,7 @@ from orchestrator.up.child import Spec
 from orchestrator.up.ports import free_port
 from orchestrator.up.statedir import StateDir
 from orchestrator.up.supervisor import Supervisor
-from tests.integration.brokers import nobody_answers, own_broker, wire
+from tests.integration.brokers import Broker, nobody_answers, own_broker, wire
 from tests.integration.ledgers import ledger, migrated_file, migrated_schema
 from tests.integration.small_fleet import SmallFleet, bench_catalog, fleet
 
@@ -34,7 +36,7 @@ AWAY_SECONDS = 8.0
 Found = TypeVar("Found")
 
 
-def eventually(what: str, look: Callable[[], Found | None], seconds: float = 40.0) -> Found:
+def eventually(what: str, look: Callable[[], Found | None], seconds: float = 90.0) -> Found:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if found := look():
@@ -69,6 +71,11 @@ def running(spec: Spec) -> Iterator["subprocess.Popen[str]"]:
         process.wait()
 
 
+def kept_of_workers(broker: Broker) -> list[str]:
+    """The broker's keys that are of one worker alone."""
+    return [key.decode() for key in Redis.from_url(broker.url).keys(f"*{queue_of_worker('')}*")]
+
+
 def present(fleet: SmallFleet, pid: int) -> bool:
     return any(row.id.endswith(f"/{pid}") for row in fleet.rows(tables.worker))
 
@@ -82,18 +89,20 @@ def test_what_a_worker_cannot_end_in_time_goes_back_at_once_and_counts_as_nothin
             eventually("its being there", lambda: present(fleet, process.pid))
             job_id = fleet.submit("summary")
             fleet.turn()
+            (row,) = [row for row in fleet.rows(tables.worker) if row.id.endswith(f"/{process.pid}")]
             assert Relay(fleet.ledger, broker.url, lambda: True).publish() == 1
             assert let_in.acquire(timeout=30), "the vendor was never asked"
+            assert kept_of_workers(broker) == [f"_kombu.binding.{queue_of_worker(row.id)}"]
             (held,) = fleet.attempts(job_id, "research[1]")
             assert held.state == AttemptState.RUNNING
 
             process.send_signal(signal.SIGTERM)
             told_at = time.monotonic()
-            (row,) = [row for row in fleet.rows(tables.worker) if row.id.endswith(f"/{process.pid}")]
             eventually("giving back", lambda: fleet.subtask(job_id, "research[1]").state == "reported")
             assert time.monotonic() - told_at < 10, "its lease is 30 s"
             assert process.wait(timeout=15) == 0
             assert fleet.row(tables.worker, id=row.id).stopped_at is not None
+            assert kept_of_workers(broker) == []
 
     fleet.door.beat("hands")
     fleet.advance.run()
