@@ -12,6 +12,7 @@ import typer
 from orchestrator.cli.ending import INTERRUPTED, Refusal
 from orchestrator.cli.link import fleet
 from orchestrator.cli.options import Actor, AsJson, Cursor, actor_or_user, number
+from orchestrator.cli.progress import waits_for_a_person
 from orchestrator.cli.replay_screen import counted, left, listed, previewed, showed
 from orchestrator.cli.screen import complaints, console
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 UNIT_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 LOOK_SECONDS = 1.0
+RELEASED = "released"
 
 
 def replay(
@@ -95,7 +97,7 @@ def replay(
             raise typer.BadParameter("say why it is aborted: --reason")
         return showed(client.abort_replay(abort, name, reason, cancel), as_json)
     if show is not None:
-        return _follow(client, show, as_json) if watch else showed(client.replay(show), as_json)
+        return _follow(client, show, as_json) if watch else _show(client, show, as_json)
     words = {"signature": signature, "lane": lane, "category": category, "code": code, "tenant": tenant}
     more = {"workflow": workflow, "since": moment(since), "until": moment(until), "paused": paused}
     selection = _given(**words, **more, ids=ids or None, downstream_of=downstream_of)
@@ -161,18 +163,42 @@ def patch(given: str | None) -> list[Any] | None:
     return read
 
 
+def _show(client: "FleetClient", given: str, as_json: bool) -> None:
+    """How far it is, and which person it waits for."""
+    read = client.replay(given)
+    showed(read, as_json)
+    if not as_json and read.ended_at is None:
+        _hint(client, read.id, set())
+
+
 def _follow(client: "FleetClient", given: str, as_json: bool) -> None:
     """Tells each change until the replay has ended, then how."""
-    read, told = client.replay(given), ""
+    read, told, hinted = client.replay(given), "", set[str]()
     try:
         while read.ended_at is None:
             line = f"{counted(read)}{f'; {left(read)}' if left(read) else ''}"
             if not as_json and line.split(";")[0] != told.split(";")[0]:
                 console().print(line)
                 told = line
+            if not as_json:
+                _hint(client, read.id, hinted)
             time.sleep(LOOK_SECONDS)
             read = client.replay(read.id)
     except KeyboardInterrupt:
         complaints().print(f"the replay goes on; `fleet replay --abort {read.id} --reason …` ends it")
         raise typer.Exit(INTERRUPTED) from None
     showed(read, as_json)
+
+
+def _hint(client: "FleetClient", replay_id: str, hinted: set[str]) -> None:
+    """Says once of each question to a person that a job of the replay waits for, or it would be followed for days."""
+    asked = [each for each in client.approvals().items if each.id not in hinted]
+    if not asked:
+        return
+    at_work = {item.new_job_id for item in client.replay_items(replay_id, RELEASED).items}
+    for each in asked:
+        if each.job_id in at_work:
+            hinted.add(each.id)
+            console().print(
+                f"job {each.job_id} {waits_for_a_person(each)}", markup=False, highlight=False, soft_wrap=True
+            )

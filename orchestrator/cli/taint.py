@@ -30,7 +30,7 @@ def taint(
         f"{marked.cause} is marked as wrong, with all that was built on it: {marked.results} result(s) in "
         f"{marked.jobs} job(s), {marked.effects} applied effect(s) among them; `{marked.replay}` shows what making "
         f"them anew would do"
-        + ("; until then what was applied stands as it is" if marked.effects else ""),
+        + ("; what was applied stands until somebody takes it down" if marked.effects else ""),
         highlight=False,
         soft_wrap=True,
     )
