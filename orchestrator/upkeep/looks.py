@@ -114,13 +114,13 @@ def limits(connection: Connection, entry: Tick, at: float) -> list[Opening]:
 def broken_promises(connection: Connection, entry: Tick, at: float) -> list[Opening]:
     """One opening for all promises that the ledger breaks and about which nobody was called yet. Nothing is read
     where nothing has happened since the last look, and of the history only what has."""
-    since = _last_looked(connection, entry)
-    newest = connection.execute(select(event.c.at).order_by(event.c.seq.desc()).limit(1)).scalar()
-    if newest is None or newest < since:
+    # What was begun before the last look, and bears that moment, may have been written after it.
+    since = _last_looked(connection, entry) - float(entry.settings["overlap_seconds"])
+    after = last_event_before(connection, since)
+    newest = connection.execute(select(func.max(event.c.seq))).scalar()
+    if newest is None or newest == after:
         return []
     known = escalations.called(connection, escalations.ABOUT_PROMISES)
-    # What was begun before the last look may have been written after it.
-    after = last_event_before(connection, since - float(entry.settings["overlap_seconds"]))
     broken = [
         promise.name
         for promise in promises().values()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from orchestrator.catalog_files import load_catalog
 from orchestrator.deciders.switches import Scope
@@ -181,6 +181,10 @@ def test_a_person_is_called_once_until_somebody_takes_note(storied: SmallFleet) 
 
     assert look(storied, 300.0) == 0
     change(storied, DEEDS["nothing_is_negative"])
+    with storied.ledger.write() as connection:
+        overlap = storied.catalog.ticks["invariants"].settings["overlap_seconds"]
+        long_ago = tables.event.c.at - 2 * float(overlap)
+        connection.execute(update(tables.event).values(at=long_ago))
     assert look(storied, 600.0) == 0, "nothing was read where nothing has happened since"
     storied.submit("brief")
     assert figure() is None
@@ -199,6 +203,17 @@ def test_a_person_is_called_once_until_somebody_takes_note(storied: SmallFleet) 
     assert figure() is None
     storied.submit("brief")
     assert look(storied, 1500.0) == 1, "it is still broken, and nobody is on the way any more"
+
+
+def test_what_was_begun_before_a_look_and_written_after_it_is_read_by_the_next_one(
+    storied: SmallFleet,
+) -> None:
+    with storied.ledger.read() as connection:
+        begun = now(connection)
+    assert look(storied, 300.0) == 0
+    change(storied, DEEDS["nothing_is_negative"])
+    insert_rows(storied.ledger, tables.event, {"at": begun, "kind": "led", "actor": "one that took its time"})
+    assert look(storied, 600.0) == 1
 
 
 def test_of_the_history_only_what_is_new_is_read_again(storied: SmallFleet) -> None:
