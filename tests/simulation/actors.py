@@ -46,12 +46,16 @@ def upstream(world: World) -> None:
 
 
 def orchestrator(world: World) -> None:
-    """One of two takes a turn, mostly who leads. It may be paused for longer than its lease, or end and be started
-    again."""
-    (number,) = world.chance.choices(range(NODES), [3 if node.leads else 1 for node in world.nodes])
+    """One of two takes a turn, mostly who leads. It may be paused for longer than its lease, alone or with its whole
+    machine, or end and be started again."""
+    (number,) = world.chance.choices(range(NODES), [2 if node.leads else 1 for node in world.nodes])
     if world.chooses(0.02):
         world.happened["an orchestrator pauses"] += 1
-        world.node_paused_until[number] = world.clock.passed + world.chance.uniform(5, 20)
+        seconds = world.chance.uniform(5, 20)
+        world.node_paused_until[number] = world.clock.passed + seconds
+        if world.chooses(0.5):
+            world.happened["an orchestrator's machine sleeps"] += 1
+            world.nodes[number].slept(seconds)
     if world.chooses(0.01):
         world.happened["an orchestrator ends"] += 1
         world.nodes[number] = world.new_node()

@@ -86,6 +86,10 @@ class Node:
         """Whether it believes so."""
         return self._monotonic() < self._lead_until
 
+    def slept(self, seconds: float) -> None:
+        """Its machine stood still for so long, and `time.monotonic` with it: it believes that it still leads."""
+        self._lead_until += seconds
+
     def stumbled(self) -> None:
         """What the loop does after it was deposed or did not reach the ledger: it looks first whether it leads."""
         self._lead_until = float("-inf")

@@ -13,6 +13,7 @@ from orchestrator.deciders.switches import Scope
 from orchestrator.ledger.tables import dead_letter, job, pause, replay, subtask, taint
 from orchestrator.problems import Problem
 from orchestrator.reads.previews import preview
+from orchestrator.selections import unsettled
 from orchestrator.tainting import find_wrong
 from tests.simulation.world import TENANTS, Violation, World
 
@@ -67,7 +68,7 @@ def _replays(world: World) -> None:
     kind = world.chance.choice(("jobs", "a subtask", "a filter", "a filter"))
     match kind:
         case "jobs":
-            found = [_any(world, job.c.id, ENDED) for _ in range(world.chance.choice((1, 1, 3)))]
+            found = [_any(world, job.c.id, ENDED) for _ in range(world.chance.choice((1, 3, 5)))]
         case "a subtask":
             found = [_any(world, subtask.c.id, _OF_ENDED)]
         case _:
@@ -79,9 +80,9 @@ def _replays(world: World) -> None:
 
 
 def _filter(world: World) -> Selection | None:
-    """What one of the dead letters has in common with others."""
+    """What one of the dead letters that wait for somebody has in common with others."""
     query = select(dead_letter, job.c.workflow).join(job, job.c.id == dead_letter.c.job_id)
-    letters = world.rows(query.order_by(dead_letter.c.subtask_id))
+    letters = world.rows(query.where(unsettled()).order_by(dead_letter.c.subtask_id))
     if not letters:
         return None
     letter = world.chance.choice(letters)
@@ -90,7 +91,7 @@ def _filter(world: World) -> Selection | None:
 
 
 def _opens(world: World, selection: Selection, how: str) -> None:
-    """May look first, and opens what was shown."""
+    """May look first, opens what was shown, and may think better of it at once."""
     chance = world.chance
     workflow = world.catalog.workflows[chance.choice(sorted(world.submitted or {"fan"}))]
     request = ReplayRequest(
@@ -99,12 +100,12 @@ def _opens(world: World, selection: Selection, how: str) -> None:
         reason="its cause is gone",
         approved_by=chance.choice((None, *["dave"] * 6, "Carol")),
         edit=chance.choices((None, *_EDITS), (6, 1, 1, 1))[0],
-        from_step=chance.choice(sorted(workflow.steps)) if world.chooses(0.2) else None,
+        from_step=chance.choice(sorted(workflow.steps)) if world.chooses(0.3) else None,
         per_minute=chance.choice((None, None, 20, 60)),
         most_open=chance.choice((1, 1, 50)),
         dry_run=False,
     )
-    looks, shown = world.chooses(0.4), list[int]()
+    looks, shown = world.chooses(0.25), list[int]()
     opened: list[str] = []
 
     def opens() -> None:
@@ -128,6 +129,8 @@ def _opens(world: World, selection: Selection, how: str) -> None:
         raise Violation(
             f"the preview of replay {opened[0]} showed {shown[0]} job(s), and it took up {row.total}"
         )
+    if world.chooses(0.2):
+        _aborts(world)
 
 
 _EDITS: tuple[tuple[dict[str, Any], ...], ...] = (

@@ -26,6 +26,7 @@ MUST_HAPPEN = (
     "a worker ends",
     "a worker ends within an effect",
     "an orchestrator ends",
+    "an orchestrator's machine sleeps",
     "a claim's answer is lost",
     "a report is handed in twice",
     "the broker loses",
@@ -59,7 +60,8 @@ MUST_HAPPEN = (
     "somebody discards a dead letter",
     "results were kept",
     *(f"what was replayed is {end}" for end in ("done", "failed", "refused", "aborted")),
-    *(f"a job is {end}: {name}" for end in ("done", "failed") for name in ("joins", "mailing", "wire")),
+    *(f"a job is done: {name}" for name in ("joins", "mailing", "wire")),
+    *(f"a job is failed: {name}" for name in ("joins", "wire")),
 )
 
 
@@ -98,7 +100,7 @@ def test_seeds_that_failed_once_hold(fresh: Fresh, catalog: Catalog) -> None:
 
 @pytest.mark.timeout(600)
 def test_the_same_seed_is_the_same_story(fresh: Fresh, catalog: Catalog) -> None:
-    once, again, other = (told(seed, STEPS, fresh, catalog) for seed in (7, 7, 8))
+    once, again, other = (told(seed, 100, fresh, catalog) for seed in (7, 7, 8))
     assert once.digest == again.digest
     assert once.happened == again.happened
     assert once.digest != other.digest
