@@ -10,7 +10,7 @@ from typing import Any
 from celery import Celery
 from celery.worker import state
 from celery.worker.consumer import Consumer
-from kombu import Queue
+from kombu.entity import Queue
 
 from contracts.doorbell import CANARY, queue_of_worker, worker_queue_options
 
