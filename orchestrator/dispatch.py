@@ -1,6 +1,6 @@
 """Dispatch: ready subtasks are granted attempts in fair order, as far as slots and budgets reach."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,9 +10,10 @@ from contracts.states import AttemptState
 from orchestrator import calibrations, liveness, pauses, purses, shares, spending, suspects
 from orchestrator.batch import Batch
 from orchestrator.candidates import Candidate, heads, queues
+from orchestrator.deciders.charging import NOT_A_TOKEN, Reserved, reservation
 from orchestrator.deciders.fairness import Fairness
 from orchestrator.deciders.liveness import Serving
-from orchestrator.deciders.pacing import Purse
+from orchestrator.deciders.pacing import Purse, arriving
 from orchestrator.deciders.shares import Shares
 from orchestrator.deciders.slots import Slots, Takings, ahead_of
 from orchestrator.granting import Granted, NoBudget, NoSlot, PassedOver, Round, Stopped
@@ -155,6 +156,14 @@ class Dispatcher:
         return Slots([(each.lanes, each.slots) for each in workers], by_lane, ahead)
 
 
+UNSENT = {
+    "unsent_input": attempt.c.reserved_input_tokens,
+    "unsent_output": attempt.c.reserved_output_tokens,
+    "unsent_promised": attempt.c.promised_output_tokens,
+}
+"""What is reserved by attempts that are granted and not claimed."""
+
+
 def _in_flight(connection: Connection) -> list[Any]:
     query = (
         select(
@@ -163,6 +172,7 @@ def _in_flight(connection: Connection) -> list[Any]:
             func.count().label("count"),
             func.count(case((attempt.c.suspect, 1))).label("suspects"),
             func.count(case((_UNCLAIMED & attempt.c.suspect, 1))).label("unclaimed_suspects"),
+            *(func.sum(case((_UNCLAIMED, column), else_=0)).label(name) for name, column in UNSENT.items()),
         )
         .where(
             attempt.c.state.in_(OPEN),
@@ -193,7 +203,19 @@ def _funds(connection: Connection, at: float, rows: Iterable[Any], in_flight: li
     if not any(row.budget for row in rows):
         return {}
     by_budget = Counter[str]()
+    unsent: dict[str, Reserved] = defaultdict(lambda: NOT_A_TOKEN)
     for row in in_flight:
         if row.budget:
             by_budget[row.budget] += row.count
-    return purses.read_purses(connection, at, by_budget)
+            unsent[row.budget] += Reserved(
+                int(row.unsent_input), int(row.unsent_output), int(row.unsent_promised)
+            )
+    found = purses.read_purses(connection, at, by_budget)
+    lowered: dict[str, Purse] = {}
+    for key, reserved in unsent.items():
+        purse = found.get(key)
+        less = purse and arriving(purse, reservation(purse.charging, reserved))
+        if less and less is not purse:
+            lowered[key] = less
+    purses.write_levels(connection, lowered, at)
+    return found | lowered

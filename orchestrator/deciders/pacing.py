@@ -14,6 +14,8 @@ from contracts.vendors import Charging
 
 BURST_SHARE = 0.5
 """Of the vendor's burst: in simulation and on real workers this alone made 429s vanish at full use."""
+ARRIVING_SHARE = 0.8
+"""Of the vendor's burst, what may arrive at once; the rest is for answers that are longer than expected."""
 DAILY = frozenset({Dimension.REQUESTS_PER_DAY, Dimension.TOKENS_PER_DAY})
 
 Amount = Mapping[Dimension, float]
@@ -84,6 +86,22 @@ def _refilled(dimension: Dimension, bucket: Bucket, elapsed_seconds: float, anot
         return replace(bucket, level=most)
     gained = per_second(dimension, bucket) * max(elapsed_seconds, 0.0)
     return replace(bucket, level=min(bucket.level + gained, most))
+
+
+def arriving(purse: Purse, unsent: Amount) -> Purse:
+    """The purse with no more left than its vendor takes if all that is granted and not sent arrives at once.
+
+    What waits for workers is paid for here and not there. Behind workers that stand still it piles up while the
+    vendor's bucket is full and gains nothing; what was gained here meanwhile is nowhere else."""
+    lowered = {name: _arriving(name, bucket, unsent.get(name, 0)) for name, bucket in purse.buckets.items()}
+    return purse if lowered == purse.buckets else replace(purse, buckets=lowered)
+
+
+def _arriving(dimension: Dimension, bucket: Bucket, unsent: float) -> Bucket:
+    if dimension in DAILY:
+        return bucket
+    most = max(per_second(dimension, bucket) * bucket.burst_seconds * ARRIVING_SHARE, 1.0)
+    return replace(bucket, level=min(bucket.level, max(most - unsent, 0.0))) if bucket.level > 0 else bucket
 
 
 def reserve(purse: Purse, amount: Amount) -> Purse | Held:

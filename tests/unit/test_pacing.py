@@ -1,6 +1,6 @@
 """Budgets: refilled continuously, never above full, reserved before and settled after."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.limits import Dimension
@@ -12,6 +12,7 @@ from orchestrator.deciders.pacing import (
     Bucket,
     Held,
     Purse,
+    arriving,
     full,
     refilled,
     reserve,
@@ -74,6 +75,46 @@ def test_a_day_is_counted_down_and_begins_anew() -> None:
     assert reserve(spent, {DAY: 1}) == Held("v/a/g: requests per day", float("inf"))
     assert levels(refilled(spent, 80_000, another_day=False))[DAY] == 0
     assert levels(refilled(spent, 10, another_day=True))[DAY] == 100
+
+
+def test_what_waits_for_workers_leaves_no_more_than_the_vendor_takes_at_once() -> None:
+    bucket = purse()
+    assert arriving(bucket, {R: 10, IN: 100, OUT: 10}) is bucket, (
+        "half of the burst and a little are less than it all"
+    )
+    assert levels(arriving(bucket, {R: 10, OUT: 400})) == {R: 30, IN: 3000, OUT: 80}
+    assert levels(arriving(bucket, {OUT: 1000}))[OUT] == 0
+    assert levels(arriving(purse({OUT: -50}), {OUT: 1000}))[OUT] == -50
+    days = purse({DAY: 1000}, requests_per_day=1000)
+    assert arriving(days, {DAY: 900}) is days, "a day does not refill, so nothing is gained twice"
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(0, 60),
+            st.integers(0, 40),
+            st.booleans(),
+        ),
+        max_size=60,
+    )
+)
+def test_no_standstill_of_workers_makes_more_arrive_than_the_vendor_takes(
+    story: list[tuple[float, int, bool]],
+) -> None:
+    """Tokens are granted as they can be paid, and sent together when workers go on: `story` is of pauses in seconds,
+    of the tokens of each wish, and of whether workers go on after it."""
+    ours, theirs, unsent = purse(in_flight=-10_000), LIMITS[OUT] * 1.0, 0
+    for pause, tokens, go_on in story:
+        theirs = min(theirs + LIMITS[OUT] / 60 * pause, LIMITS[OUT])
+        ours = arriving(refilled(ours, pause, another_day=False), {OUT: unsent})
+        while tokens and isinstance(paid := reserve(ours, {OUT: tokens}), Purse):
+            ours, unsent = paid, unsent + tokens
+            ours = arriving(ours, {OUT: unsent})
+        if go_on:
+            theirs, unsent = theirs - unsent, 0
+        assert theirs >= 0
 
 
 @given(st.floats(-10, 300), st.floats(-1e4, 30))
