@@ -15,7 +15,7 @@ KEPT_BACK = 0.9
 """So much of the load is submitted while the faults are done for the first time."""
 AGAIN_SECONDS = 3.0
 """Where one fault alone is done: how long the fleet has, once it has recovered, between two of them."""
-RECOVERY_SECONDS = 6 * LEASE_SECONDS
+RECOVERY_SECONDS = 12 * LEASE_SECONDS
 LOOK_SECONDS = 0.5
 DONE_BETWEEN = 50
 """Subtasks that end before the next fault, once each was done: one strikes a fleet that works, however slow its

@@ -44,6 +44,8 @@ PACES = {
 AT_ONCE = Backoff(first_seconds=0.5, cap_seconds=0.5)
 """Who dies is started again soon, however often it died: here somebody kills them all the time."""
 WAITING = ("worker-waiting", "worker-waiting-2")
+WORKERS = 4
+"""Those that wait, the one that computes, and upkeep."""
 ORCHESTRATORS = ("orchestrator", "orchestrator-2")
 STACKS = ("postgresql", "sqlite", "rabbitmq")
 PATIENCE_SECONDS = 60.0
@@ -182,13 +184,15 @@ class Stack:
         return [row.id for row in self.rows(query, worker=f"%/{pid}")]
 
     def has_recovered(self) -> bool:
-        """Whether all that killed and stopped workers held was claimed again, or is over."""
+        """Whether what killed and stopped workers held was claimed again, or is over, and all workers are back."""
         query = (
             "SELECT held.id FROM attempt AS held JOIN subtask ON subtask.id = held.subtask_id "
             "WHERE held.id IN :held AND subtask.ended_at IS NULL AND NOT EXISTS (SELECT 1 FROM attempt AS later "
             "WHERE later.subtask_id = held.subtask_id AND later.claimed_at > held.claimed_at)"
         )
-        return not self.rows(query, held=list(self.notes.killed))
+        beating = "SELECT id FROM worker WHERE stopped_at IS NULL AND beat_at > :since"
+        back = len(self.rows(beating, since=self.now() - LEASE_SECONDS)) >= WORKERS
+        return back and not self.rows(query, held=list(self.notes.killed))
 
     def note_killed(self, attempts: list[str]) -> None:
         self.notes.killed |= dict.fromkeys(attempts, self.now())
