@@ -13,7 +13,7 @@ from orchestrator.candidates import Candidate, heads, queues
 from orchestrator.deciders.charging import NOT_A_TOKEN, Reserved, reservation
 from orchestrator.deciders.fairness import Fairness
 from orchestrator.deciders.liveness import Serving
-from orchestrator.deciders.pacing import Purse, arriving
+from orchestrator.deciders.pacing import Purse, beside
 from orchestrator.deciders.shares import Shares
 from orchestrator.deciders.slots import Slots, Takings, ahead_of
 from orchestrator.granting import Granted, NoBudget, NoSlot, PassedOver, Round, Stopped
@@ -214,7 +214,7 @@ def _funds(connection: Connection, at: float, rows: Iterable[Any], in_flight: li
     lowered: dict[str, Purse] = {}
     for key, reserved in unsent.items():
         purse = found.get(key)
-        less = purse and arriving(purse, reservation(purse.charging, reserved))
+        less = purse and beside(purse, reservation(purse.charging, reserved))
         if less and less is not purse:
             lowered[key] = less
     purses.write_levels(connection, lowered, at)

@@ -14,8 +14,6 @@ from contracts.vendors import Charging
 
 BURST_SHARE = 0.5
 """Of the vendor's burst: in simulation and on real workers this alone made 429s vanish at full use."""
-ARRIVING_SHARE = 0.8
-"""Of the vendor's burst, what may arrive at once; the rest is for answers that are longer than expected."""
 DAILY = frozenset({Dimension.REQUESTS_PER_DAY, Dimension.TOKENS_PER_DAY})
 
 Amount = Mapping[Dimension, float]
@@ -88,20 +86,19 @@ def _refilled(dimension: Dimension, bucket: Bucket, elapsed_seconds: float, anot
     return replace(bucket, level=min(bucket.level + gained, most))
 
 
-def arriving(purse: Purse, unsent: Amount) -> Purse:
-    """The purse with no more left than its vendor takes if all that is granted and not sent arrives at once.
+def beside(purse: Purse, unsent: Amount) -> Purse:
+    """The purse with what is granted and not sent counted as still in it: both together are never above full.
 
-    What waits for workers is paid for here and not there. Behind workers that stand still it piles up while the
-    vendor's bucket is full and gains nothing; what was gained here meanwhile is nowhere else."""
-    lowered = {name: _arriving(name, bucket, unsent.get(name, 0)) for name, bucket in purse.buckets.items()}
+    A vendor's bucket that is full gains nothing while work waits for workers here; what ours gained meanwhile would
+    arrive there together with that work."""
+    lowered = {name: _beside(name, bucket, unsent.get(name, 0)) for name, bucket in purse.buckets.items()}
     return purse if lowered == purse.buckets else replace(purse, buckets=lowered)
 
 
-def _arriving(dimension: Dimension, bucket: Bucket, unsent: float) -> Bucket:
-    if dimension in DAILY:
+def _beside(dimension: Dimension, bucket: Bucket, unsent: float) -> Bucket:
+    if dimension in DAILY or bucket.level <= 0:
         return bucket
-    most = max(per_second(dimension, bucket) * bucket.burst_seconds * ARRIVING_SHARE, 1.0)
-    return replace(bucket, level=min(bucket.level, max(most - unsent, 0.0))) if bucket.level > 0 else bucket
+    return replace(bucket, level=min(bucket.level, max(full(dimension, bucket) - unsent, 0.0)))
 
 
 def reserve(purse: Purse, amount: Amount) -> Purse | Held:

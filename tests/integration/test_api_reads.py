@@ -396,7 +396,7 @@ def fill_for_figures(rows: Rows) -> None:
         )
     answered = rows.subtask(job_id, "approval", "done", lane=None, ended_at=rows.at, human_seconds=70.0)
     rows.approval(job_id, answered)
-    rejected = rows.subtask(job_id, "approval", "dead", lane=None, ended_at=rows.at)
+    rejected = rows.subtask(job_id, "approval", "dead", lane=None, item=1, ended_at=rows.at)
     rows.dead_letter(job_id, rejected, lane=None, category="governance", code="rejected")
     gate = {
         "at": rows.at,

@@ -107,7 +107,7 @@ def test_an_empty_budget_holds_until_it_is_refilled(fleet: SmallFleet) -> None:
     assert fleet.subtask(job_id, "research[1]").held_by is None
 
 
-def test_what_no_worker_takes_piles_up_to_no_more_than_the_vendor_takes_at_once(fleet: SmallFleet) -> None:
+def test_what_no_worker_takes_does_not_pile_up(fleet: SmallFleet) -> None:
     fleet.set_level(HAIKU, "output_tokens", level=800.0, limit=1600.0)
     fleet.submit("summary", documents=5)
     fleet.plan.run()
@@ -116,7 +116,7 @@ def test_what_no_worker_takes_piles_up_to_no_more_than_the_vendor_takes_at_once(
     for _ in range(2):
         age(fleet.ledger, tables.budget, HAIKU, refilled_at=60.0)
         granted.append(fleet.dispatch.run())
-    assert granted == [2, 1, 0], "of 400 tokens each, where the vendor saves up 1,600 and we 800"
+    assert granted == [2, 0, 0], "of 400 tokens each, where the vendor saves up 1,600 and we 800"
 
     for bell in fleet.hands.doorbells():
         fleet.hands.claim(bell.attempt_id)

@@ -3,6 +3,8 @@
 import re
 from dataclasses import replace
 
+import pytest
+
 from orchestrator import calibrations
 from orchestrator.deciders.estimating import UNKNOWN
 from orchestrator.ledger import tables
@@ -33,8 +35,8 @@ def test_a_short_budget_is_named_with_its_seconds_and_the_queue(fleet: SmallFlee
         if (found := re.match(rf"([\d.]+) s for {HAIKU} output tokens", wait))
     }
     # 400 tokens each at 40 a second: one after the other.
-    assert 9 < numbers["research[1]"] <= 10
-    assert 19 < numbers["research[2]"] <= 20
+    assert numbers["research[1]"] <= 10
+    assert numbers["research[2]"] - numbers["research[1]"] == pytest.approx(10, abs=0.11)
     assert told["research[1]"].endswith("output tokens")
     assert told["research[2]"].endswith(", behind 1 subtask")
     assert told["research[3]"].endswith(", behind 2 subtasks")

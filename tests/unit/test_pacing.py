@@ -12,7 +12,7 @@ from orchestrator.deciders.pacing import (
     Bucket,
     Held,
     Purse,
-    arriving,
+    beside,
     full,
     refilled,
     reserve,
@@ -77,16 +77,14 @@ def test_a_day_is_counted_down_and_begins_anew() -> None:
     assert levels(refilled(spent, 10, another_day=True))[DAY] == 100
 
 
-def test_what_waits_for_workers_leaves_no_more_than_the_vendor_takes_at_once() -> None:
-    bucket = purse()
-    assert arriving(bucket, {R: 10, IN: 100, OUT: 10}) is bucket, (
-        "half of the burst and a little are less than it all"
-    )
-    assert levels(arriving(bucket, {R: 10, OUT: 400})) == {R: 30, IN: 3000, OUT: 80}
-    assert levels(arriving(bucket, {OUT: 1000}))[OUT] == 0
-    assert levels(arriving(purse({OUT: -50}), {OUT: 1000}))[OUT] == -50
+def test_what_waits_for_workers_counts_as_still_there() -> None:
+    bucket = purse({R: 20, IN: 2900, OUT: 300})
+    assert beside(bucket, {R: 10, IN: 100}) is bucket
+    assert levels(beside(bucket, {R: 11, OUT: 120})) == {R: 19, IN: 2900, OUT: 180}
+    assert levels(beside(bucket, {OUT: 1000}))[OUT] == 0
+    assert levels(beside(purse({OUT: -50}), {OUT: 1000}))[OUT] == -50
     days = purse({DAY: 1000}, requests_per_day=1000)
-    assert arriving(days, {DAY: 900}) is days, "a day does not refill, so nothing is gained twice"
+    assert beside(days, {DAY: 900}) is days, "a day does not refill, so nothing is gained twice"
 
 
 @settings(deadline=None)
@@ -108,13 +106,13 @@ def test_no_standstill_of_workers_makes_more_arrive_than_the_vendor_takes(
     ours, theirs, unsent = purse(in_flight=-10_000), LIMITS[OUT] * 1.0, 0
     for pause, tokens, go_on in story:
         theirs = min(theirs + LIMITS[OUT] / 60 * pause, LIMITS[OUT])
-        ours = arriving(refilled(ours, pause, another_day=False), {OUT: unsent})
+        ours = beside(refilled(ours, pause, another_day=False), {OUT: unsent})
         while tokens and isinstance(paid := reserve(ours, {OUT: tokens}), Purse):
             ours, unsent = paid, unsent + tokens
-            ours = arriving(ours, {OUT: unsent})
+            ours = beside(ours, {OUT: unsent})
         if go_on:
             theirs, unsent = theirs - unsent, 0
-        assert theirs >= 0
+        assert theirs >= LIMITS[OUT] / 2, "the other half is for answers that are longer than expected"
 
 
 @given(st.floats(-10, 300), st.floats(-1e4, 30))
