@@ -1,7 +1,8 @@
 """Dispatch: ready subtasks are granted attempts in fair order, as far as slots and budgets reach."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, case, func, select
@@ -13,7 +14,7 @@ from orchestrator.candidates import Candidate, heads, queues
 from orchestrator.deciders.charging import NOT_A_TOKEN, Reserved, reservation
 from orchestrator.deciders.fairness import Fairness
 from orchestrator.deciders.liveness import Serving
-from orchestrator.deciders.pacing import Purse, beside
+from orchestrator.deciders.pacing import Amount, Purse, beside, on_top
 from orchestrator.deciders.shares import Shares
 from orchestrator.deciders.slots import Slots, Takings, ahead_of
 from orchestrator.granting import Granted, NoBudget, NoSlot, PassedOver, Round, Stopped
@@ -112,7 +113,7 @@ class Dispatcher:
             batch=Batch(at, ACTOR),
             free=free,
             apart=apart,
-            funds=_funds(connection, at, rows, in_flight),
+            funds=_funds(connection, at, rows, in_flight, self._mean_seconds),
             known=calibrations.read(connection, {(row.model, row.lane) for row in rows if row.model}),
             caps=spending.caps_for(connection, at, rows),
             questions=Questions(connection, at, rows),
@@ -172,6 +173,7 @@ def _in_flight(connection: Connection) -> list[Any]:
             func.count().label("count"),
             func.count(case((attempt.c.suspect, 1))).label("suspects"),
             func.count(case((_UNCLAIMED & attempt.c.suspect, 1))).label("unclaimed_suspects"),
+            func.sum(attempt.c.reserved_output_tokens).label("reserved_output"),
             *(func.sum(case((_UNCLAIMED, column), else_=0)).label(name) for name, column in UNSENT.items()),
         )
         .where(
@@ -198,23 +200,44 @@ def _served(workers: list[Serving]) -> set[str]:
     return {lane for each in workers for lane in each.lanes}
 
 
-def _funds(connection: Connection, at: float, rows: Iterable[Any], in_flight: list[Any]) -> dict[str, Purse]:
+@dataclass
+class _UnderWay:
+    """What the attempts that a budget pays for hold of it."""
+
+    calls: int = 0
+    unsent: Reserved = NOT_A_TOKEN
+    claimed_output: float = 0.0
+    output_seconds: float = 0.0
+    """Of what is claimed, the tokens times how long an attempt of their lane takes."""
+
+    def uncounted_by(self, purse: Purse) -> tuple[Amount, ...]:
+        mean_seconds = self.output_seconds / self.claimed_output if self.claimed_output else 0.0
+        return reservation(purse.charging, self.unsent), on_top(purse, self.claimed_output, mean_seconds)
+
+
+def _funds(
+    connection: Connection,
+    at: float,
+    rows: Iterable[Any],
+    in_flight: list[Any],
+    mean_seconds: Mapping[str, float],
+) -> dict[str, Purse]:
     """All budgets as they stand now; none where nobody asks for any."""
     if not any(row.budget for row in rows):
         return {}
-    by_budget = Counter[str]()
-    unsent: dict[str, Reserved] = defaultdict(lambda: NOT_A_TOKEN)
+    under_way: dict[str, _UnderWay] = defaultdict(_UnderWay)
     for row in in_flight:
         if row.budget:
-            by_budget[row.budget] += row.count
-            unsent[row.budget] += Reserved(
-                int(row.unsent_input), int(row.unsent_output), int(row.unsent_promised)
-            )
-    found = purses.read_purses(connection, at, by_budget)
+            of, claimed = under_way[row.budget], float(row.reserved_output - row.unsent_output)
+            of.calls += row.count
+            of.unsent += Reserved(int(row.unsent_input), int(row.unsent_output), int(row.unsent_promised))
+            of.claimed_output += claimed
+            of.output_seconds += claimed * mean_seconds.get(row.lane, FIRST_MEAN_SECONDS)
+    found = purses.read_purses(connection, at, {key: of.calls for key, of in under_way.items()})
     lowered: dict[str, Purse] = {}
-    for key, reserved in unsent.items():
+    for key, of in under_way.items():
         purse = found.get(key)
-        less = purse and beside(purse, reservation(purse.charging, reserved))
+        less = purse and beside(purse, *of.uncounted_by(purse))
         if less and less is not purse:
             lowered[key] = less
     purses.write_levels(connection, lowered, at)

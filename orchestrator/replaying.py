@@ -196,10 +196,12 @@ def check_ids(connection: Connection, selection: Selection) -> None:
 def check_free(connection: Connection, selection: Selection) -> None:
     """No open replay holds any of the selected jobs; raises Conflict."""
     jobs = found(connection, selection).subquery()
+    # A join would be slow on SQLite, which cannot tell how many they are.
+    among = replay_item.c.job_id.in_(select(jobs.c.job_id).where(jobs.c.left_for.is_(None)))
     taken = connection.execute(
-        select(func.count(), func.min(replay_item.c.job_id), func.min(replay_item.c.replay_id))
-        .join(jobs, jobs.c.job_id == replay_item.c.job_id)
-        .where(replay_item.c.state.in_(OPEN), jobs.c.left_for.is_(None))
+        select(func.count(), func.min(replay_item.c.job_id), func.min(replay_item.c.replay_id)).where(
+            replay_item.c.state.in_(OPEN), among
+        )
     ).one()
     if taken[0]:
         raise Conflict(

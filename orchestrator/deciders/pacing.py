@@ -86,19 +86,33 @@ def _refilled(dimension: Dimension, bucket: Bucket, elapsed_seconds: float, anot
     return replace(bucket, level=min(bucket.level + gained, most))
 
 
-def beside(purse: Purse, unsent: Amount) -> Purse:
-    """The purse with what is granted and not sent counted as still in it: both together are never above full.
+def beside(purse: Purse, *uncounted: Amount) -> Purse:
+    """The purse with what is granted and its vendor has not counted held as still in it: together they are never
+    above full.
 
-    A vendor's bucket that is full gains nothing while work waits for workers here; what ours gained meanwhile would
-    arrive there together with that work."""
-    lowered = {name: _beside(name, bucket, unsent.get(name, 0)) for name, bucket in purse.buckets.items()}
+    A vendor's bucket that is full gains nothing while work waits for workers or for its first answers; what ours
+    gained meanwhile would be counted there together with that work."""
+    lowered = {
+        name: _beside(name, bucket, sum(amount.get(name, 0) for amount in uncounted))
+        for name, bucket in purse.buckets.items()
+    }
     return purse if lowered == purse.buckets else replace(purse, buckets=lowered)
 
 
-def _beside(dimension: Dimension, bucket: Bucket, unsent: float) -> Bucket:
+def on_top(purse: Purse, claimed_output_tokens: float, mean_seconds: float) -> Amount:
+    """Of the output that claimed calls reserve, what is more than the limit lets through in the mean duration of a
+    call (Little's law), where the vendor counts output as it is produced: until then it has counted none of it."""
+    bucket = purse.buckets.get(Dimension.OUTPUT_TOKENS)
+    if bucket is None or purse.charging.promise_counts:
+        return {}
+    usual = per_second(Dimension.OUTPUT_TOKENS, bucket) * mean_seconds
+    return {Dimension.OUTPUT_TOKENS: max(claimed_output_tokens - usual, 0.0)}
+
+
+def _beside(dimension: Dimension, bucket: Bucket, uncounted: float) -> Bucket:
     if dimension in DAILY or bucket.level <= 0:
         return bucket
-    return replace(bucket, level=min(bucket.level, max(full(dimension, bucket) - unsent, 0.0)))
+    return replace(bucket, level=min(bucket.level, max(full(dimension, bucket) - uncounted, 0.0)))
 
 
 def reserve(purse: Purse, amount: Amount) -> Purse | Held:

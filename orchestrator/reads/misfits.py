@@ -10,7 +10,7 @@ from orchestrator.deciders.replaying import Unfit, digests_in, not_uploaded, ren
 from orchestrator.ledger import artifacts
 from orchestrator.ledger.tables import job
 
-MOST_READ = 5000
+MOST_READ = 2000
 """The inputs of so many jobs are read for a preview; beyond that it would take longer than anybody waits."""
 AT_ONCE = 500
 

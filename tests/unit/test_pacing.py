@@ -1,5 +1,7 @@
 """Budgets: refilled continuously, never above full, reserved before and settled after."""
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +16,7 @@ from orchestrator.deciders.pacing import (
     Purse,
     beside,
     full,
+    on_top,
     refilled,
     reserve,
     settled,
@@ -85,6 +88,14 @@ def test_what_waits_for_workers_counts_as_still_there() -> None:
     assert levels(beside(purse({OUT: -50}), {OUT: 1000}))[OUT] == -50
     days = purse({DAY: 1000}, requests_per_day=1000)
     assert beside(days, {DAY: 900}) is days, "a day does not refill, so nothing is gained twice"
+
+
+def test_output_under_way_is_on_top_where_it_is_more_than_the_limit_lets_through_meanwhile() -> None:
+    assert on_top(purse(), 100, 5.0) == {OUT: 50}, "at 10 a second 50 are on their way in 5 s"
+    assert on_top(purse(), 40, 5.0) == {OUT: 0}
+    assert on_top(purse(input_tokens=600), 100, 5.0) == {}
+    promised = replace(purse(), charging=Charging(promise_counts=True))
+    assert on_top(promised, 100, 5.0) == {}, "it was counted when the call was admitted"
 
 
 @settings(deadline=None)
