@@ -32,7 +32,7 @@ up: $(VENV)/.installed
 	@$(BIN)/fleet up $(ARGS)
 
 test: $(VENV)/.installed-dev
-	@$(BIN)/pytest -q -n auto --dist loadfile tests/simulation tests/crashes tests/integration tests/unit $(ARGS) || $(NONE_CHOSEN)
+	@$(BIN)/pytest -q -n auto --dist loadfile --no-loadscope-reorder tests/simulation tests/crashes tests/integration tests/unit $(ARGS) || $(NONE_CHOSEN)
 	@$(BIN)/pytest -q -n auto --dist loadfile tests/acceptance $(ARGS) || $(NONE_CHOSEN)
 
 check: $(VENV)/.installed-dev

@@ -431,7 +431,7 @@ def test_the_client_speaks_it_all(fleet: SmallFleet, face: str) -> None:
             client.abort_replay(opened.id, "carol", "not yet")
 
 
-MANY = 5_000
+MANY = 2_000
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -25,7 +25,7 @@ from orchestrator.up.ports import free_port
 from orchestrator.up.statedir import StateDir
 from orchestrator.up.supervisor import Supervisor
 from tests.integration.brokers import Broker, nobody_answers, own_broker, wire
-from tests.integration.ledgers import ledger, migrated_file, migrated_schema
+from tests.integration.ledgers import DATABASE_VARIABLE, ledger, migrated_file, migrated_schema
 from tests.integration.small_fleet import SmallFleet, bench_catalog, fleet
 
 __all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
@@ -34,6 +34,13 @@ HEARTBEAT_SECONDS, SILENT_SECONDS = 0.3, 3.0
 AWAY_SECONDS = 8.0
 """How long the broker is away; Celery itself would by then try every six seconds only."""
 Found = TypeVar("Found")
+
+
+@pytest.fixture(autouse=True)
+def one_ledger(ledger: Ledger) -> None:
+    """It is the broker that is in question here, and each test waits for it a while."""
+    if ledger.is_sqlite and os.environ.get(DATABASE_VARIABLE):
+        pytest.skip("told on PostgreSQL")
 
 
 def eventually(what: str, look: Callable[[], Found | None], seconds: float = 90.0) -> Found:
