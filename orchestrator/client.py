@@ -42,8 +42,9 @@ TIMEOUT_SECONDS = 30.0
 SILENCE_SECONDS = 60.0
 """A stream that says nothing for so long, not even a ping, is broken off and resumed."""
 RECONNECT_SECONDS = 0.5
-RECONNECTS = 20
-"""Tries in a row that brought nothing, after which watching is given up."""
+RECONNECTS = 80
+"""Tries in a row that brought nothing, after which watching is given up: a slow machine takes half a minute to
+start an API again."""
 
 
 class FleetError(Exception):
