@@ -31,6 +31,7 @@ demo: $(VENV)/.installed
 up: $(VENV)/.installed
 	@$(BIN)/fleet up $(ARGS)
 
+# In this order, since what takes longest must not be left to one process at the end.
 test: $(VENV)/.installed-dev
 	@$(BIN)/pytest -q -n auto --dist loadfile --no-loadscope-reorder tests/simulation tests/crashes tests/integration tests/unit $(ARGS) || $(NONE_CHOSEN)
 	@$(BIN)/pytest -q -n auto --dist loadfile tests/acceptance $(ARGS) || $(NONE_CHOSEN)

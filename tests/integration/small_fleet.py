@@ -60,6 +60,7 @@ CATALOG = Path(__file__).parent.parent / "bench" / "catalog"
 """The shipped catalog, and with it the lane that does nothing."""
 USED = Usage(input_tokens=300, cached_input_tokens=100, output_tokens=50)
 BEAT_SECONDS = 2.0
+"""Of the hands; a worker whose beats are older than some of its heartbeats is granted nothing."""
 MOST_TURNS = 200
 NO_TRIES = (
     "lost",
@@ -627,6 +628,7 @@ def _assert_levels(story: Story) -> None:
                 held.update(taken if not given_back else {name: -by for name, by in given_back.items()})
         gained = max(budget.refilled_at - last, 0.0)
         most, least = (refilled(purse, gained, another_day=False) for purse in (most, least))
+        least = beside(least, held)
         found = refilled(kept, max(last - budget.refilled_at, 0.0), another_day=False)
         for name, bucket in found.buckets.items():
             between = least.buckets[name].level - 0.01 <= bucket.level <= most.buckets[name].level + 0.01
@@ -642,6 +644,8 @@ def _changes(story: Story, purse: Purse) -> Iterator[tuple[float, Amount, Amount
             yield row.ended_at, reserved, NOTHING
         elif row.state == "settled":
             yield row.ended_at, reserved, _used(row, purse, reserved)
+        elif row.state == "lost":
+            yield row.ended_at, reserved, reserved
 
 
 def _used(row: Any, purse: Purse, reserved: Amount) -> Amount:
