@@ -52,7 +52,8 @@ class Dispatcher:
         return max(self._affordable_in, SHORTEST_PAUSE_SECONDS)
 
     def learn(self, lane: str, seconds: float) -> None:
-        """Tells that an attempt of a lane was reported and how long it took, for the length of its short queue."""
+        """Tells that an attempt of a lane was reported and how long it took, for the length of its short
+        queue and for what is usually under way."""
         self._takings.count(lane)
         mean = self._mean_seconds.get(lane, FIRST_MEAN_SECONDS)
         self._mean_seconds[lane] = 0.9 * mean + 0.1 * seconds
