@@ -44,7 +44,7 @@ check: $(VENV)/.installed-dev
 	@$(BIN)/fleet check --catalog-only
 	@$(BIN)/python -m pip --disable-pip-version-check check
 
-bench: $(VENV)/.installed-dev
+bench: $(VENV)/.installed-compare
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 chaos: $(VENV)/.installed-dev
@@ -57,6 +57,7 @@ lock:
 	@command -v uv >/dev/null 2>&1 || { echo "make lock: uv is not here, and only it pins for every platform at once" >&2; exit 1; }
 	@$(LOCK) --group build --output-file requirements.lock
 	@$(LOCK) --group build --group dev --output-file requirements-dev.lock
+	@$(LOCK) --group compare --constraint requirements-dev.lock --output-file requirements-compare.lock
 
 # Stamps: each says that a step was done after the last change of what it depends on.
 
@@ -75,4 +76,8 @@ $(VENV)/.installed: $(VENV)/.made requirements.lock pyproject.toml
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
 	@$(INSTALL) -r requirements-dev.lock
+	@touch $@
+
+$(VENV)/.installed-compare: $(VENV)/.installed-dev requirements-compare.lock
+	@$(INSTALL) -r requirements-compare.lock || echo "make bench: what it is compared with did not all install, and is left out" >&2
 	@touch $@

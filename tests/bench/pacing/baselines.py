@@ -1,14 +1,17 @@
 """What a user would have otherwise, on the same simulator and load as the saturated scenario."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import redis
 
@@ -27,10 +30,13 @@ FAN_OUT_THREADS = 400
 CELERY_WORKERS = 4
 START_SECONDS = 8
 """Until processes have imported their SDKs."""
-LITELLM_WHY_NOT = (
-    "1.106.10, 1.108.10, 1.109.0 and 1.109.1 did not install: each asks for certifi>=2026.10.19, "
-    "which the registry did not have"
-)
+SDK = "callers"
+"""The module that calls as one would with the SDK alone."""
+OFFLINE = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+"""Or LiteLLM asks the network for prices as it is imported."""
+LITELLM = "LiteLLM router, limits in Redis"
+LITELLM_INPUT_TOKENS = 81
+"""Of one of its calls, which its user is taken to know as well as the mean length of an answer."""
 FAR_APART = 1_000_000
 """Between the items of two processes."""
 
@@ -43,18 +49,22 @@ class Skipped:
     why: str
 
 
+PlanOf = Callable[[str, float, int], dict[str, Any]]
+"""What one process is told: the vendor's address, until when it calls, and its first item."""
 Measure = Callable[[Services, Scenario, int], Strategy | Skipped]
 
 
 def fan_out(services: Services, scenario: Scenario, seed: int) -> Strategy:
     """As many calls as threads, retried by the SDK alone."""
     name = f"{FAN_OUT_THREADS}-way fan-out, the SDK's own retries"
-    return _called(name, scenario, seed, PROCESSES, FAN_OUT_THREADS // PROCESSES, None)
+    plan = _sdk_plan(scenario, FAN_OUT_THREADS // PROCESSES, None)
+    return _called(name, scenario, seed, PROCESSES, SDK, plan)
 
 
 def reserve_most(services: Services, scenario: Scenario, seed: int) -> Strategy:
     """One process that shares one bucket, from which the cap of each answer is taken."""
-    return _called("reserve max_tokens, no refund", scenario, seed, 1, scenario.slots, scenario.limit)
+    plan = _sdk_plan(scenario, scenario.slots, scenario.limit)
+    return _called("reserve max_tokens, no refund", scenario, seed, 1, SDK, plan)
 
 
 def celery_rate_limit(services: Services, scenario: Scenario, seed: int) -> Strategy:
@@ -95,32 +105,44 @@ def celery_rate_limit(services: Services, scenario: Scenario, seed: int) -> Stra
     return strategy("Celery rate_limit per worker, SDK's retries", scenario, calls, span, failed)
 
 
-def litellm(services: Services, scenario: Scenario, seed: int) -> Skipped:
-    """LiteLLM's router with its limits in Redis."""
-    return Skipped("LiteLLM router, limits in Redis", LITELLM_WHY_NOT)
+def litellm(services: Services, scenario: Scenario, seed: int) -> Strategy | Skipped:
+    """LiteLLM's router in several processes that share its limits in Redis."""
+    if find_spec("litellm") is None:
+        return Skipped(LITELLM, "requirements-compare.lock did not install")
+    tokens_per_call = scenario.mean_tokens + LITELLM_INPUT_TOKENS
+
+    def plan(url: str, until: float, first_item: int) -> dict[str, Any]:
+        return {
+            "url": url,
+            "model": scenario.account.model,
+            "max_output_tokens": scenario.max_output_tokens,
+            "calls": scenario.slots // PROCESSES,
+            "first_item": first_item,
+            "until": until,
+            "redis_url": services.peer_redis_url,
+            "tokens_per_minute": round(scenario.limit * tokens_per_call / scenario.mean_tokens),
+        }
+
+    try:
+        return _called(LITELLM, scenario, seed, PROCESSES, "litellm_router", plan)
+    finally:
+        with redis.Redis.from_url(services.peer_redis_url) as counters:
+            counters.flushdb()
 
 
 BASELINES: tuple[Measure, ...] = (fan_out, celery_rate_limit, litellm, reserve_most)
 
 
 def _called(
-    name: str, scenario: Scenario, seed: int, processes: int, threads: int, reserve_per_minute: float | None
+    name: str, scenario: Scenario, seed: int, processes: int, module: str, plan_of: PlanOf
 ) -> Strategy:
+    """So many processes of a module of this package."""
     with vendor(scenario, seed) as simulator:
-        lasts = START_SECONDS + scenario.settle_seconds + scenario.seconds + START_SECONDS
-        plan = Plan(
-            url=simulator.url,
-            model=scenario.account.model,
-            max_output_tokens=scenario.max_output_tokens,
-            threads=threads,
-            first_item=0,
-            until=time.time() + lasts,
-            reserve_per_minute=reserve_per_minute,
-        )
-        children = [_caller(replace(plan, first_item=n * FAR_APART)) for n in range(processes)]
+        until = time.time() + START_SECONDS + scenario.settle_seconds + scenario.seconds + START_SECONDS
+        children = [_caller(module, plan_of(simulator.url, until, n * FAR_APART)) for n in range(processes)]
         try:
-            span = Span(plan.until - START_SECONDS - scenario.seconds, plan.until - START_SECONDS)
-            sleep_until(plan.until)
+            span = Span(until - START_SECONDS - scenario.seconds, until - START_SECONDS)
+            sleep_until(until)
             failed = sum(int(child.communicate(timeout=30)[0]) for child in children)
         finally:
             for child in children:
@@ -128,6 +150,23 @@ def _called(
         return strategy(name, scenario, witnessed(simulator), span, failed)
 
 
-def _caller(plan: Plan) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "tests.bench.pacing.callers", json.dumps(asdict(plan))]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+def _sdk_plan(scenario: Scenario, threads: int, reserve_per_minute: float | None) -> PlanOf:
+    def plan(url: str, until: float, first_item: int) -> dict[str, Any]:
+        return asdict(
+            Plan(
+                url=url,
+                model=scenario.account.model,
+                max_output_tokens=scenario.max_output_tokens,
+                threads=threads,
+                first_item=first_item,
+                until=until,
+                reserve_per_minute=reserve_per_minute,
+            )
+        )
+
+    return plan
+
+
+def _caller(module: str, plan: dict[str, Any]) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", f"tests.bench.pacing.{module}", json.dumps(plan)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **OFFLINE})
