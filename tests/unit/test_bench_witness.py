@@ -11,6 +11,7 @@ from tests.bench.pacing.witness import (
     Span,
     back_after,
     jain,
+    pace,
     quantile,
     refused_per_thousand,
     seen,
@@ -43,6 +44,17 @@ def test_use_is_what_ended_within_the_span_against_what_the_limit_allows_there()
     assert use(calls, Span(BEGIN, BEGIN + 30), "output_tokens", 400) == pytest.approx(1.0)
     assert use(calls, Span(BEGIN, BEGIN + 60), "output_tokens", 400) == pytest.approx(1.0)
     assert use(calls, Span(BEGIN, BEGIN + 60), "input_tokens", 400) == 0
+
+
+def test_the_pace_is_that_of_every_second_and_hardly_moves_by_what_ends_just_outside() -> None:
+    span = Span(BEGIN, BEGIN + 90)
+    even = seen(row(second) for second in range(100))
+    assert pace(even, span, "output_tokens", 6000) == pytest.approx(1)
+    assert pace(even, span, "output_tokens", 12000) == pytest.approx(0.5)
+    late = [*(row(second) for second in range(85)), row(91, tokens=500)]
+    assert use(seen(late), span, "output_tokens", 6000) == pytest.approx(85 / 90)
+    assert 0.98 < pace(seen(late), span, "output_tokens", 6000) < 1
+    assert pace([], span, "output_tokens", 6000) == 0
 
 
 def test_only_refusals_of_the_limiter_itself_are_counted() -> None:

@@ -2,8 +2,8 @@
 
 from tests.bench.pacing.scenario import BIG, SOL, Kind, Scenario
 
-LONG_SECONDS = 180.0
-"""What is written down at the end of a call, and paid back after it, moves a single minute by some per cent."""
+LONG_SECONDS = 90.0
+"""Where the bar is a per cent or two: in one minute the pace still moves by half a per cent."""
 
 SATURATED = Scenario(
     "saturated",

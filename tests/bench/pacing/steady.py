@@ -8,7 +8,7 @@ from tests.bench.pacing.fleet import TENANTS, Fleet, fleet
 from tests.bench.pacing.scenario import Kind, Scenario
 from tests.bench.pacing.timeline import measured, witnessed
 from tests.bench.pacing.vendor import vendor
-from tests.bench.pacing.witness import Seen, Span, jain, quantile, refused_per_thousand, used_tokens
+from tests.bench.pacing.witness import Seen, Span, jain, pace, quantile, refused_per_thousand, used_tokens
 from tests.bench.services import Services
 
 OURS = "this fleet"
@@ -26,7 +26,7 @@ def run(services: Services, scenario: Scenario, seed: int, workers: int) -> Run:
         calls = witnessed(simulator)
         row = strategy(OURS, scenario, calls, span, failures(ours, span))
         figures = [
-            at_least(_used_words(scenario), _used(scenario, row.use, calls, span), scenario.least_use),
+            at_least(_used_words(scenario), _used(scenario, calls, span), scenario.least_use),
             *_refused(scenario, calls, first, span),
             *_slots(ours, span.ended_in(calls)),
             *_fairness(ours, calls, span),
@@ -54,10 +54,10 @@ def _used_words(scenario: Scenario) -> str:
     return f"use of the limit ({scenario.binding.replace('_', ' ')})"
 
 
-def _used(scenario: Scenario, counted: float, calls: Sequence[Seen], span: Span) -> float:
-    """The share of the limit that was counted; where the vendor counts promises, the share that became useful."""
+def _used(scenario: Scenario, calls: Sequence[Seen], span: Span) -> float:
+    """How fast the limit was used; where the vendor counts promises, the share of it that became useful."""
     if scenario.binding != "tokens":
-        return counted
+        return pace(calls, span, scenario.binding, scenario.limit)
     return used_tokens(span.ended_in(calls)) / (scenario.limit * span.minutes)
 
 

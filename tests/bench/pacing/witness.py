@@ -1,9 +1,11 @@
 """What the simulator's ledger shows: pure arithmetic over its rows."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from statistics import linear_regression
 from typing import Any
 
 BILLED = frozenset({"ok", "cut", "refused", "reset", "timeout"})
@@ -68,6 +70,17 @@ def use(calls: Iterable[Seen], span: Span, dimension: str, limit_per_minute: flo
     1 is real: output is counted when it has been written, so the vendor's bucket may go into debt."""
     counted = sum(call.counted.get(dimension, 0) for call in span.ended_in(calls))
     return counted / (limit_per_minute * span.minutes)
+
+
+def pace(calls: Iterable[Seen], span: Span, dimension: str, limit_per_minute: float) -> float:
+    """How fast a limit was used, as a share of it: the slope of the least-squares line through what had been counted
+    at every second of the span. `use` moves by what happens to be under way at its two ends: an answer is counted
+    when it ends, and paid back after it."""
+    ended = sorted((call.ended, call.counted.get(dimension, 0)) for call in span.ended_in(calls))
+    moments = [span.begin + second for second in range(int(span.end - span.begin) + 1)]
+    sums = list(accumulate((counted for _, counted in ended), initial=0))
+    counted = [sums[bisect_left(ended, (moment,))] for moment in moments]
+    return linear_regression(moments, counted).slope / (limit_per_minute / 60)
 
 
 def refused_per_thousand(calls: Sequence[Seen]) -> float:
