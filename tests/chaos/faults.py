@@ -46,7 +46,8 @@ class Fault:
     says: str
     bite: Callable[[Stack], int]
     needs: str | None = None
-    """`postgresql`, `sqlite` or `broker`: of which the run must have one of its own; a clock needs more."""
+    """`postgresql`, `sqlite` or `broker`: of which the run must have one of its own; a clock and a full disk need
+    more."""
     bit_later: Callable[[Stack], int] | None = None
     """Counts afterwards, where only a witness knows."""
 
@@ -83,6 +84,7 @@ def _has(stack: Stack, needed: str | None) -> bool:
         "sqlite": stack.postgres is None,
         "broker": stack.broker is not None,
         "PostgreSQL and cc": _can_skew(stack),
+        "PostgreSQL and mount": stack.postgres is not None and stack.postgres.disk is not None,
         None: True,
     }
     return has[needed]
@@ -382,6 +384,20 @@ def ledger_backends(stack: Stack) -> int:
     """Every session of the fleet is ended by the server."""
     assert stack.postgres is not None
     return stack.postgres.kill_backends()
+
+
+@fault("ledger-full", "PostgreSQL and mount")
+def ledger_full(stack: Stack) -> int:
+    """The disk of the ledger's tables is full for some seconds."""
+    assert stack.postgres is not None and stack.postgres.disk is not None
+    before = stack.postgres.refused_for_room()
+    stack.postgres.disk.fill()
+    try:
+        eventually(lambda: stack.postgres.refused_for_room() > before)
+        time.sleep(HUNG_SECONDS)
+    finally:
+        stack.postgres.disk.relieve()
+    return stack.postgres.refused_for_room() - before
 
 
 @fault("ledger-hung", "postgresql")

@@ -6,9 +6,10 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import redis
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from orchestrator.up.broker import answers, broker_spec
@@ -18,6 +19,8 @@ from orchestrator.up.statedir import StateDir
 PATIENCE_SECONDS = 60.0
 PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin")
 """Where distributions put what is not meant for everybody's path."""
+ROOM_BYTES = 8 << 30
+"""Of a disk of one's own. It lies in memory, which is taken only by what stands on it."""
 UNPRIVILEGED = "postgres"
 """PostgreSQL refuses to be run by root."""
 
@@ -54,24 +57,63 @@ def skewing_library(folder: Path) -> Path:
     return library
 
 
+class Disk:
+    """A file system of its own in a folder, which can be full while the machine's is not. Raises NotHere where this
+    process may not mount one."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.folder = folder
+        self._mount("-t", "tmpfs", "-o", f"size={ROOM_BYTES}", "tmpfs")
+
+    def fill(self) -> None:
+        """It is as large as what stands on it, and not a page larger."""
+        seen = os.statvfs(self.folder)
+        self._mount("-o", f"remount,size={(seen.f_blocks - seen.f_bfree) * seen.f_frsize}")
+
+    def relieve(self) -> None:
+        self._mount("-o", f"remount,size={ROOM_BYTES}")
+
+    def close(self) -> None:
+        subprocess.run(["umount", "--lazy", str(self.folder)], capture_output=True)
+
+    def _mount(self, *options: str) -> None:
+        done = subprocess.run(["mount", *options, str(self.folder)], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise NotHere(f"no file system could be mounted: {done.stderr.strip()}")
+
+
 class Postgres:
-    """A cluster in a temporary folder; it writes through to the disk as one in production does."""
+    """A cluster in a temporary folder; what it commits is written through to the disk as in production. Its tables
+    stand on a small disk of their own, where one can be had."""
 
     def __init__(self) -> None:
         self._binaries = postgresql_binaries()
         self.port = free_port()
         self.folder = Path(tempfile.mkdtemp(prefix="fleet-chaos-pg-"))
+        try:
+            self.disk: Disk | None = Disk(self.folder / "small")
+        except (NotHere, FileNotFoundError):
+            self.disk = None
         if os.geteuid() == 0:
-            shutil.chown(self.folder, UNPRIVILEGED)
+            for folder in [self.folder, *([self.disk.folder] if self.disk else [])]:
+                shutil.chown(folder, UNPRIVILEGED)
         self._run("initdb", "-D", self._data, "-U", "fleet", "-A", "trust", "-E", "UTF8")
         self.start()
+        if self.disk:
+            self._ask(f"CREATE TABLESPACE small LOCATION '{self.disk.folder}'")
+        self._ask("CREATE DATABASE fleet" + (" TABLESPACE small" if self.disk else ""))
 
     @property
     def _data(self) -> str:
         return str(self.folder / "data")
 
     def url(self, port: int | None = None) -> str:
-        return f"postgresql+psycopg://fleet@127.0.0.1:{port or self.port}/postgres"
+        return f"postgresql+psycopg://fleet@127.0.0.1:{port or self.port}/fleet"
+
+    def refused_for_room(self) -> int:
+        """How often the server has said that there was no room for what it was to write."""
+        return (self.folder / "log").read_text(errors="replace").count("No space left on device")
 
     def start(self) -> None:
         options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c max_connections=200"
@@ -83,21 +125,30 @@ class Postgres:
 
     def kill_backends(self) -> int:
         """Ends every session of the fleet; answers how many."""
-        engine = create_engine(self.url(), isolation_level="AUTOCOMMIT")
         kill = (
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'fleet'"
         )
         try:
-            with engine.connect() as connection:
-                return int(connection.execute(text(kill)).scalar_one())
+            return int(self._ask(kill)[0][0])
         except DBAPIError:
             return 0
-        finally:
-            engine.dispose()
 
     def close(self) -> None:
         self._run("pg_ctl", "-D", self._data, "-m", "immediate", "stop", check=False)
+        if self.disk:
+            self.disk.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _ask(self, statement: str) -> list[Any]:
+        """By a session of the server's owner, beside those of the fleet."""
+        owner = make_url(self.url()).set(database="postgres")
+        engine = create_engine(owner, isolation_level="AUTOCOMMIT")
+        try:
+            with engine.connect() as connection:
+                answer = connection.execute(text(statement))
+                return list(answer) if answer.returns_rows else []
+        finally:
+            engine.dispose()
 
     def _run(self, program: str, *arguments: str, check: bool = True) -> None:
         command = [str(self._binaries / program), *arguments]

@@ -1,6 +1,7 @@
 """What is left when a publisher dies half-way or has company, and that the next try makes it whole."""
 
 import multiprocessing
+import resource
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from contracts.brief import Published
-from contracts.failures import HandlerFailure
+from contracts.failures import Code, HandlerFailure
 from tests.integration.site_bench import SiteJob, site_job
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -41,8 +42,9 @@ def test_a_crash_between_the_files_and_the_row_leaves_no_post_and_the_next_try_m
 def test_a_crash_between_the_row_and_the_index_is_mended_by_the_next_try(tmp_path: Path) -> None:
     job = site_job(tmp_path)
     job.place.index.mkdir(parents=True)
-    with pytest.raises(OSError):
+    with pytest.raises(HandlerFailure, match="IsADirectoryError") as failed:
         job.publish()
+    assert failed.value.failure.code is Code.STORE_UNREACHABLE
     before = job.html()
     assert len(job.posts()) == 1
     assert job.bench.effects.results == {}
@@ -51,6 +53,23 @@ def test_a_crash_between_the_row_and_the_index_is_mended_by_the_next_try(tmp_pat
     published = job.publish()
     assert job.html() == before
     assert len(job.posts()) == 1
+    assert job.verify(published)
+
+
+def test_what_a_full_disk_refuses_may_be_published_later(tmp_path: Path) -> None:
+    """Files that may not grow: the system refuses each write as on a disk without room."""
+    job = site_job(tmp_path)
+    job.handed()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with pytest.raises(HandlerFailure) as failed:
+            job.publish()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert failed.value.failure.code is Code.STORE_UNREACHABLE
+    assert "took or gave nothing" in failed.value.failure.sentence
+    published = job.publish()
     assert job.verify(published)
 
 

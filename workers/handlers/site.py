@@ -7,7 +7,7 @@ from contracts.brief import CheckedClaims, Draft, Published, Verified
 from contracts.failures import Code
 from contracts.handoffs import ContextItem, EffectGrant
 from workers.site.page import Page
-from workers.site.place import granted_place, place_of_page
+from workers.site.place import Place, granted_place, place_of_page, reached
 from workers.site.publisher import put_up, shown, utc_now
 from workers.site.readback import read_back
 from workers.site.refusal import refusal
@@ -20,7 +20,7 @@ def publish(task: Task, now: Callable[[], datetime] = utc_now) -> Published:
 
     Raises HandlerFailure: gate_refused without a grant that covers exactly this draft and place, ineligible
     where the slug is no slug, state_changed where it was taken meanwhile, interrupted where the attempt was taken
-    away.
+    away, store_unreachable where the site's file system took or gave nothing.
     """
     item = task.item("draft")
     grant = _held_grant(task.handoff.effect, item)
@@ -32,8 +32,9 @@ def publish(task: Task, now: Callable[[], datetime] = utc_now) -> Published:
     if begun.result is not None:
         return Published.model_validate(begun.result)
     if begun.ambiguous:
-        task.effects.verified(grant, shown(place, page))
-    published = put_up(place, page, now)
+        task.effects.verified(grant, _shown(place, page))
+    with reached(place):
+        published = put_up(place, page, now)
     task.effects.finish(grant, published.model_dump(mode="json"))
     return published
 
@@ -41,13 +42,14 @@ def publish(task: Task, now: Callable[[], datetime] = utc_now) -> Published:
 def verify(task: Task) -> Verified:
     """Compares page, index and posts table with what was published and approved.
 
-    Raises HandlerFailure (not_verified) that says everything that was found amiss.
+    Raises HandlerFailure: not_verified that says everything that was found amiss, store_unreachable.
     """
     assignment = task.handoff.assignment
     published = Published.model_validate_json(task.read(task.item("published")))
     draft = Draft.model_validate_json(task.read(task.item("draft")))
     place = place_of_page(task.settings, published.path, published.slug, assignment)
-    findings = list(read_back(place, published, draft, assignment.first_job))
+    with reached(place):
+        findings = list(read_back(place, published, draft, assignment.first_job))
     missed = [found for _, found in findings if found is not None]
     if missed:
         raise refusal(Code.NOT_VERIFIED, f"{published.path} does not stand as approved: " + "; ".join(missed))
@@ -57,6 +59,11 @@ def verify(task: Task) -> Verified:
         page_digest=published.page_digest,
         checks=tuple(sentence for sentence, _ in findings),
     )
+
+
+def _shown(place: Place, page: Page) -> str:
+    with reached(place):
+        return shown(place, page)
 
 
 def _held_grant(grant: EffectGrant | None, draft: ContextItem) -> EffectGrant:

@@ -1,5 +1,8 @@
 """Where a site stands: the one folder that a target names, and the files in it."""
 
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -42,6 +45,19 @@ class Place:
         """The images that stand beside the pages, as a page refers to them: ``images/<name>``."""
         found = (self.directory / "images").glob("*")
         return frozenset(f"images/{path.name}" for path in found if path.is_file())
+
+
+@contextmanager
+def reached(place: Place) -> Iterator[None]:
+    """Raises HandlerFailure (store_unreachable) for whatever a file system refuses: where there is no room, or
+    nothing is mounted, the same may succeed later."""
+    try:
+        yield
+    except (OSError, sqlite3.OperationalError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise refusal(
+            Code.STORE_UNREACHABLE, f"the site in {place.directory} took or gave nothing: {what}"
+        ) from error
 
 
 def site_of(settings: WorkerSettings, assignment: Assignment) -> Place:
