@@ -74,7 +74,12 @@ def resume(
     if as_json:
         return show_json(released)
     ticks = f"; {released.ticks_to_fire} skipped tick(s) fire once" if catch_up else ""
-    return console().print(f"{text(f'{scope} {name}'.strip())} goes on{ticks}")
+    held = f"{scope} {name}".strip()
+    console().print(f"{text(held)} goes on{ticks}")
+    if name or scope == "fleet":
+        hint = f'what ran into its deadline meanwhile: fleet replay --paused "{held}"'
+        console().print(text(hint), style="dim", soft_wrap=True)
+    return None
 
 
 def pauses(as_json: AsJson = False) -> None:

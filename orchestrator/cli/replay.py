@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.cli.ending import INTERRUPTED, Refusal
+from orchestrator.cli.ending import FAILED, INTERRUPTED, Refusal
 from orchestrator.cli.link import fleet
 from orchestrator.cli.options import Actor, AsJson, Cursor, actor_or_user, number
 from orchestrator.cli.progress import waits_for_a_person
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 UNIT_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 LOOK_SECONDS = 1.0
-RELEASED = "released"
+RELEASED, DONE = "released", "done"
 
 
 def replay(
@@ -172,7 +172,7 @@ def _show(client: "FleetClient", given: str, as_json: bool) -> None:
 
 
 def _follow(client: "FleetClient", given: str, as_json: bool) -> None:
-    """Tells each change until the replay has ended, then how."""
+    """Tells each change until the replay has ended, then how; the exit code is 0 only if all of it is done."""
     read, told, hinted = client.replay(given), "", set[str]()
     try:
         while read.ended_at is None:
@@ -188,6 +188,8 @@ def _follow(client: "FleetClient", given: str, as_json: bool) -> None:
         complaints().print(f"the replay goes on; `fleet replay --abort {read.id} --reason …` ends it")
         raise typer.Exit(INTERRUPTED) from None
     showed(read, as_json)
+    if sum(count for state, count in read.items.items() if state == DONE) < read.total:
+        raise typer.Exit(FAILED)
 
 
 def _hint(client: "FleetClient", replay_id: str, hinted: set[str]) -> None:

@@ -562,7 +562,8 @@ def test_what_a_person_types(
     (again,) = fleet.rows(tables.job, replay_id=opened["id"])
     opened_in_vain = json.loads(said(again.id, "--edit", unfit, "--yes", "--reason", "a slip", "--json"))
     fleet.run()
-    told = said("--show", opened_in_vain["id"])
+    assert run(app, ("replay", "--show", opened_in_vain["id"], "--watch")) == 1  # not all of it is done
+    told = capsys.readouterr().out
     assert f"refused: 1 job(s) such as {again.id}, since its inputs are no brief.Inputs@1" in told
     assert "say why it is aborted" in refused("--abort", opened["id"])
     assert "is done already" in refused("--abort", opened["id"], "--reason", "too late")

@@ -14,8 +14,8 @@ from workers.task import Task
 def eligibility(task: Task) -> Draft:
     """The draft after the declared repairs, where it satisfies every rule of workers.site.contract.
 
-    Raises HandlerFailure: ineligible that names every broken rule, store_unreachable. A booking link is not part of a brief, so
-    the rule of the essay's contract that asks for one is left out.
+    Raises HandlerFailure: ineligible that names every broken rule, store_unreachable. A booking link is not part of
+    a brief, so the rule of the essay's contract that asks for one is left out.
     """
     assignment = task.handoff.assignment
     draft = Draft.model_validate_json(task.read(task.item("draft")))
