@@ -114,8 +114,10 @@ def limits(connection: Connection, entry: Tick, at: float) -> list[Opening]:
 def broken_promises(connection: Connection, entry: Tick, at: float) -> list[Opening]:
     """One opening for all promises that the ledger breaks and about which nobody was called yet. Nothing is read
     where nothing has happened since the last look, and of the history only what has."""
-    # What was begun before the last look, and bears that moment, may have been written after it.
-    since = _last_looked(connection, entry) - float(entry.settings["overlap_seconds"])
+    # What was begun before the last look, and bears that moment, may have been written after it. A look that lies
+    # ahead was of a clock that has since been set back: until it catches up all is read.
+    last = _last_looked(connection, entry)
+    since = last - float(entry.settings["overlap_seconds"]) if last <= at else 0.0
     after = last_event_before(connection, since)
     newest = connection.execute(select(func.max(event.c.seq))).scalar()
     if newest is None or newest == after:

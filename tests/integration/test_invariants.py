@@ -216,6 +216,16 @@ def test_what_was_begun_before_a_look_and_written_after_it_is_read_by_the_next_o
     assert look(storied, 600.0) == 1
 
 
+def test_while_a_clock_that_was_set_back_catches_up_all_is_read(storied: SmallFleet) -> None:
+    assert look(storied, 300.0) == 0
+    with storied.ledger.write() as connection:
+        an_hour_ahead = tables.tick.c.looked_at + 3600
+        connection.execute(update(tables.tick).values(looked_at=an_hour_ahead))
+    change(storied, DEEDS["nothing_is_negative"])
+    storied.submit("brief")
+    assert look(storied, 600.0) == 1
+
+
 def test_of_the_history_only_what_is_new_is_read_again(storied: SmallFleet) -> None:
     change(storied, DEEDS["moves_are_allowed"])
     with storied.ledger.read() as connection:
