@@ -18,6 +18,8 @@ class Assignment(Contract):
     job: str
     lineage: str | None = None
     """The first job of a chain of replays, whose effects this one may complete; None where it is the first."""
+    replaces: str | None = None
+    """The first job of a chain whose effects were found wrong: this job's stand in their place, not beside them."""
     subtask: str
     name: str
     """The subtask's name within its job, such as ``draft#2``."""

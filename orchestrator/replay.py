@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, case, exists, func, insert, select, update
+from sqlalchemy import Connection, bindparam, case, exists, func, insert, select, update
 
 from contracts.catalog import Catalog
 from contracts.purposes import Purpose
@@ -53,6 +53,13 @@ PRIORITY = 0
 
 _OPEN = (ItemState.WAITING, ItemState.RELEASED)
 _OF = replay_item.c.replay_id == replay.c.id
+_APPLIED = (
+    select(subtask.c.id, taint.c.cause)
+    .join(effect, effect.c.subtask_id == subtask.c.id)
+    .join(taint, taint.c.subtask_id == subtask.c.id, isouter=True)
+    .where(subtask.c.job_id == bindparam("_job"), effect.c.applied_at.is_not(None))
+)
+"""What a job has applied, and the first result that makes it wrong, if any."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,8 @@ class _Released:
     division: Division
     lineage: str | None
     """By which its effects are named; None where it has effects of its own."""
+    replaces: str | None
+    """By which those are named that were found wrong, and in whose place its own stand."""
 
 
 class Replayer:
@@ -182,7 +191,9 @@ class Replayer:
         if isinstance(named, Unfit):
             return named
         lineage_ = source.row.lineage or source.row.id if named else None
-        return _Released(new_id(), source, workflow, inputs, division, lineage_)
+        replaces = _stands_wrong(connection, source.row.id, wrong)
+        replaces = None if replaces == lineage_ else replaces
+        return _Released(new_id(), source, workflow, inputs, division, lineage_, replaces)
 
     def _write(self, connection: Connection, row: Any, released: list[_Released], at: float) -> None:
         """The new jobs with what they keep, then what is made anew, as far as it can move at once."""
@@ -322,6 +333,18 @@ def _wrong(connection: Connection, jobs: set[str]) -> frozenset[str]:
     return frozenset(connection.execute(select(taint.c.subtask_id).where(taint.c.job_id.in_(jobs))).scalars())
 
 
+def _stands_wrong(connection: Connection, job_id: str | None, wrong: frozenset[str]) -> str | None:
+    """The name of what the chain of replays that ends with this job has applied last, where that was found wrong."""
+    while job_id is not None:
+        row = connection.execute(select(job.c.replay_of, job.c.lineage).where(job.c.id == job_id)).one()
+        applied = connection.execute(_APPLIED, {"_job": job_id}).all()
+        if applied:
+            stands_wrong = any(each.cause is not None or each.id in wrong for each in applied)
+            return (row.lineage or job_id) if stands_wrong else None
+        job_id = row.replay_of
+    return None
+
+
 def _roots(connection: Connection, jobs: set[str]) -> dict[str, str]:
     """For subtasks that were kept themselves: from which one, so that a chain of replays names the first."""
     query = select(subtask.c.id, subtask.c.kept_from).where(
@@ -355,6 +378,7 @@ def _job(each: _Released, row: Any, snapshot: str, at: float) -> dict[str, Any]:
         "replay_id": row.id,
         "replay_of": source.id,
         "lineage": each.lineage,
+        "replaces": each.replaces,
         "state": JobState.RUNNING,
         "created_at": at,
     }

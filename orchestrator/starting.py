@@ -111,7 +111,8 @@ def _ask(view: JobView, node: Node, batch: Batch) -> None:
     subject = current(view.nodes, asked.of)[0]
     assert subject.delivered is not None
     move(view, node, SubtaskState.PARKED, f"asks a person: {asked.question}", batch)
-    digest, packet = subject.delivered.output.digest, packets.packet(view.workflow, node, subject, view.nodes)
+    digest = subject.delivered.output.digest
+    packet = packets.packet(view.workflow, node, subject, view.nodes, view.facts.replaces)
     batch.approvals.append(question(view.row, node.id, digest, packet, batch.at, asked.expires_hours))
     batch.events.append(
         Event(

@@ -62,6 +62,7 @@ def load(connection: Connection, snapshots: Snapshots, job_ids: Iterable[str]) -
             facts=JobFacts(
                 id=row.id,
                 lineage=row.lineage,
+                replaces=row.replaces,
                 tenant=row.tenant,
                 portfolio=row.portfolio,
                 purpose=row.purpose,

@@ -86,6 +86,7 @@ class Bench:
     state_dir: Path
     job: str = "job-1"
     lineage: str | None = None
+    replaces: str | None = None
     portfolio: str = "energy"
     artifacts: MemoryArtifacts = field(default_factory=MemoryArtifacts)
     effects: MemoryEffects = field(default_factory=MemoryEffects)
@@ -105,6 +106,7 @@ class Bench:
         assignment = Assignment(
             job=self.job,
             lineage=self.lineage,
+            replaces=self.replaces,
             subtask="subtask-1",
             name="step",
             step="step",

@@ -29,6 +29,8 @@ class JobFacts(Contract):
     id: str
     lineage: str | None = None
     """The first job of a chain of replays, or None where this one is the first."""
+    replaces: str | None = None
+    """The first job of a chain whose effects were found wrong, and in whose place this one's stand."""
     tenant: str
     portfolio: str
     purpose: Purpose
@@ -97,6 +99,7 @@ def _assignment(job: JobFacts, catalog: Catalog, workflow: Workflow, node: Node)
     return Assignment(
         job=job.id,
         lineage=job.lineage,
+        replaces=job.replaces,
         subtask=node.id,
         name=name_of(node.step, node.item, node.round, mapped),
         step=node.step,

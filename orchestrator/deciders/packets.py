@@ -13,12 +13,16 @@ from orchestrator.deciders.revising import AnotherRound, after_person
 APPROVE = "approve: goes on with exactly this digest"
 REVISE = "revise: back to its author with your comment, and through all reviews again"
 TRY_AGAIN = "approve: one more try, which is told your comment"
+TAKES_DOWN = "what job {} published is marked as wrong, and goes when this takes its place"
 GIVE_UP = "reject: no more tries, kept as a dead letter"
 REJECT = "reject: ends the job, kept as a dead letter"
 
 
-def packet(workflow: Workflow, asking: Node, subject: Node, nodes: list[Node]) -> dict[str, Any]:
-    """Recommendation, evidence, state, what was tried and the alternatives, as plain JSON."""
+def packet(
+    workflow: Workflow, asking: Node, subject: Node, nodes: list[Node], replaces: str | None = None
+) -> dict[str, Any]:
+    """Recommendation, evidence, state, what was tried and the alternatives, as plain JSON; `replaces` is the job in
+    whose place this one's effects would stand."""
     asked = workflow.steps[asking.step].approval
     assert asked is not None and subject.delivered is not None
     verdicts = _verdicts(workflow, nodes)
@@ -26,6 +30,7 @@ def packet(workflow: Workflow, asking: Node, subject: Node, nodes: list[Node]) -
     return {
         "question": asked.question,
         **({"asked again": asking.why} if asking.round > 1 and asking.why else {}),
+        **({"takes down": TAKES_DOWN.format(replaces)} if replaces else {}),
         "recommendation": _recommendation(verdicts, _silent(workflow, nodes)),
         "subject": {
             "step": subject.step,

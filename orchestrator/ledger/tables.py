@@ -67,6 +67,7 @@ job = Table(
     Column("replay_id", Id),
     Column("replay_of", Id),
     Column("lineage", Id),
+    Column("replaces", Id),
     Column("state", Word, nullable=False),
     Column("why", Text, nullable=False, server_default=""),
     Column("result", Json),
@@ -100,6 +101,7 @@ job = Table(
     ),
     comment="`origin` links a job to the one it reviews or reopens, `replay_of` to the one it replays, and "
     "`lineage` to the first of a chain of replays (null where it is the first): effects are keyed by it. "
+    "`replaces` is the first of a chain whose effects were found wrong, and in whose place this job's stand. "
     "An ended job never moves. `stop_at` is when its deadline or its age ends it, `spent_nano_usd` what its attempts "
     "that ended have spent.",
 )

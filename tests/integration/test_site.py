@@ -10,7 +10,7 @@ from contracts.bench import Nothing
 from contracts.failures import Code, Failure, HandlerFailure
 from contracts.handoffs import EffectGrant
 from tests.doubles import Bench
-from tests.integration.site_bench import SiteJob, site_job
+from tests.integration.site_bench import SiteJob, draft, site_job
 from workers.handlers.bench import nothing
 from workers.handlers.site import publish
 
@@ -110,6 +110,37 @@ def test_a_replay_finds_the_page_of_the_job_that_it_replays(tmp_path: Path) -> N
     assert (again.html(), len(again.posts())) == (stood, 1)
     scratch = EffectGrant(key="k", target="scratch:job-1", approved_digest=None)
     assert publish(again.publishing(scratch)).path == "scratch/job-1/how-wind-turns-turbines.html"
+
+
+@pytest.mark.parametrize("slug", ["how-wind-turns-turbines", "what-the-wind-turns"])
+def test_a_page_found_wrong_goes_when_another_takes_its_place(tmp_path: Path, slug: str) -> None:
+    other = site_job(tmp_path, job="job-0", slug="other")
+    other.publish()
+    wrong = site_job(tmp_path)
+    wrong.publish()
+    instead = SiteJob(
+        Bench(tmp_path, job="job-2", replaces="job-1"), draft(slug=slug, title="What was found")
+    )
+    published = instead.publish()
+    assert {post.slug: post.job for post in instead.posts()} == {"other": "job-0", slug: "job-2"}
+    assert "What was found" in instead.html()
+    assert instead.place.page(wrong.page.slug).exists() is instead.place.source(wrong.page.slug).exists()
+    assert instead.place.page(wrong.page.slug).exists() is (slug == wrong.page.slug)
+    assert instead.place.index.read_text().count('.html"') == 2
+    assert "the page of job job-1 is gone" in instead.verify(published).checks
+    assert instead.publish() == published
+    unfit = SiteJob(Bench(tmp_path, job="job-3", replaces="job-2"), draft(slug="other"))
+    assert _refused(unfit).code is Code.STATE_CHANGED
+    assert len(instead.posts()) == 2
+
+
+def test_a_page_that_stands_although_it_was_to_go_is_found(tmp_path: Path) -> None:
+    site_job(tmp_path).publish()
+    beside = SiteJob(Bench(tmp_path, job="job-2"), draft(slug="beside"))
+    published = beside.publish()
+    beside.bench.replaces = "job-1"
+    with pytest.raises(HandlerFailure, match="“how-wind-turns-turbines” still stands"):
+        beside.verify(published)
 
 
 def test_an_attempt_that_was_taken_away_publishes_nothing(tmp_path: Path) -> None:

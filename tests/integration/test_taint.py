@@ -184,6 +184,23 @@ def test_what_replays_kept_of_a_wrong_result_is_marked_and_a_replay_makes_all_of
     (last,) = fleet.rows(tables.job, replay_of=replayed.id)
     kept_there = {row.name for row in fleet.rows(tables.subtask, job_id=last.id) if row.kept_from}
     assert kept_there == {"research[2]", "check-quotes[2]"}
+    assert (last.lineage, last.replaces) == (replayed.id, job_id), (
+        "what the first one published is wrong and stands"
+    )
+    (waiting,) = fleet.rows(tables.approval, job_id=last.id)
+    assert f"what job {job_id} published is marked as wrong" in waiting.packet["takes down"]
+    fleet.decide(last.id, "approve")
+    fleet.run()
+    handed = [each.assignment for each in fleet.hands.handoffs if each.assignment.job == last.id]
+    assert {each.replaces for each in handed} == {job_id}
+
+    # It is in order, and so is what another replay of it publishes beside it.
+    open_replay(
+        fleet.ledger, fleet.catalog, ReplayRequest.model_validate(again | {"selection": {"ids": [last.id]}})
+    )
+    fleet.run()
+    (beside,) = fleet.rows(tables.job, replay_of=last.id)
+    assert (beside.lineage, beside.replaces) == (None, None)
 
 
 def test_what_cannot_be_found_wrong_is_refused_and_changes_nothing(fleet: SmallFleet) -> None:

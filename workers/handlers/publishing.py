@@ -22,7 +22,8 @@ def eligibility(task: Task) -> Draft:
     checked = [CheckedClaims.model_validate_json(task.read(item)) for item in task.items("claims")]
     site = site_of(task.settings, assignment)
     with reached(site), reading(site.posts) as posts:
-        taken = frozenset(post.slug for post in posts.all() if post.job != assignment.first_job)
+        own = (assignment.first_job, assignment.replaces)
+        taken = frozenset(post.slug for post in posts.all() if post.job not in own)
     mended = repaired(draft, taken)
     broken = broken_rules(Candidate(mended, sources_of(checked), taken, site.images()))
     if broken:

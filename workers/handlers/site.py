@@ -49,7 +49,7 @@ def verify(task: Task) -> Verified:
     draft = Draft.model_validate_json(task.read(task.item("draft")))
     place = place_of_page(task.settings, published.path, published.slug, assignment)
     with reached(place):
-        findings = list(read_back(place, published, draft, assignment.first_job))
+        findings = list(read_back(place, published, draft, assignment.first_job, assignment.replaces))
     missed = [found for _, found in findings if found is not None]
     if missed:
         raise refusal(Code.NOT_VERIFIED, f"{published.path} does not stand as approved: " + "; ".join(missed))
@@ -85,4 +85,5 @@ def _held_grant(grant: EffectGrant | None, draft: ContextItem) -> EffectGrant:
 def _page(task: Task, item: ContextItem, grant: EffectGrant) -> Page:
     checked = [CheckedClaims.model_validate_json(task.read(each)) for each in task.items("claims")]
     draft = Draft.model_validate_json(task.read(item))
-    return Page(draft, sources_of(checked), task.handoff.assignment.first_job, grant.key)
+    assignment = task.handoff.assignment
+    return Page(draft, sources_of(checked), assignment.first_job, grant.key, assignment.replaces)

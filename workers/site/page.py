@@ -22,6 +22,8 @@ class Page:
     sources: Mapping[str, Source]
     job: str
     effect_key: str
+    replaces: str | None = None
+    """The job whose page was found wrong, and goes when this one is put up."""
 
     @property
     def cited(self) -> list[str]:

@@ -52,8 +52,14 @@ class Posts:
     def of_slug(self, slug: str) -> Post | None:
         return next(iter(self._select("where slug = ?", slug)), None)
 
+    def of_job(self, job: str) -> list[Post]:
+        return self._select("where job = ?", job)
+
     def add(self, post: Post) -> None:
         self._connection.execute("insert into posts values (?, ?, ?, ?, ?, ?, ?)", astuple(post))
+
+    def remove(self, post: Post) -> None:
+        self._connection.execute("delete from posts where effect_key = ?", (post.effect_key,))
 
     def _select(self, rest: str, *values: str) -> list[Post]:
         columns = "slug, effect_key, job, title, description, page_digest, published_at"

@@ -1,7 +1,8 @@
 """Publishing one page, once: files, then the row that makes them a post, then the index.
 
 A crash before the row leaves files that nothing lists, and the next try overwrites them; a crash after it
-leaves an index without the post, and the next try, finding the row, only rebuilds the index.
+leaves an index without the post, and the next try, finding the row, only rebuilds the index. A page that this one
+replaces loses its files and its row before that row is there: until then the next try finds it and goes on.
 """
 
 from collections.abc import Callable
@@ -50,13 +51,17 @@ def shown(place: Place, page: Page) -> str:
 def _put(place: Place, page: Page, posts: Posts, at: datetime) -> Post:
     slug = page.draft.slug
     other = posts.of_slug(slug)
-    if other is not None:
+    if other is not None and other.job != page.replaces:
         raise refusal(
             Code.STATE_CHANGED,
             f"the slug “{slug}” was taken by job {other.job} since it was approved, and the approval is bound to it",
             {"slug": slug, "job": other.job},
         )
     html = page.html(place.directory.name, at)
+    for old in posts.of_job(page.replaces) if page.replaces else []:
+        place.page(old.slug).unlink(missing_ok=True)
+        place.source(old.slug).unlink(missing_ok=True)
+        posts.remove(old)
     replace_file(place.source(slug), page.markdown(at))
     replace_file(place.page(slug), html)
     post = Post(

@@ -16,8 +16,10 @@ Finding = tuple[str, str | None]
 """What was compared, in a sentence, and what was found instead where it does not hold."""
 
 
-def read_back(place: Place, published: Published, draft: Draft, job: str) -> Iterator[Finding]:
-    """Every comparison, each with what was found."""
+def read_back(
+    place: Place, published: Published, draft: Draft, job: str, replaced: str | None = None
+) -> Iterator[Finding]:
+    """Every comparison, each with what was found; `replaced` is the job whose page was to go."""
     approved = published.slug == draft.slug
     found = f"the page is “{published.slug}”, approved was “{draft.slug}”"
     yield "the page stands under the approved slug", None if approved else found
@@ -26,6 +28,9 @@ def read_back(place: Place, published: Published, draft: Draft, job: str) -> Ite
     yield from _source(_content(place.source(published.slug)), draft)
     with reading(place.posts) as posts:
         yield from _rows([post for post in posts.all() if post.slug == published.slug], published, job)
+        if replaced:
+            left = listed([post.slug for post in posts.of_job(replaced)])
+            yield f"the page of job {replaced} is gone", f"{left} still stands" if left else None
     yield from _index(_content(place.index), published)
 
 
