@@ -49,6 +49,7 @@ def jobs(
     listing = table("job", "workflow", "state", "purpose", "cost", "made", "reason", right=["cost"])
     for job in page.items:
         cost = money(job.cost.usd, job.cost.simulated)
+        again = f"; replayed as {job.replayed_as.job_id}, {job.replayed_as.state}" if job.replayed_as else ""
         listing.add_row(
             job.id,
             text(job.workflow),
@@ -56,7 +57,7 @@ def jobs(
             job.purpose,
             cost,
             age(job.created_at),
-            text(job.reason),
+            text(f"{job.reason}{again}"),
         )
     console().print(listing)
     return _hint(more(page.next_cursor, "fleet jobs"))

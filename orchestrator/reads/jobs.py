@@ -20,6 +20,13 @@ class JobFilter(Read):
     tenant: str | None = None
 
 
+class Again(Read):
+    """The last job of the chain of replays that took a job up."""
+
+    job_id: str
+    state: JobState
+
+
 class JobLine(Read):
     """A job as it stands, and why it exists."""
 
@@ -44,6 +51,8 @@ class JobLine(Read):
     """What it may spend at most; None where it has no cap of its own."""
     deadline: datetime | None = None
     """When nobody needs its result any more, and it ends by itself."""
+    replayed_as: Again | None = None
+    """Where it was listed: what came of running it again."""
     cost: Cost
 
 
@@ -58,10 +67,26 @@ def jobs(
         (last,) = parts_of(cursor, (str,))
         query = query.where(job.c.id < last)
     rows = connection.execute(query).all()
-    costs = costs_by_job(connection, [row.id for row in rows[:limit]])
-    return page_of(
-        rows, limit, lambda row: JobLine(**line_values(row, costs.get(row.id, Cost()))), lambda row: (row.id,)
-    )
+    shown = [row.id for row in rows[:limit]]
+    costs, again = costs_by_job(connection, shown), _again(connection, shown)
+
+    def line(row: Any) -> JobLine:
+        return JobLine(**line_values(row, costs.get(row.id, Cost())), replayed_as=again.get(row.id))
+
+    return page_of(rows, limit, line, lambda row: (row.id,))
+
+
+def _again(connection: Connection, job_ids: list[str]) -> dict[str, Again]:
+    """The ends of the chains of replays that begin with these jobs, with one statement for each link."""
+    found: dict[str, Again] = {}
+    ahead = {job_id: job_id for job_id in job_ids}
+    while ahead:
+        query = select(job.c.replay_of, job.c.id, job.c.state).where(job.c.replay_of.in_(set(ahead.values())))
+        newest = {row.replay_of: row for row in connection.execute(query.order_by(job.c.id))}
+        ahead = {first: newest[last].id for first, last in ahead.items() if last in newest}
+        states = {row.id: row.state for row in newest.values()}
+        found |= {first: Again(job_id=last, state=states[last]) for first, last in ahead.items()}
+    return found
 
 
 def line_values(row: Any, cost: Cost) -> dict[str, Any]:

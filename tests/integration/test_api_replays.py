@@ -565,5 +565,10 @@ def test_what_a_person_types(
     assert run(app, ("replay", "--show", opened_in_vain["id"], "--watch")) == 1  # not all of it is done
     told = capsys.readouterr().out
     assert f"refused: 1 job(s) such as {again.id}, since its inputs are no brief.Inputs@1" in told
+    assert run(app, ("jobs", "--state", "failed", "--json")) == 0
+    (line,) = json.loads(capsys.readouterr().out)["items"]
+    assert (line["id"], line["replayed_as"]) == (job_id, {"job_id": again.id, "state": "done"})
+    assert run(app, ("jobs",)) == 0
+    assert "replayed as" in capsys.readouterr().out
     assert "say why it is aborted" in refused("--abort", opened["id"])
     assert "is done already" in refused("--abort", opened["id"], "--reason", "too late")
