@@ -1,11 +1,12 @@
 """Replay: what waits in a replay is released as new jobs, few at a time; what they come to is noted in it."""
 
 import logging
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, exists, func, insert, select, update
+from sqlalchemy import Connection, case, exists, func, insert, select, update
 
 from contracts.catalog import Catalog
 from contracts.purposes import Purpose
@@ -53,11 +54,12 @@ PRIORITY = 0
 
 _OPEN = (ItemState.WAITING, ItemState.RELEASED)
 _OF = replay_item.c.replay_id == replay.c.id
+_LINKS = select(job.c.id, job.c.replay_of, job.c.lineage)
 _APPLIED = (
-    select(subtask.c.id, taint.c.cause)
+    select(subtask.c.job_id, subtask.c.id, taint.c.cause)
     .join(effect, effect.c.subtask_id == subtask.c.id)
     .join(taint, taint.c.subtask_id == subtask.c.id, isouter=True)
-    .where(subtask.c.job_id == bindparam("_job"), effect.c.applied_at.is_not(None))
+    .where(effect.c.applied_at.is_not(None))
 )
 """What a job has applied, and the first result that makes it wrong, if any."""
 
@@ -138,9 +140,10 @@ class Replayer:
         """Every item becomes a new job, or is refused with a sentence."""
         sources = load(connection, self._snapshots, {item.job_id for item in items})
         wrong = _wrong(connection, set(sources)) | self._built_on(connection, row)
+        stand_wrong = _stand_wrong(connection, sources, wrong)
         released = []
         for item in items:
-            made = self._decide(connection, row, item, sources[item.job_id], wrong)
+            made = self._decide(connection, row, item, sources[item.job_id], wrong, stand_wrong)
             if isinstance(made, Unfit):
                 _refuse(connection, item, made.why)
             else:
@@ -159,7 +162,13 @@ class Replayer:
         return self._built[1]
 
     def _decide(
-        self, connection: Connection, row: Any, item: Any, source: JobView, wrong: frozenset[str]
+        self,
+        connection: Connection,
+        row: Any,
+        item: Any,
+        source: JobView,
+        wrong: frozenset[str],
+        stand_wrong: Mapping[str, str],
     ) -> _Released | Unfit:
         workflow = self._catalog.workflows.get(source.row.workflow)
         if workflow is None:
@@ -191,7 +200,7 @@ class Replayer:
         if isinstance(named, Unfit):
             return named
         lineage_ = source.row.lineage or source.row.id if named else None
-        replaces = _stands_wrong(connection, source.row.id, wrong)
+        replaces = stand_wrong.get(source.row.id)
         replaces = None if replaces == lineage_ else replaces
         return _Released(new_id(), source, workflow, inputs, division, lineage_, replaces)
 
@@ -333,16 +342,25 @@ def _wrong(connection: Connection, jobs: set[str]) -> frozenset[str]:
     return frozenset(connection.execute(select(taint.c.subtask_id).where(taint.c.job_id.in_(jobs))).scalars())
 
 
-def _stands_wrong(connection: Connection, job_id: str | None, wrong: frozenset[str]) -> str | None:
-    """The name of what the chain of replays that ends with this job has applied last, where that was found wrong."""
-    while job_id is not None:
-        row = connection.execute(select(job.c.replay_of, job.c.lineage).where(job.c.id == job_id)).one()
-        applied = connection.execute(_APPLIED, {"_job": job_id}).all()
-        if applied:
-            stands_wrong = any(each.cause is not None or each.id in wrong for each in applied)
-            return (row.lineage or job_id) if stands_wrong else None
-        job_id = row.replay_of
-    return None
+def _stand_wrong(connection: Connection, jobs: Iterable[str], wrong: frozenset[str]) -> dict[str, str]:
+    """For each of these jobs the name of what its chain of replays has applied last, where that was found wrong; with
+    two statements for each link of the longest chain."""
+    found, ahead = {}, {each: each for each in jobs}
+    while ahead:
+        rows = connection.execute(_LINKS.where(job.c.id.in_(set(ahead.values())))).all()
+        links = {row.id: row for row in rows}
+        applied: dict[str, list[Any]] = defaultdict(list)
+        for row in connection.execute(_APPLIED.where(subtask.c.job_id.in_(links))):
+            applied[row.job_id].append(row)
+        for first, last in ahead.items():
+            if any(each.cause is not None or each.id in wrong for each in applied[last]):
+                found[first] = links[last].lineage or last
+        ahead = {
+            first: links[last].replay_of
+            for first, last in ahead.items()
+            if not applied[last] and links[last].replay_of
+        }
+    return found
 
 
 def _roots(connection: Connection, jobs: set[str]) -> dict[str, str]:

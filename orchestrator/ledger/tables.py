@@ -495,6 +495,7 @@ effect = Table(
     Column("replay_class", Word, nullable=False, server_default="idempotent"),
     Column("verified_at", Double),
     Column("verification", Text, nullable=False, server_default=""),
+    Index("ix_effect_subtask_id", "subtask_id"),
     comment="`replay_class` says whether it may be applied again; `verification` what the world was read to show "
     "before that.",
 )

@@ -59,8 +59,9 @@ def _put(place: Place, page: Page, posts: Posts, at: datetime) -> Post:
         )
     html = page.html(place.directory.name, at)
     for old in posts.of_job(page.replaces) if page.replaces else []:
-        place.page(old.slug).unlink(missing_ok=True)
-        place.source(old.slug).unlink(missing_ok=True)
+        if old.slug != slug:
+            place.page(old.slug).unlink(missing_ok=True)
+            place.source(old.slug).unlink(missing_ok=True)
         posts.remove(old)
     replace_file(place.source(slug), page.markdown(at))
     replace_file(place.page(slug), html)

@@ -10,6 +10,7 @@ down_revision = "0003"
 def upgrade() -> None:
     with op.batch_alter_table("job") as rows:
         rows.add_column(sa.Column("replaces", sa.String(length=26), nullable=True))
+    op.create_index("ix_effect_subtask_id", "effect", ["subtask_id"])
     if op.get_bind().dialect.name == "postgresql":  # SQLite keeps no comments
         op.create_table_comment(
             "job",
