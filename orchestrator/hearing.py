@@ -76,7 +76,8 @@ def listen(
     under_way = _under_way(connection, keys)
     heard = {}
     for key in keys:
-        account = _account(rows[key], seen[key], known[key], under_way[key])
+        own = sum(not each.heard_beside for each in spoken[key])
+        account = _account(rows[key], seen[key], known[key], under_way[key], own)
         account, said, calls = _hear_all(account, spoken[key], known[key], at)
         _keep(connection, key, account, at)
         _tell(connection, key, said, calls, at, actor)
@@ -126,13 +127,15 @@ def _hear_all(
     return account, said, calls
 
 
-def _account(row: Any, levels: Mapping[Dimension, Any], purse: Purse, under_way: _UnderWay) -> Account:
+def _account(
+    row: Any, levels: Mapping[Dimension, Any], purse: Purse, under_way: _UnderWay, answers: int
+) -> Account:
     return Account(
         dimensions={name: purses.learned_of(levels[name], bucket) for name, bucket in purse.buckets.items()},
         unsent=_amount(purse, under_way.unsent),
         reserved=_amount(purse, under_way.all),
         concurrency=row.concurrency,
-        in_flight=under_way.calls + 1,
+        in_flight=under_way.calls + answers,  # nothing was granted while they came in together
         closed_until=row.closed_until,
         closed_why=row.closed_why,
         heard_at=row.heard_at,

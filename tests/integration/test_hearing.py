@@ -4,11 +4,14 @@ import json
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from contracts.failures import Code
 from contracts.limits import Dimension, ResponseKind, Standing, VendorSignal
 from contracts.reports import Report, Usage
 from orchestrator import escalations, purses
+from orchestrator.deciders.feedback import Memory
+from orchestrator.deciders.overload import Ceiling, Phase
 from orchestrator.door import Refusal
 from orchestrator.ledger import tables
 from orchestrator.ledger.clock import now
@@ -84,6 +87,22 @@ def test_an_overload_lowers_what_may_be_under_way_and_closes_nothing(fleet: Smal
     age(fleet.ledger, tables.subtask, fleet.subtask(job_id, "research[1]").id, not_before=60.0)
     assert fleet.dispatch.run() == 0, "seven of the ten that were under way are allowed, and nine still are"
     assert "concurrent calls are taken" in fleet.subtask(job_id, "research[1]").held_by
+
+
+def test_answers_that_come_together_let_twice_as_many_begin(fleet: SmallFleet) -> None:
+    """Each of the two was given while both were under way, though both have ended when they are heard."""
+    fleet.submit("summary", documents=20)
+    fleet.plan.run()
+    after_an_overload = Memory(ceiling=Ceiling(allowed=2, known_good=10, phase=Phase.STARTING))
+    with fleet.ledger.write() as connection:
+        starting = {"memory": after_an_overload.model_dump(mode="json")}
+        connection.execute(update(tables.budget).where(tables.budget.c.key == HAIKU).values(**starting))
+    for allowed in (2, 4, 8):
+        fleet.dispatch.run()
+        assert len(fleet.rows(tables.attempt, budget=HAIKU, state="dispatched")) == allowed
+        for bell in fleet.hands.doorbells():
+            fleet.hands.do(bell.attempt_id)
+        fleet.advance.run()
 
 
 @pytest.mark.parametrize(
