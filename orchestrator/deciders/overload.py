@@ -99,10 +99,10 @@ def overloaded(ceiling: Ceiling | None, traffic: Traffic, granted_at: float, at:
     elif is_before(granted_at, ceiling.decreased_at, at):
         return Moved(ceiling)
     if ceiling.phase is Phase.PROBING:
-        return _opened(ceiling, at, "the probe was refused for overload too")
+        return _opened(ceiling, traffic.declared, at, "the probe was refused for overload too")
     bad_rounds = ceiling.bad_rounds + 1
     if bad_rounds >= OPENS_AFTER:
-        return _opened(ceiling, at, f"{bad_rounds} rounds brought nothing but overload")
+        return _opened(ceiling, traffic.declared, at, f"{bad_rounds} rounds brought nothing but overload")
     return _decreased(ceiling, traffic, bad_rounds, at)
 
 
@@ -121,9 +121,12 @@ def _decreased(ceiling: Ceiling, traffic: Traffic, bad_rounds: int, at: float) -
     )
 
 
-def _opened(ceiling: Ceiling, at: float, why: str) -> Moved:
+def _opened(ceiling: Ceiling, declared: int, at: float, why: str) -> Moved:
+    """The breaker. That not a single call was let through says nothing of how many will be: the slow start after it
+    goes on until a call is refused, and not until what happened to be under way when it began."""
     pause = min(FIRST_PAUSE_SECONDS * PAUSE_GROWTH ** min(ceiling.openings, 100), LONGEST_PAUSE_SECONDS)
-    after = suspended(ceiling, at).model_copy(update={"openings": ceiling.openings + 1})
+    begun = {"openings": ceiling.openings + 1, "known_good": float(declared)}
+    after = suspended(ceiling, at).model_copy(update=begun)
     return Moved(after, pause, f"{why}; a pause of {pause:.1f} s, then a single probe")
 
 

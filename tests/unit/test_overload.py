@@ -34,11 +34,11 @@ def known(moved: Moved) -> Ceiling:
     return moved.ceiling
 
 
-def opened() -> Moved:
+def opened(traffic: Traffic = FULL) -> Moved:
     """After rounds of nothing but overload, one a second."""
     moved = Moved(None)
     for second in range(1, OPENS_AFTER + 1):
-        moved = overloaded(moved.ceiling, FULL, granted_at=second - 0.5, at=second)
+        moved = overloaded(moved.ceiling, traffic, granted_at=second - 0.5, at=second)
     return moved
 
 
@@ -132,8 +132,11 @@ def test_an_answer_from_before_the_pause_is_no_probe() -> None:
     assert overloaded(moved.ceiling, FULL, granted_at=4.9, at=5.5) == Moved(moved.ceiling)
 
 
-def test_a_good_probe_starts_slowly_up_to_what_was_known_good() -> None:
-    ceiling = known(succeeded(opened().ceiling, Traffic(64, 1), granted_at=6, at=7))
+@pytest.mark.parametrize("under_way_then", [64, 4])
+def test_a_good_probe_starts_slowly_until_a_call_is_refused(under_way_then: int) -> None:
+    """However little was under way when nothing was let through any more."""
+    before = opened(Traffic(64, under_way_then)).ceiling
+    ceiling = known(succeeded(before, Traffic(64, 1), granted_at=6, at=7))
     assert (ceiling.phase, ceiling.allowed) == (Phase.STARTING, 2)
     rounds = []
     while ceiling.phase is Phase.STARTING:
@@ -142,6 +145,8 @@ def test_a_good_probe_starts_slowly_up_to_what_was_known_good() -> None:
             ceiling = known(succeeded(ceiling, Traffic(64, under_way), granted_at=8, at=9))
         rounds.append(most_in_flight(ceiling, 64))
     assert rounds == [4, 8, 16, 32, 64]
+    refused = known(overloaded(ceiling, FULL, granted_at=9.5, at=10))
+    assert (refused.phase, most_in_flight(refused, 64)) == (Phase.STEADY, 44)
 
 
 def test_the_ceiling_survives_its_row() -> None:
