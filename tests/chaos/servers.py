@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from orchestrator.up.statedir import StateDir
 PATIENCE_SECONDS = 60.0
 PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin")
 """Where distributions put what is not meant for everybody's path."""
+SPARE_PAGES = 50
 ROOM_BYTES = 8 << 30
 """Of a disk of one's own. It lies in memory, which is taken only by what stands on it."""
 UNPRIVILEGED = "postgres"
@@ -67,9 +69,14 @@ class Disk:
         self._mount("-t", "tmpfs", "-o", f"size={ROOM_BYTES}", "tmpfs")
 
     def fill(self) -> None:
-        """It is as large as what stands on it, and not a page larger."""
-        seen = os.statvfs(self.folder)
-        self._mount("-o", f"remount,size={(seen.f_blocks - seen.f_bfree) * seen.f_frsize}")
+        """It is hardly larger than what stands on it. It cannot be smaller, and that may grow meanwhile."""
+        for spare in range(SPARE_PAGES):
+            seen = os.statvfs(self.folder)
+            with suppress(NotHere):
+                return self._mount(
+                    "-o", f"remount,size={(seen.f_blocks - seen.f_bfree + spare) * seen.f_frsize}"
+                )
+        raise NotHere(f"{self.folder} grew faster than it could be filled")
 
     def relieve(self) -> None:
         self._mount("-o", f"remount,size={ROOM_BYTES}")
