@@ -21,6 +21,8 @@ SHARES = {"fan": 0.75, "summary": 0.2, "brief": 0.05}
 SENDERS = 4
 MOST_OPEN = 200
 """So many jobs wait at most: more of them would make the ledger's queues longer, and put no more under a fault."""
+LONGEST_DOCUMENT = 4000
+"""Characters."""
 AGAIN_SECONDS = 0.2
 
 
@@ -123,8 +125,12 @@ class Load:
 
 @cache
 def _about_documents(workflow: str) -> dict[str, Any]:
-    """Read once, since reading what is installed takes longer than submitting it."""
-    return job_of(workflow, documents=2)
+    """Read once, since reading what is installed takes longer than submitting it; of each only the beginning, or the
+    tokens of a minute would let few of these jobs run, and what they wait for would be a budget and no fault."""
+    body = job_of(workflow, documents=2)
+    for document in body["inputs"]["documents"]:
+        document["text"] = document["text"][:LONGEST_DOCUMENT]
+    return body
 
 
 def _body(workflow: str, number: int) -> dict[str, Any]:

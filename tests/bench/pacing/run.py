@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from tests.bench.pacing import cap, closed, cost, overload, steady, tables, urgent
+from tests.bench.pacing import cap, closed, cost, overload, replayed, steady, tables, urgent
 from tests.bench.pacing.baselines import BASELINES, Skipped
 from tests.bench.pacing.figures import Run, Strategy
 from tests.bench.pacing.scenario import Kind, Scenario
@@ -26,6 +26,7 @@ RUNNERS: Mapping[Kind, Callable[[Services, Scenario, int, int], Run]] = {
     Kind.URGENT: urgent.run,
     Kind.COST: cost.run,
     Kind.CAP: cap.run,
+    Kind.REPLAY: replayed.run,
 }
 
 
@@ -33,7 +34,7 @@ def measure(only: Sequence[str], seeds: int, workers: Sequence[int]) -> None:
     """Prints each scenario as soon as it is done; the comparison, and how many bars were met, at the end."""
     runs = []
     for scenario in SCENARIOS:
-        if scenario.name in only or not only:
+        if scenario.name in only or not (only or scenario.by_name_only):
             runs += _scenario(scenario, range(FIRST_SEED, FIRST_SEED + seeds), workers)
     if COMPARED in only or not only:
         tables.show_strategies([*_ours(runs), *_others()])

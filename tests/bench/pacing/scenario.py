@@ -21,6 +21,8 @@ class Kind(StrEnum):
     """One and a half times as much work as the limit allows, a part of it urgent, a part maintenance."""
     COST = "cost"
     """No vendor at all: the same work with and without a budget."""
+    REPLAY = "replay"
+    """Many thousand dead letters run again."""
     CAP = "cap"
     """Concurrent first calls against a tiny cap in money."""
 
@@ -80,6 +82,7 @@ class Scenario:
     """Of the binding limit, as a share; for OpenAI the useful share of it."""
     most_refused: float | None = 0
     """429s of the vendor per 1,000 calls, from the first call on."""
+    by_name_only: bool = False
     per_worker_count: bool = True
     """Whether it is run for every number of worker processes, or for the largest only."""
 

@@ -110,6 +110,15 @@ SCENARIOS = (
         per_worker_count=False,
     ),
     Scenario(
+        "replay-15000",
+        "15,000 dead letters run again, as many at once as may be: preview, the vendor's refusals, abort.",
+        Kind.REPLAY,
+        settle_seconds=15,
+        seconds=45,
+        by_name_only=True,
+        per_worker_count=False,
+    ),
+    Scenario(
         "cost-of-pacing",
         "Jobs of 1 → 8 → 1 subtasks that do nothing, with and without a budget: what pacing costs a subtask.",
         Kind.COST,
