@@ -21,9 +21,11 @@ from tests.bench.services import Services
 MANY = 15_000
 AT_ONCE = 1000
 """Jobs of the replay under way, the most that may be: the budgets alone hold it back."""
+BROKEN_SECONDS = 200.0
+"""Long enough for the first of them to use up its tries."""
 QUIET_SECONDS = 5.0
 ASKED = {
-    "selection": {"code": "refused"},
+    "selection": {"code": "vendor_error"},
     "requested_by": "bench",
     "reason": "a measurement",
     "most_open": AT_ONCE,
@@ -32,9 +34,10 @@ ASKED = {
 
 def run(services: Services, scenario: Scenario, seed: int, workers: int) -> Run:
     with vendor(scenario, seed) as simulator, fleet(services, scenario, simulator.url, workers) as ours:
-        simulator.script({"kind": "refusal", "times": 1})
+        simulator.script({"kind": "server_error", "times": None, "until_seconds": BROKEN_SECONDS})
         job_id = ours.submit(1)
-        ours.wait("SELECT count(*) FROM job WHERE state = 'failed'", 1)
+        ours.wait("SELECT count(*) FROM job WHERE state = 'failed'", 1, BROKEN_SECONDS)
+        simulator.reset()
         _multiply(ours, job_id)
         figures = [_previewed(ours)]
         before = len(witnessed(simulator))
