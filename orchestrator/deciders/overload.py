@@ -44,7 +44,7 @@ class Ceiling(Contract):
     allowed: float
     """Calls at once; the part below one is growth not yet whole."""
     known_good: float
-    """The calls under way when things last went well."""
+    """The calls under way when things last went well; after a breaker, which tells nothing of that, all of them."""
     phase: Phase = Phase.STEADY
     decreased_at: float = 0.0
     """Answers to calls granted before this moment say nothing."""
