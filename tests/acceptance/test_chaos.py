@@ -1,7 +1,7 @@
 """Chaos, a smoke of it: every fault once, under load, on PostgreSQL and a broker of the run's own.
 
 It takes some minutes, so that it runs only where somebody named a PostgreSQL for the tests; `make chaos` does the
-same faults to four times the load, and on other stacks.
+same on other stacks, and for longer.
 """
 
 import os
@@ -9,12 +9,10 @@ import os
 import pytest
 
 from tests.acceptance.stacks import DATABASE
-from tests.chaos.__main__ import run
+from tests.chaos.__main__ import SMOKE_SUBTASKS, run
 from tests.chaos.faults import BY_NAME_ONLY, FAULTS, left_out
 from tests.chaos.servers import NotHere
 
-SUBTASKS = 500
-"""As many as leave the whole suite within ten minutes."""
 NOT_ON_POSTGRESQL = {name for name, fault in FAULTS.items() if fault.needs == "sqlite"}
 
 
@@ -22,7 +20,7 @@ NOT_ON_POSTGRESQL = {name for name, fault in FAULTS.items() if fault.needs == "s
 def test_a_fleet_under_every_fault_keeps_what_it_promised() -> None:
     """Fails where a promise was broken, where a witness tells another story, and where a fault never bit."""
     try:
-        verdict, monkey = run("postgresql", seed=7, seconds=0, subtasks=SUBTASKS)
+        verdict, monkey = run("postgresql", seed=7, seconds=0, subtasks=SMOKE_SUBTASKS)
     except NotHere as missing:
         pytest.skip(str(missing))
     assert verdict.violations == []
