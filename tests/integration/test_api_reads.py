@@ -451,7 +451,7 @@ def test_reading_takes_the_same_number_of_statements_for_many_rows(ledger: Ledge
         assert len(jobs(connection, JobFilter()).items) == 31
         assert len(job_read(connection, job_id).subtasks) == 30
 
-    assert len(statements) <= 11, statements
+    assert len(statements) <= 12, statements
 
 
 def test_small_answers_do_not_wait_for_acknowledgements(http: httpx2.Client) -> None:
