@@ -38,13 +38,12 @@ def find_wrong(ledger: Ledger, subtask_id: str, by: str, why: str) -> Tainted:
         raise Malformed("by: name who found it wrong, in 1 to 100 characters")
     if not reason:
         raise Malformed("why: say what is wrong with it")
-    with ledger.write() as connection:
+    with ledger.read() as connection:
         row = _first(connection, subtask_id)
         cause = _known(connection, row)
         before = cause is not None
         if cause is None:
             cause = Cause(row.id, row.name, row.job_id, person, reason)
-            _mark(connection, cause, {row.id}, person)
     marked = _spread(ledger, cause, person)
     if before and not marked:
         raise Conflict(f"subtask {row.id} ({row.name}) was already found wrong by {cause.by}: {cause.why}")
@@ -53,12 +52,13 @@ def find_wrong(ledger: Ledger, subtask_id: str, by: str, why: str) -> Tainted:
 
 
 def _spread(ledger: Ledger, cause: Cause, actor: str) -> int:
-    """Looks for what was built on it while everything goes on, and again after each marking: what was accepted in
-    between did not see the marks. What is accepted later does."""
+    """Looks for what was built on it while everything goes on, marks it together with the cause, since whoever does
+    this may end after any transaction, and looks again after each marking: what was accepted in between did not see
+    the marks. What is accepted later does."""
     marked = 0
     while True:
         with ledger.read() as connection:
-            ids = taints.spread(connection, {cause.subtask_id})
+            ids = {cause.subtask_id} | taints.spread(connection, {cause.subtask_id})
         with ledger.write() as connection:
             new = _mark(connection, cause, ids, actor)
         if not new:
