@@ -62,6 +62,9 @@ def test_all_that_was_built_on_a_wrong_result_is_marked_and_nothing_else(fleet: 
     assert tainted(fleet, other) == set()
     assert (marked.cause, marked.results, marked.jobs, marked.effects) == (wrong.id, 9, 1, 1)
     assert len(fleet.rows(tables.event, kind="tainted")) == 9
+    assert len({row.at for row in fleet.rows(tables.taint)}) == 1, (
+        "in one transaction, or who ends in it leaves some"
+    )
     (called,) = fleet.rows(tables.escalation)
     assert called.sentence == (
         f"1 applied effect(s) are built on research[2] of job {job_id}, which bob found wrong: {WHY}; changed were "

@@ -40,7 +40,6 @@ def run(services: Services, scenario: Scenario, seed: int, workers: int) -> Run:
         simulator.reset()
         _multiply(ours, job_id)
         figures = [_previewed(ours)]
-        before = len(witnessed(simulator))
         opened_in, replay_id = _timed(lambda: replaying.open_replay(*_parts(ours), _request(dry_run=False)))
         begun = time.time()
         time.sleep(scenario.settle_seconds + scenario.seconds)
@@ -50,7 +49,7 @@ def run(services: Services, scenario: Scenario, seed: int, workers: int) -> Run:
         )
         released = _released(ours, replay_id)
         time.sleep(QUIET_SECONDS)
-        calls = witnessed(simulator)[before:]
+        calls = witnessed(simulator)
         used = pace(calls, Span(end - scenario.seconds, end), scenario.binding, scenario.limit)
         figures += [
             Figure("seconds to open it", f"{opened_in:.2f}"),

@@ -83,6 +83,7 @@ class Scenario:
     most_refused: float | None = 0
     """429s of the vendor per 1,000 calls, from the first call on."""
     by_name_only: bool = False
+    """Whether it is run only where ``--only`` names it."""
     per_worker_count: bool = True
     """Whether it is run for every number of worker processes, or for the largest only."""
 
