@@ -8,7 +8,17 @@ from sqlalchemy import ColumnElement, Connection, exists, or_, select
 
 from contracts.failures import Code, Failure
 from contracts.states import AttemptState, JobState, SubtaskState
-from orchestrator import blocking, liveness, recovering, ringing, spending, stopping, suspects, vendor_batches
+from orchestrator import (
+    blocking,
+    liveness,
+    recovering,
+    ringing,
+    spending,
+    stopping,
+    suspects,
+    taints,
+    vendor_batches,
+)
 from orchestrator.aside import Aside
 from orchestrator.batch import Batch
 from orchestrator.deciders.suspecting import Blame
@@ -75,9 +85,10 @@ class Reconciler:
             resumed = self._resume(connection, at, self._aside.among(job.c.id, only))
             released = _release(connection, at, self._aside.among(subtask.c.job_id, only))
             released += self._unblock(connection, at, self._aside.among(subtask.c.job_id, only))
+            marked = taints.finish(connection, at, ACTOR)
             liveness.report_silent(connection, at, ACTOR, self._heartbeat_seconds, self._silent_seconds)
             rung = ringing.ring_again(connection, at, self._heartbeat_seconds)
-            return returned + stopped + lost + resumed + released + rung
+            return returned + stopped + lost + resumed + released + marked + rung
 
     def _silent(self) -> set[str]:
         """The jobs that there is anything to do for."""

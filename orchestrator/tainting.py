@@ -54,7 +54,7 @@ def find_wrong(ledger: Ledger, subtask_id: str, by: str, why: str) -> Tainted:
 def _spread(ledger: Ledger, cause: Cause, actor: str) -> int:
     """Looks for what was built on it while everything goes on, marks it together with the cause, since whoever does
     this may end after any transaction, and looks again after each marking: what was accepted in between did not see
-    the marks. What is accepted later does."""
+    the marks. What is accepted later does. Who ends before the last look leaves it to the reconciler."""
     marked = 0
     while True:
         with ledger.read() as connection:
@@ -69,6 +69,8 @@ def _spread(ledger: Ledger, cause: Cause, actor: str) -> int:
 def _mark(connection: Connection, cause: Cause, ids: set[str], actor: str) -> int:
     hold_still(connection)  # or what is decided at this very moment would be built on it unseen
     marked = taints.mark(connection, cause, ids, now(connection), actor)
+    if not marked:
+        taints.is_spread(connection, cause)
     ring(connection)
     return marked
 

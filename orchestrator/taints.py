@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Connection, and_, delete, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, and_, delete, or_, select, update
 
 from contracts.handoffs import Handoff
 from contracts.states import SubtaskState
@@ -22,6 +22,8 @@ JOBS_AT_ONCE = 100
 """Whose handoffs are read together."""
 ROWS_AT_ONCE = 1000
 """Fewer than either database takes as parameters of one statement."""
+SPREADING_SECONDS = 10.0
+"""Whoever marks looks again at once; after this they are taken to have ended in between."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,20 @@ class Cause:
 
 def mark(connection: Connection, cause: Cause, ids: Iterable[str], at: float, actor: str) -> int:
     """Marks these subtasks as built on the cause, or as the cause, and answers how many were not marked before.
-    Their answers are not given again; where an effect was applied because of them, a person is called, once."""
+    Their answers are not given again; where an effect was applied because of them, a person is called, once. A cause
+    that is new spreads until `is_spread`."""
     wanted = set(ids) - _marked(connection, cause)
     jobs = {row.id: row.job_id for row in _rows(connection, (subtask.c.id, subtask.c.job_id), wanted)}
     said = {"cause": cause.subtask_id, "by": cause.by, "why": cause.why, "at": at}
-    rows = [{"subtask_id": name, "job_id": jobs[name], **said} for name in sorted(wanted)]
+    rows = [
+        {
+            "subtask_id": name,
+            "job_id": jobs[name],
+            "spreading_since": at if name == cause.subtask_id else None,
+            **said,
+        }
+        for name in sorted(wanted)
+    ]
     for some in _some(rows, ROWS_AT_ONCE):
         insert_missing(connection, taint, some)
     for names in _some(sorted(wanted), ROWS_AT_ONCE):
@@ -53,6 +64,24 @@ def mark(connection: Connection, cause: Cause, ids: Iterable[str], at: float, ac
     events.record(connection, *(_event(cause, row, at, actor) for row in rows))
     _call(connection, cause, wanted, at, actor)
     return len(rows)
+
+
+def is_spread(connection: Connection, cause: Cause) -> None:
+    """Notes that everything is marked that was built on it before its mark; what is built later is by `pass_on`."""
+    own = taint.c.subtask_id == cause.subtask_id, taint.c.cause == cause.subtask_id
+    connection.execute(update(taint).where(*own).values(spreading_since=None))
+
+
+def finish(connection: Connection, at: float, actor: str) -> int:
+    """Marks what is left where whoever marked ended in between, and answers how much that was. Nothing may be
+    accepted beside this transaction."""
+    overdue = taint.c.spreading_since < at - SPREADING_SECONDS
+    left = set(connection.execute(select(taint.c.cause).where(overdue)).scalars())
+    marked = 0
+    for cause in _causes(connection, left):
+        marked += mark(connection, cause, spread(connection, {cause.subtask_id}), at, actor)
+        is_spread(connection, cause)
+    return marked
 
 
 def spread(connection: Connection, start: Iterable[str]) -> set[str]:

@@ -672,8 +672,16 @@ taint = Table(
     Column("by", String(100), nullable=False),
     Column("why", Text, nullable=False),
     Column("at", Double, nullable=False),
+    Column("spreading_since", Double),
     Index("ix_taint_cause", "cause"),
-    comment="A result that was found wrong (`cause` is itself), or that was built on one.",
+    Index(
+        "ix_taint_spreading",
+        "spreading_since",
+        sqlite_where=text("spreading_since IS NOT NULL"),
+        postgresql_where=text("spreading_since IS NOT NULL"),
+    ),
+    comment="A result that was found wrong (`cause` is itself), or that was built on one. `spreading_since` is set "
+    "at the former until everything that was built on it before the mark is marked.",
 )
 
 subject = Table(

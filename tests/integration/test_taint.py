@@ -1,16 +1,22 @@
 """Taint: a result is found wrong later, and all that was built on it is marked, in whatever job it stands."""
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, update
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from contracts.brief import Claim, Claims
 from contracts.replays import ReplayRequest
+from orchestrator import taints
 from orchestrator.cli.app import app
 from orchestrator.cli.ending import run as run_here
 from orchestrator.door import Claim as Held
 from orchestrator.ledger import tables
+from orchestrator.ledger.engine import Ledger, LedgerUnreachable
 from orchestrator.ledger.ids import new_id
 from orchestrator.problems import Conflict, Malformed, NotFound
 from orchestrator.reads.explain import explain
@@ -135,6 +141,50 @@ def test_what_is_built_later_on_a_wrong_result_is_marked_when_it_is_accepted(fle
     fleet.run()
     assert fleet.states(job_id)["draft"] == "done"
     assert {"check-quotes[1]", "draft"} <= tainted(fleet, job_id)
+
+
+class Interrupted(Ledger):
+    """The ledger of somebody who commits once, after others have acted, and ends."""
+
+    def __init__(self, ledger: Ledger, act: Callable[[], object]) -> None:
+        super().__init__(ledger.url.render_as_string(hide_password=False))
+        self._act = act
+        self._has_committed = False
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        if self._has_committed:
+            raise LedgerUnreachable(PoolTimeout())
+        self._act()
+        with super().write() as connection:
+            yield connection
+        self._has_committed = True
+
+
+def test_what_was_accepted_beside_a_mark_is_marked_although_whoever_marked_has_ended(
+    fleet: SmallFleet,
+) -> None:
+    job_id = fleet.submit("summary", documents=2)
+    while fleet.states(job_id).get("research[1]") != "done":
+        assert fleet.turn() + fleet.hands.work()
+    wrong = fleet.subtask(job_id, "research[1]")
+    interrupted = Interrupted(fleet.ledger, fleet.run)
+    with pytest.raises(LedgerUnreachable):
+        find_wrong(interrupted, wrong.id, "bob", WHY)
+    interrupted.close()
+    assert fleet.job(job_id).state == "done"
+    assert "draft" not in tainted(fleet, job_id)
+    assert fleet.reconcile.run() == 0, "whoever marks has a moment for looking again"
+
+    with fleet.ledger.write() as connection:
+        earlier = tables.taint.c.spreading_since - taints.SPREADING_SECONDS
+        connection.execute(update(tables.taint).values(spreading_since=earlier))
+    assert fleet.reconcile.run() > 0
+    assert {"check-quotes[1]", "draft", "publish"} <= tainted(fleet, job_id)
+    (called,) = fleet.rows(tables.escalation)
+    assert called.sentence.startswith(f"1 applied effect(s) are built on research[1] of job {job_id}")
+    assert fleet.reconcile.run() == 0
+    assert {row.spreading_since for row in fleet.rows(tables.taint)} == {None}
 
 
 def test_a_wrong_answer_is_not_given_again_and_those_it_was_given_to_are_marked(fleet: SmallFleet) -> None:

@@ -252,9 +252,13 @@ class World:
         self._check_taints()
 
     def is_over(self) -> bool:
-        """Whether nothing is open; what was granted and not claimed outlives a cancelled job by its start-by."""
+        """Whether nothing is open; what was granted and not claimed outlives a cancelled job by its start-by, and
+        what ended last is still to be passed on to whoever lacks it, or was built on something wrong."""
         kinds = (tables.job, tables.attempt, tables.replay)
-        open_ = union_all(*(select(each.c.id).where(each.c.ended_at.is_(None)) for each in kinds))
+        lacking = select(tables.blocker.c.id).where(tables.blocker.c.resolved_at.is_(None))
+        spreading = select(tables.taint.c.cause).where(tables.taint.c.spreading_since.is_not(None))
+        ended = (select(each.c.id).where(each.c.ended_at.is_(None)) for each in kinds)
+        open_ = union_all(lacking, spreading, *ended)
         return not self.rows(select(open_.subquery()).limit(1))
 
     def tell_what_came(self) -> None:
