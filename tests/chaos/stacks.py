@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx2
-from sqlalchemy import BindParameter, String, bindparam, text
+from sqlalchemy import BindParameter, String, bindparam, select, text
 
 from contracts.catalog import Catalog
 from orchestrator import wiring
 from orchestrator.catalog_files import load_catalog
 from orchestrator.ledger.clock import now
 from orchestrator.ledger.engine import Ledger, LedgerUnreachable
+from orchestrator.ledger.tables import budget_level
 from orchestrator.settings import Settings
+from orchestrator.tuning import set_limit
 from orchestrator.up.child import Spec
 from orchestrator.up.ports import free_port
 from orchestrator.up.roster import Addresses, Roster
@@ -33,8 +35,17 @@ from tests.integration.simulator_process import SimulatorAddress, running_simula
 
 CATALOG = Path(__file__).parent.parent / "bench" / "catalog"
 """The shipped catalog, and with it the lane that does nothing."""
-SLOW = {"latency": {"first_token_seconds": 0.7, "tokens_per_second": 0, "jitter": 0.3}}
-"""Vendors that take a while, so that faults strike calls in flight."""
+SLOW = {"first_token_seconds": 0.7, "tokens_per_second": 0, "jitter": 0.3}
+"""Vendors take a while, so that faults strike calls in flight."""
+GENEROUS = 5
+"""So many times what the catalog says may be asked of a vendor, or what most of the load waits for is its vendor's
+budget, and under no fault meanwhile."""
+ALLOWED = {
+    "requests_per_minute": GENEROUS * 1_000,
+    "input_tokens_per_minute": GENEROUS * 1_000_000,
+    "output_tokens_per_minute": GENEROUS * 90_000,
+    "tokens_per_minute": GENEROUS * 540_000,
+}
 LEASE_SECONDS = 10.0
 PACES = {
     "FLEET_LEASE_SECONDS": f"{LEASE_SECONDS:g}",
@@ -228,7 +239,8 @@ def running_stack(name: str, seed: int, root: Path | None = None) -> Iterator[St
         file = f"sqlite:///{root / 'ledger.sqlite3'}"
         through = postgres.url(ledger_proxy.port) if postgres and ledger_proxy else file
         broker_url = broker.url(broker_proxy.port) if broker and broker_proxy else _rabbitmq(ending)
-        vendors = ending.enter_context(running_simulator(seed=seed, config=SLOW))
+        vendors_are = {"latency": SLOW, "limits": {"default": ALLOWED}}
+        vendors = ending.enter_context(running_simulator(seed=seed, config=vendors_are))
         port = free_port()
         supervisor = Supervisor(StateDir.opened(root), lambda said: None, AT_ONCE)
         stack = Stack(
@@ -274,6 +286,7 @@ def _specs(stack: Stack, port: int, database: str) -> list[Spec]:
         "NO_PROXY": "127.0.0.1",
     }
     wiring.migrate(Settings(state_dir=stack.root, database_url=database, catalog=CATALOG))
+    _allow_more(stack.ledger)
     catalog: Catalog = load_catalog(CATALOG)
     addresses = Addresses(port, 0, stack.broker_url, None)
     roles = {spec.name: spec for spec in Roster(StateDir.opened(stack.root), addresses, env).roles(catalog)}
@@ -285,6 +298,15 @@ def _specs(stack: Stack, port: int, database: str) -> list[Spec]:
         stack.environments[role] = dict(roles[role].env)
         roles[role] = replace(roles[role], env=stack.environments[role])
     return list(roles.values())
+
+
+def _allow_more(ledger: Ledger) -> None:
+    """What an operator would set whose accounts are larger than the catalog's."""
+    with ledger.read() as connection:
+        levels = connection.execute(select(budget_level)).all()
+    for level in levels:
+        more = GENEROUS * level.declared_limit
+        set_limit(ledger, level.key, level.dimension, more, "chaos", "the vendors here allow more")
 
 
 def _await_ready(stack: Stack) -> None:
