@@ -39,6 +39,8 @@ class Spoken:
     granted_at: float
     answered_at: float
     reserved: Reserved
+    is_missing: bool = False
+    """Whether there was none, or an error that is no fault of what was asked."""
     heard_beside: bool = False
     """Said to another budget of the same account."""
 
@@ -106,6 +108,7 @@ def _answer(spoken: Spoken, purse: Purse) -> Answer:
         granted_at=spoken.granted_at,
         answered_at=spoken.answered_at,
         wanted=_amount(purse, spoken.reserved),
+        is_missing=spoken.is_missing,
         day_left_seconds=purses.day_left_seconds(spoken.answered_at, purse.charging.day_begins_in),
     )
 

@@ -207,6 +207,12 @@ def memory_of(row: Any) -> Memory:
         return Memory()
 
 
+def is_away(connection: Connection, key: str | None) -> bool:
+    """Whether the vendor behind a budget was known to be away before what is decided now was heard."""
+    row = connection.execute(select(budget.c.memory).where(budget.c.key == key)).one_or_none()
+    return row is not None and memory_of(row).is_away
+
+
 def _another_day(before: float, at: float, zone: str) -> bool:
     there = ZoneInfo(zone)
     return datetime.fromtimestamp(at, there).date() > datetime.fromtimestamp(before, there).date()

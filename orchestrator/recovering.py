@@ -11,11 +11,22 @@ from contracts.handoffs import Handoff, Tried
 from contracts.lanes import Attempts
 from contracts.states import SubtaskState
 from contracts.workflows import Ending, OnTrouble
+from orchestrator import purses
 from orchestrator.batch import Batch
 from orchestrator.deciders.climbing import Standing, Top, Up, climb
 from orchestrator.deciders.nodes import Node
 from orchestrator.deciders.packets import packet_of_try
-from orchestrator.deciders.recovery import UNASKED, Climb, End, History, Retry, counted_with, is_try, recover
+from orchestrator.deciders.recovery import (
+    AWAY,
+    UNASKED,
+    Climb,
+    End,
+    History,
+    Retry,
+    counted_with,
+    is_try,
+    recover,
+)
 from orchestrator.deciders.suspecting import Blame
 from orchestrator.ledger.events import Event, EventKind
 from orchestrator.ledger.tables import attempt, effect, subtask
@@ -51,7 +62,8 @@ def after_report(
 ) -> None:
     """An attempt was reported as failed. Whatever came of it, it did not kill its worker."""
     paced = row.budget is not None
-    tries = row.tries + (1 if is_try(failure, paced) else 0)
+    away = failure.code in AWAY and purses.is_away(connection, row.budget)
+    tries = row.tries + (1 if is_try(failure, paced, away) else 0)
     if plan_again(view, node, failure, batch, tries=tries, suspect=False):
         return
     history = _history(
@@ -60,8 +72,9 @@ def after_report(
         row,
         tries=tries - row.tries_below_rung,
         crashes=row.crashes,
-        limited=times(connection, node, counted_with(failure, paced)),
+        limited=times(connection, node, counted_with(failure, paced, away)),
         paced=paced,
+        away=away,
         promised_less=row.promised_output_tokens < row.most_output_tokens,
     )
     policy, on = policy_of(view, row), trouble_of(view, node)

@@ -16,6 +16,7 @@ from orchestrator.deciders.charging import Reserved, charged_input, reservation,
 from orchestrator.deciders.estimating import learned
 from orchestrator.deciders.offers import COST_WITHOUT_MODEL
 from orchestrator.deciders.pacing import Purse, settled
+from orchestrator.deciders.recovery import UNANSWERED
 from orchestrator.hearing import Spoken, listen
 from orchestrator.prices import estimate
 
@@ -55,7 +56,8 @@ class Books:
         call = report.call
         signal = _signal(report)
         if signal:
-            spoken = Spoken(signal, row.granted_at, row.reported_at, reserved_by(row))
+            missing = isinstance(report.outcome, Failed) and report.outcome.failure.code in UNANSWERED
+            spoken = Spoken(signal, row.granted_at, row.reported_at, reserved_by(row), missing)
             self._spoken[row.budget].append(spoken)
         if call and call.usage and call.usage.output_tokens:
             cut = isinstance(report.outcome, Failed) and report.outcome.failure.code is Code.CUT

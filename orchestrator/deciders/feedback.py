@@ -32,6 +32,7 @@ from orchestrator.deciders.overload import (
     overloaded,
     succeeded,
     suspended,
+    unanswered,
     untouched,
 )
 from orchestrator.deciders.pacing import DAILY, Amount, full, per_second, words
@@ -62,6 +63,10 @@ class Memory(Contract):
     """When a refusal of the account's own quota was last counted."""
     called_at: float = 0.0
     """When the account was last closed and a person called."""
+    unanswered: int = 0
+    """Calls in a row that the vendor did not answer."""
+    is_away: bool = False
+    """Whether these opened the breaker, and no call was answered since."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,8 @@ class Answer:
     """What the call had reserved."""
     day_left_seconds: float = DAY_SECONDS
     """From the answer until the vendor's day ends."""
+    is_missing: bool = False
+    """Whether there was none, or an error that is no fault of what was asked."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +139,7 @@ def _consequence(account: Account, answer: Answer, gap_seconds: float, late: boo
         case ResponseKind.SPEND_LIMITED | ResponseKind.UNAUTHORISED as kind:
             return _closed_for_a_person(account, answer, CLOSED_SECONDS, _REASONS[kind], at)
         case ResponseKind.ERROR | ResponseKind.SILENT:
-            return Heard(account)
+            return Heard(account) if late or not answer.is_missing else _unanswered(account, answer, at)
         case never:
             assert_never(never)
 
@@ -177,7 +184,7 @@ def _standings(account: Account, answer: Answer, gap_seconds: float, at: float) 
 
 def _went_well(account: Account, answer: Answer, gap_seconds: float, at: float) -> Heard:
     moved = succeeded(account.memory.ceiling, _traffic(account), answer.granted_at, at)
-    after = _remembering(account, ceiling=moved.ceiling)
+    after = _remembering(account, ceiling=moved.ceiling, unanswered=0, is_away=False)
     if is_before(at - QUIET_SECONDS, account.memory.refused_at, at):
         return Heard(after, _sentences(moved))
     if all(map(is_whole, after.dimensions.values())):
@@ -254,6 +261,17 @@ def _overloaded(account: Account, answer: Answer, at: float) -> Heard:
     return Heard(closed.account, (*_sentences(moved), *closed.said))
 
 
+def _unanswered(account: Account, answer: Answer, at: float) -> Heard:
+    """Closed where too many calls in a row were not answered: one asks whether the vendor is back."""
+    in_a_row = account.memory.unanswered + 1
+    moved = unanswered(account.memory.ceiling, _traffic(account), in_a_row, answer.granted_at, at)
+    if not moved.pause_seconds:
+        return Heard(_remembering(account, unanswered=in_a_row))
+    away = _remembering(account, ceiling=moved.ceiling, unanswered=in_a_row, is_away=True)
+    closed = _closed(away, at + moved.pause_seconds, "the vendor does not answer", at)
+    return Heard(closed.account, (*_sentences(moved), *closed.said))
+
+
 def _day_limited(account: Account, answer: Answer, at: float) -> Heard:
     """Closed until the vendor's day ends, or for longer where it asks for longer: what remains of a day's quota
     does not come back sooner, whatever short delay comes with the refusal."""
@@ -293,7 +311,9 @@ def _traffic(account: Account) -> Traffic:
     return Traffic(account.concurrency, account.in_flight)
 
 
-def _remembering(account: Account, **changed: Ceiling | dict[Dimension, Trust] | float | None) -> Account:
+def _remembering(
+    account: Account, **changed: Ceiling | dict[Dimension, Trust] | float | bool | None
+) -> Account:
     if all(getattr(account.memory, name) == value for name, value in changed.items()):
         return account
     return replace(account, memory=account.memory.model_copy(update=changed))

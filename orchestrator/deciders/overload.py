@@ -7,6 +7,9 @@ breaker opens after rounds of nothing but overload and lets a single probe throu
 No round trip is timed. An answer to a call that was granted before the last decrease tells of the time before
 it, so one decrease per round trip means to pass such answers over; and one more call per round trip means
 that each success adds its part of one.
+
+A vendor that is away opens the same breaker: work that is sent to it fails try after try and is dead in seconds,
+while the first answer of a probe shows that it is back.
 """
 
 from dataclasses import dataclass
@@ -17,6 +20,8 @@ from contracts.base import Contract
 DECREASE = 0.7
 OPENS_AFTER = 5
 """Rounds in a row that brought nothing but overload."""
+AWAY_AFTER = 3
+"""Calls in a row that were not answered: fewer than a subtask has tries, or one that is alone would be dead first."""
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 10.0
 """A single call in ten seconds burdens no vendor, and the end of an overload is noticed within that."""
@@ -104,6 +109,22 @@ def overloaded(ceiling: Ceiling | None, traffic: Traffic, granted_at: float, at:
     if bad_rounds >= OPENS_AFTER:
         return _opened(ceiling, traffic.declared, at, f"{bad_rounds} rounds brought nothing but overload")
     return _decreased(ceiling, traffic, bad_rounds, at)
+
+
+def unanswered(
+    ceiling: Ceiling | None, traffic: Traffic, in_a_row: int, granted_at: float, at: float
+) -> Moved:
+    """After so many calls in a row that the vendor did not answer, this one included. Fewer say nothing of it: they
+    may be the questions' own fault."""
+    if ceiling is None:
+        ceiling = untouched(traffic.declared)
+    elif is_before(granted_at, ceiling.decreased_at, at):
+        return Moved(ceiling)
+    if ceiling.phase is Phase.PROBING:
+        return _opened(ceiling, traffic.declared, at, "the probe was not answered")
+    if in_a_row >= AWAY_AFTER:
+        return _opened(ceiling, traffic.declared, at, f"{in_a_row} calls in a row were not answered")
+    return Moved(ceiling)
 
 
 def _decreased(ceiling: Ceiling, traffic: Traffic, bad_rounds: int, at: float) -> Moved:

@@ -8,6 +8,11 @@ from contracts.workflows import Ending, OnTrouble
 
 WAITING = frozenset({Code.UNFINISHED, Code.UNKNOWN_CONTRACT, Code.MISSING_PREREQUISITE, Code.INTERRUPTED})
 """Failures of work that only came too early, or in a worker that had to go; each stands under a bound of its own."""
+UNANSWERED = frozenset({Code.VENDOR_ERROR, Code.NOT_SENT, Code.TIMEOUT})
+"""Failures of the vendor, as far as anybody can tell who looks at one of them."""
+AWAY = UNANSWERED - {Code.TIMEOUT}
+"""Those that are no tries while the vendor is known to be away. A call that timed out may have been worked at and be
+charged for: that may not go on without a bound of its own."""
 UNASKED = frozenset({Code.RATE_LIMITED, Code.OVERLOADED, Code.NOT_SENT, Code.UNKNOWN_CONTRACT})
 """Failures before which no model answered: the question stands as it was first asked."""
 
@@ -26,6 +31,8 @@ class History:
     counts as no try and no crash."""
     paced: bool = False
     """Whether a budget holds it back, which a limit's refusal closes and an overload narrows."""
+    away: bool = False
+    """Whether its vendor was known to be away, so that it was the probe."""
     promised_less: bool = False
     """Whether the answer was promised less room than its lane may give."""
     rungs_left: int = 0
@@ -70,6 +77,8 @@ def recover(failure: Failure, policy: Attempts, on: OnTrouble, history: History,
             return _limited(failure, policy, on, history, chance, told)
         case Category.TRANSIENT if failure.code is Code.OVERLOADED and history.paced:
             return _overloaded(failure, policy, on, history, chance, told)
+        case Category.TRANSIENT if failure.code in AWAY and history.away:
+            return _overloaded(failure, policy, on, history, chance, told)
         case Category.TRANSIENT if failure.code is Code.UNFINISHED:
             return _unfinished(policy, on, history, chance, told)
         case Category.TRANSIENT if failure.code is Code.UNKNOWN_CONTRACT:
@@ -94,16 +103,18 @@ def recover(failure: Failure, policy: Attempts, on: OnTrouble, history: History,
             return End(on.fail, f"{told} (would fail the same way again)")
 
 
-def is_try(failure: Failure, paced: bool) -> bool:
-    """Whether a failed attempt counts as a try; being turned away, or waiting for something to finish or to be
-    supplied, never eats one."""
-    return failure.code is not Code.CRASHED and not counted_with(failure, paced)
+def is_try(failure: Failure, paced: bool, away: bool = False) -> bool:
+    """Whether a failed attempt counts as a try; being turned away, asking whether the vendor is back, or waiting for
+    something to finish or to be supplied, never eats one."""
+    return failure.code is not Code.CRASHED and not counted_with(failure, paced, away)
 
 
-def counted_with(failure: Failure, paced: bool) -> frozenset[Code]:
+def counted_with(failure: Failure, paced: bool, away: bool = False) -> frozenset[Code]:
     """What counts as no try and stands under one bound with this failure; empty where the failure is a try. A
     vendor that has too much to do turns paced work away as its limits do: how much is sent to it is not for the
-    subtask to choose."""
+    subtask to choose. No more is whether it is the one that asks if a vendor is back."""
+    if away and failure.code in AWAY:
+        return AWAY
     turned_away = frozenset({Code.RATE_LIMITED, Code.OVERLOADED} if paced else {Code.RATE_LIMITED})
     return turned_away if failure.code in turned_away else WAITING & {failure.code}
 

@@ -260,6 +260,7 @@ def running_stack(name: str, seed: int, root: Path | None = None) -> Iterator[St
         ending.callback(supervisor.stop, lambda: True)
         supervisor.start(_specs(stack, port, through))
         _await_ready(stack)
+        _allow_more(stack.ledger)
         yield stack
 
 
@@ -286,7 +287,6 @@ def _specs(stack: Stack, port: int, database: str) -> list[Spec]:
         "NO_PROXY": "127.0.0.1",
     }
     wiring.migrate(Settings(state_dir=stack.root, database_url=database, catalog=CATALOG))
-    _allow_more(stack.ledger)
     catalog: Catalog = load_catalog(CATALOG)
     addresses = Addresses(port, 0, stack.broker_url, None)
     roles = {spec.name: spec for spec in Roster(StateDir.opened(stack.root), addresses, env).roles(catalog)}
@@ -304,6 +304,7 @@ def _allow_more(ledger: Ledger) -> None:
     """What an operator would set whose accounts are larger than the catalog's."""
     with ledger.read() as connection:
         levels = connection.execute(select(budget_level)).all()
+    assert levels, "who leads has written them down"
     for level in levels:
         more = GENEROUS * level.declared_limit
         set_limit(ledger, level.key, level.dimension, more, "chaos", "the vendors here allow more")

@@ -75,6 +75,23 @@ def test_a_dimension_that_the_account_is_not_paced_by_is_passed_over(fleet: Smal
     }
 
 
+def test_work_outlives_a_vendor_that_is_away_and_only_a_probe_asks_for_it(fleet: SmallFleet) -> None:
+    job_id = fleet.submit("summary")
+    gone = fails(Code.VENDOR_ERROR, usage=Usage())
+    fleet.hands.will("research[1]", *[gone] * 8)
+    for _ in range(8):
+        fleet.run()
+        age(fleet.ledger, tables.subtask, fleet.subtask(job_id, "research[1]").id, not_before=61)
+        age(fleet.ledger, tables.budget, HAIKU, closed_until=61)
+    fleet.run()
+    assert fleet.job(job_id).state == "done"
+    assert len(fleet.attempts(job_id, "research[1]")) == 9
+    assert fleet.subtask(job_id, "research[1]").tries == 4, "three, before it was known, and the good one"
+    said = [row.sentence for row in fleet.rows(tables.event, kind="budget_learned")]
+    assert f"{HAIKU}: 3 calls in a row were not answered; a pause of 1.0 s, then a single probe" in said
+    assert f"{HAIKU}: the probe was answered; calls begin slowly" in said
+
+
 def test_an_overload_lowers_what_may_be_under_way_and_closes_nothing(fleet: SmallFleet) -> None:
     job_id = fleet.submit("summary", documents=10)
     fleet.hands.will("research[1]", fails(Code.OVERLOADED, usage=Usage()))

@@ -407,6 +407,40 @@ def test_when_it_opens_again_a_single_probe_goes_ahead_of_the_rest() -> None:
     assert (good.memory.ceiling.phase, good.memory.ceiling.known_good) == (Phase.STARTING, 64)
 
 
+def missing(seconds: float, kind: ResponseKind = ResponseKind.ERROR) -> Answer:
+    at = AT + seconds
+    return replace(answer(kind, granted_at=at, answered_at=at), is_missing=True)
+
+
+@pytest.mark.parametrize("kind", [ResponseKind.ERROR, ResponseKind.SILENT])
+def test_a_vendor_that_answers_nothing_is_away_until_a_probe_is_answered(kind: ResponseKind) -> None:
+    twice = heard_in_turn(account(), missing(0, kind), missing(1, kind)).account
+    assert (twice.closed_until, twice.memory.is_away) == (None, False)
+    away = hear(twice, missing(2, kind), AT + 2)
+    assert (away.account.closed_until, away.account.closed_why) == (AT + 3, "the vendor does not answer")
+    assert away.said[0] == "3 calls in a row were not answered; a pause of 1.0 s, then a single probe"
+    assert most_in_flight(away.account.memory.ceiling, 64) == 1
+    echo = replace(missing(2.5, kind), granted_at=AT + 1)
+    assert hear(away.account, echo, AT + 2.5).account.closed_until == AT + 3
+    again = hear(away.account, missing(4, kind), AT + 4).account
+    assert (again.closed_until, again.memory.is_away) == (AT + 4 + 1.25, True)
+    back = hear(again, answer(granted_at=AT + 6, answered_at=AT + 6), AT + 6).account
+    assert (back.memory.is_away, back.memory.unanswered) == (False, 0)
+    assert back.memory.ceiling and back.memory.ceiling.phase is Phase.STARTING
+
+
+def test_one_answer_between_them_shows_that_the_vendor_is_there() -> None:
+    good = answer(granted_at=AT + 2, answered_at=AT + 2)
+    heard = heard_in_turn(account(), missing(0), missing(1), good, missing(3), missing(4))
+    assert (heard.account.closed_until, heard.account.memory.unanswered) == (None, 2)
+
+
+def test_an_error_that_the_question_earned_says_nothing_of_its_vendor() -> None:
+    errors = [answer(ResponseKind.ERROR, granted_at=AT + n, answered_at=AT + n) for n in range(9)]
+    heard = heard_in_turn(account(), *errors)
+    assert (heard.account.closed_until, heard.account.memory) == (None, Memory())
+
+
 @pytest.mark.parametrize(("asked", "seconds"), [(None, 1), (20, 20), (1e9, LONGEST_DELAY_SECONDS)])
 def test_the_breaker_closes_for_its_pause_or_for_as_long_as_is_asked(
     asked: float | None, seconds: float

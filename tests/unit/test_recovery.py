@@ -68,6 +68,24 @@ def test_paced_work_is_turned_away_by_an_overload_more_and_more_rarely(
     assert delay <= answer.delay_seconds <= 1.1 * delay
 
 
+@pytest.mark.parametrize("code", [Code.VENDOR_ERROR, Code.NOT_SENT])
+def test_asking_whether_a_vendor_is_back_is_no_try_and_is_bounded(code: Code) -> None:
+    assert is_try(failure(code), paced=True)
+    assert not is_try(failure(code), paced=True, away=True)
+    history = History(4, 0, 0, 3, paced=True, away=True)
+    answer = recover(failure(code), POLICY, TROUBLE, history, 1.0)
+    assert isinstance(answer, Retry) and answer.delay_seconds == pytest.approx(8.0)
+    last = recover(failure(code), POLICY, TROUBLE, History(0, 0, 0, 50, paced=True, away=True), 0.5)
+    assert last == End(Ending.DEAD, f"{code}: it failed (turned away 50 of 50 times)")
+
+
+def test_a_call_that_timed_out_is_a_try_whoever_is_away() -> None:
+    """It may be charged for."""
+    assert is_try(failure(Code.TIMEOUT), paced=True, away=True)
+    answer = recover(failure(Code.TIMEOUT), POLICY, TROUBLE, History(4, 0, 0, paced=True, away=True), 0.5)
+    assert isinstance(answer, End)
+
+
 def test_refusals_of_both_kinds_stand_under_one_bound() -> None:
     both = {Code.RATE_LIMITED, Code.OVERLOADED}
     assert counted_with(failure(Code.RATE_LIMITED), paced=True) == both
