@@ -183,22 +183,22 @@ def _park(view: JobView, node: Node, supply: Supply, why: str, handoff: Handoff,
     move(view, node, SubtaskState.PARKED, why, batch, **sets)
 
 
-def resolve(connection: Connection, at: float, actor: str) -> None:
-    """Ends the blockers whose job has ended, whatever came of it."""
+def resolve(connection: Connection, at: float, actor: str) -> int:
+    """Ends the blockers whose job has ended, whatever came of it, and answers how many."""
     query = select(
         blocker.c.id, blocker.c.job_id, blocker.c.prerequisite, blocker.c.subject, job.c.id.label("supplier"),
         job.c.state, job.c.why,
     )  # fmt: skip
     query = query.join(job, job.c.id == blocker.c.supply_job_id)
-    for row in connection.execute(
-        query.where(blocker.c.resolved_at.is_(None), job.c.ended_at.is_not(None))
-    ).all():
+    rows = connection.execute(query.where(blocker.c.resolved_at.is_(None), job.c.ended_at.is_not(None))).all()
+    for row in rows:
         came = "supplied it" if row.state == JobState.DONE else f"is {row.state}: {row.why}"
         resolution = f"job {row.supplier} {came}"
         ended = {"resolved_at": at, "resolution": resolution}
         connection.execute(update(blocker).where(blocker.c.id == row.id).values(**ended))
         sentence = f"the {Lack(row.prerequisite, row.subject)}: {resolution}"
         events.record(connection, Event(at, EventKind.UNBLOCKED, actor, row.job_id, sentence=sentence))
+    return len(rows)
 
 
 def held(connection: Connection, among: ColumnElement[bool], most: int) -> list[Any]:

@@ -1,10 +1,11 @@
 """Reconcile: what fell silent is found by the database's clock; nothing waits for a message that was lost."""
 
+import logging
 import random
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, exists, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select
 
 from contracts.failures import Code, Failure
 from contracts.states import AttemptState, JobState, SubtaskState
@@ -21,9 +22,11 @@ from orchestrator import (
 )
 from orchestrator.aside import Aside
 from orchestrator.batch import Batch
+from orchestrator.deciders.ringing import rest
 from orchestrator.deciders.suspecting import Blame
 from orchestrator.ledger import ticks
-from orchestrator.ledger.leadership import Leadership
+from orchestrator.ledger.engine import LedgerUnreachable
+from orchestrator.ledger.leadership import Deposed, Leadership
 from orchestrator.ledger.moves import SubtaskMove, move_subtasks
 from orchestrator.ledger.snapshots import Snapshots
 from orchestrator.ledger.tables import attempt, job, subtask
@@ -32,6 +35,8 @@ from orchestrator.progressing import advance_job
 from orchestrator.recovering import after_loss
 from orchestrator.settling import Books, charged, tokens_reserved
 from orchestrator.views import JobView, load
+
+log = logging.getLogger(__name__)
 
 ACTOR = "orchestrator.reconcile"
 BATCH = 200
@@ -45,6 +50,13 @@ MOVING = (
     SubtaskState.REPORTED,
     SubtaskState.PARKED,
 )
+HELD_BY_NOBODY = (
+    SubtaskState.WAITING,
+    SubtaskState.READY,
+    SubtaskState.PARKED,
+    SubtaskState.DISPATCHED,
+)
+"""What a cancelled job ends at once."""
 
 
 class Reconciler:
@@ -62,22 +74,48 @@ class Reconciler:
     ) -> None:
         self._leadership = leadership
         self._snapshots = snapshots
-        self._cadences = cadences
         self._correct = correct
         self._chance = chance
-        self._heartbeat_seconds = heartbeat_seconds
-        self._silent_seconds = silent_seconds
         self._aside = Aside(leadership, ACTOR)
+        self._beyond_jobs: tuple[Callable[[Connection, float], int], ...] = (
+            lambda connection, at: ticks.note_due(connection, cadences, at),
+            vendor_batches.give_up,
+            lambda connection, at: blocking.resolve(connection, at, ACTOR),
+            lambda connection, at: taints.finish(connection, at, ACTOR),
+            lambda connection, at: liveness.report_silent(
+                connection, at, ACTOR, heartbeat_seconds, silent_seconds
+            ),
+            lambda connection, at: ringing.ring_again(connection, at, heartbeat_seconds),
+        )
 
     def run(self) -> int:
         """Takes everything up that fell silent, and answers how much that was; where it raises, job by job."""
-        return self._aside.run(self._reconcile, self._silent)
+        return self._look_beyond_jobs() + self._aside.run(self._reconcile, self._silent)
+
+    def _look_beyond_jobs(self) -> int:
+        """What is nobody's job; whatever raises here keeps no job from its leases, and nothing else here."""
+        try:
+            with self._leadership.decide() as (connection, at):
+                return sum(look(connection, at) for look in self._beyond_jobs)
+        except (Deposed, LedgerUnreachable):
+            raise
+        except Exception:
+            log.exception("what reconcile looks at beside jobs raises; trying one by one")
+        return sum(map(self._look_alone, self._beyond_jobs))
+
+    def _look_alone(self, look: Callable[[Connection, float], int]) -> int:
+        try:
+            with self._leadership.decide() as (connection, at):
+                return look(connection, at)
+        except (Deposed, LedgerUnreachable):
+            raise
+        except Exception:
+            log.exception("one of reconcile's looks raises and changes nothing; it is tried again")
+            return 0
 
     def _reconcile(self, only: str | None) -> int:
         with self._leadership.decide() as (connection, at):
-            ticks.note_due(connection, self._cadences, at)
             returned = self._return_unrun(connection, at, self._aside.among(attempt.c.job_id, only))
-            vendor_batches.give_up(connection, at)
             stopped = stopping.stop_overdue(
                 connection, self._snapshots, at, ACTOR, self._among(only), self._correct
             )
@@ -85,10 +123,7 @@ class Reconciler:
             resumed = self._resume(connection, at, self._aside.among(job.c.id, only))
             released = _release(connection, at, self._aside.among(subtask.c.job_id, only))
             released += self._unblock(connection, at, self._aside.among(subtask.c.job_id, only))
-            marked = taints.finish(connection, at, ACTOR)
-            liveness.report_silent(connection, at, ACTOR, self._heartbeat_seconds, self._silent_seconds)
-            rung = ringing.ring_again(connection, at, self._heartbeat_seconds)
-            return returned + stopped + lost + resumed + released + marked + rung
+            return returned + stopped + lost + resumed + released
 
     def _silent(self) -> set[str]:
         """The jobs that there is anything to do for."""
@@ -107,13 +142,18 @@ class Reconciler:
     def _return_unrun(self, connection: Connection, at: float, among: ColumnElement[bool]) -> int:
         """They go back: refunded, and not counted as a try."""
         batch, books = Batch(at, ACTOR), Books()
-        for row in _unrun(connection, at, among):
+        rows = _unrun(connection, at, among)
+        before = _returned_in_a_row(connection, [row.subtask_id for row in rows])
+        for row in rows:
             books.refund(row)
             self._correct(row.subtask_id, 0)
             batch.settled.append({"id": row.id, "state": AttemptState.RETURNED, "ended_at": at})
             if row.subtask_state != SubtaskState.DISPATCHED:
                 continue
-            why = "nobody claimed it by its start-by"
+            resting = rest(before.get(row.subtask_id, 0) + 1)
+            why = "nobody claimed it by its start-by" + (
+                f", {before[row.subtask_id] + 1} times in a row; again in {resting:.0f} s" if resting else ""
+            )
             batch.moves.append(
                 SubtaskMove(
                     row.subtask_id,
@@ -121,7 +161,7 @@ class Reconciler:
                     SubtaskState.DISPATCHED,
                     SubtaskState.READY,
                     why,
-                    {"ready_at": at},
+                    {"ready_at": at, "not_before": at + resting},
                     row.id,
                 )
             )
@@ -158,7 +198,6 @@ class Reconciler:
 
     def _unblock(self, connection: Connection, at: float, among: ColumnElement[bool]) -> int:
         """What a missing prerequisite held, once the job that was to supply it has ended."""
-        blocking.resolve(connection, at, ACTOR)
         rows, batch = blocking.held(connection, among, BATCH), Batch(at, ACTOR)
         if rows:
             blocking.go_on(connection, self._snapshots, rows, batch)
@@ -193,6 +232,20 @@ def _unrun(connection: Connection, at: float, among: ColumnElement[bool]) -> lis
         .limit(BATCH)
     )
     return list(connection.execute(query))
+
+
+def _returned_in_a_row(connection: Connection, subtask_ids: list[str]) -> dict[str, int]:
+    """How many attempts of each came back unrun since one was claimed."""
+    claimed = attempt.alias("claimed")
+    of_same = claimed.c.subtask_id == attempt.c.subtask_id, claimed.c.fence > 0
+    last = select(func.max(claimed.c.granted_at)).where(*of_same).correlate(attempt).scalar_subquery()
+    query = select(attempt.c.subtask_id, func.count().label("returned")).where(
+        attempt.c.subtask_id.in_(subtask_ids),
+        attempt.c.state == AttemptState.RETURNED,
+        attempt.c.granted_at > func.coalesce(last, 0.0),
+    )
+    rows = connection.execute(query.group_by(attempt.c.subtask_id)) if subtask_ids else ()
+    return {row.subtask_id: row.returned for row in rows}
 
 
 def _release(connection: Connection, at: float, among: ColumnElement[bool]) -> int:
@@ -239,13 +292,19 @@ def _lost_columns(row: Any, at: float) -> dict[str, Any]:
 
 
 def _resting(connection: Connection, among: ColumnElement[bool]) -> list[str]:
-    moving = exists().where(subtask.c.job_id == job.c.id, subtask.c.state.in_(MOVING))
+    """Of those that are cancelled the ones in which something can end: what runs, or waits for a vendor's batch, may
+    take hours, and so many of them would keep all others from being looked at."""
+    of_job = subtask.c.job_id == job.c.id
+    moving = exists().where(of_job, subtask.c.state.in_(MOVING))
+    sealed = and_(subtask.c.state == SubtaskState.REPORTED, subtask.c.sealed_at.is_not(None))
+    can_end = exists().where(of_job, or_(subtask.c.state.in_(HELD_BY_NOBODY), sealed))
+    cancelled = job.c.cancel_requested_by.is_not(None)
     query = (
         select(job.c.id)
         .where(
             job.c.ended_at.is_(None),
             job.c.state != JobState.ACCEPTED,
-            or_(job.c.cancel_requested_by.is_not(None), ~moving),
+            or_(and_(cancelled, can_end), ~moving),
             among,
         )
         .limit(BATCH)

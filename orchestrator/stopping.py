@@ -86,7 +86,13 @@ def _to_take_back(connection: Connection, at: float, among: Among) -> list[Any]:
 
 def _overdue(connection: Connection, at: float, among: Among) -> set[str]:
     """Jobs whose time is up, and those with a subtask that has waited for too long."""
-    open_ = job.c.ended_at.is_(None), job.c.state != JobState.ACCEPTED, job.c.stop_at < at, among(job.c.id)
+    open_ = (
+        job.c.ended_at.is_(None),
+        job.c.state != JobState.ACCEPTED,
+        job.c.cancel_requested_by.is_(None),  # ends as cancelled
+        job.c.stop_at < at,
+        among(job.c.id),
+    )
     old = (
         subtask.c.ended_at.is_(None),
         subtask.c.stop_at < at,

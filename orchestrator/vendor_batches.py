@@ -98,17 +98,18 @@ def served(connection: Connection, since: float) -> frozenset[str]:
     return frozenset(lane for lanes in connection.execute(alive).scalars() for lane in lanes)
 
 
-def give_up(connection: Connection, at: float) -> None:
+def give_up(connection: Connection, at: float) -> int:
     """Ends the batches whose job ended without an end of theirs: the claims on their members run out at once, and
-    what nobody claimed is returned."""
+    what nobody claimed is returned. Answers how many."""
     orphans = select(vendor_batch.c.id).join(job, job.c.id == vendor_batch.c.job_id)
     orphans = orphans.where(vendor_batch.c.ended_at.is_(None), job.c.ended_at.is_not(None))
     ids = list(connection.execute(orphans).scalars())
     if not ids:
-        return
+        return 0
     members = attempt.c.vendor_batch_id.in_(ids), attempt.c.ended_at.is_(None)
     for state, end in ((AttemptState.RUNNING, "lease_until"), (AttemptState.DISPATCHED, "start_by")):
         over = update(attempt).where(*members, attempt.c.state == state)
         connection.execute(over.values({end: attempt.c.granted_at - 1}))
     ended = {"state": "abandoned", "ended_at": at, "why": "the job that carried it has ended"}
     connection.execute(update(vendor_batch).where(vendor_batch.c.id.in_(ids)).values(**ended))
+    return len(ids)

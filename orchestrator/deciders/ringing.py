@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 FIRST_PATIENCE_SECONDS = 1.5
 """After the first ring; twice as long after each further one."""
+LONGEST_REST_SECONDS = 60.0
 OVERTAKEN_SECONDS = 0.5
 """Publishers and workers are several, so that a queue is in order only about as exactly as this."""
 
@@ -49,6 +50,12 @@ def in_vain(
 def patience(rings: int) -> float:
     """How long a doorbell that was the last of so many may go unheard, in seconds."""
     return FIRST_PATIENCE_SECONDS * 2.0 ** (min(rings, 10) - 1)
+
+
+def rest(returns: int) -> float:
+    """How long a subtask rests that was granted so often in a row and never claimed, in seconds: what nobody can take
+    would be granted for days else, an attempt every few seconds."""
+    return min(patience(returns - 1), LONGEST_REST_SECONDS) if returns > 1 else 0.0
 
 
 def _unexplained(each: Unclaimed, progress: Progress | None, at: float) -> bool:

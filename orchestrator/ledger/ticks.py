@@ -14,8 +14,8 @@ def slot_of(at: float, cadence_seconds: float) -> float:
     return math.floor(at / cadence_seconds) * cadence_seconds
 
 
-def note_due(connection: Connection, cadences: dict[str, float], at: float) -> None:
-    """Writes the current slot of every tick, unless it stands there already."""
+def note_due(connection: Connection, cadences: dict[str, float], at: float) -> int:
+    """Writes the current slot of every tick, unless it stands there already, and answers how many it wrote."""
     due = {name: slot_of(at, cadence) for name, cadence in cadences.items()}
     latest = select(tick.c.name, tick.c.slot).where(tick.c.slot.in_(set(due.values())))
     known = {(row.name, row.slot) for row in connection.execute(latest)}
@@ -23,6 +23,7 @@ def note_due(connection: Connection, cadences: dict[str, float], at: float) -> N
         {"name": name, "slot": slot, "seen_at": at} for name, slot in due.items() if (name, slot) not in known
     ]
     insert_missing(connection, tick, missing)
+    return len(missing)
 
 
 def unlooked(connection: Connection) -> list[Any]:

@@ -14,6 +14,7 @@ EXCUSED = {
     "orchestrator/plan.py:Planner._plan_alone": _SECOND_FAULT,
     "orchestrator/recall.py:Recaller._one_by_one": _SECOND_FAULT,
     "orchestrator/recall.py:Recaller._one_by_one:2": _SECOND_FAULT,
+    "orchestrator/reconcile.py:Reconciler._look_alone": _SECOND_FAULT,
     "orchestrator/reconcile.py:Reconciler._silent": _SECOND_FAULT,
     "orchestrator/replay.py:Replayer._refuse_first": _SECOND_FAULT,
     "orchestrator/api/artifacts.py:download": "it only reads",

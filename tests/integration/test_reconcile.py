@@ -10,11 +10,12 @@ from contracts.bench import Nothing
 from contracts.failures import Code
 from contracts.states import SubtaskState
 from orchestrator.cancelling import request_cancel
-from orchestrator.door import Refusal
+from orchestrator.door import Claim, Refusal
 from orchestrator.ledger import tables
 from orchestrator.ledger.clock import now
 from orchestrator.ledger.engine import IDLE_SECONDS, Ledger, LedgerUnreachable
 from orchestrator.ledger.moves import SubtaskMove, move_subtasks
+from orchestrator.reconcile import BATCH, Reconciler
 from tests.integration.ledgers import ledger, migrated_file, migrated_schema
 from tests.integration.small_fleet import SILENCE, SmallFleet, age, bench_catalog, delivers, fails, fleet
 
@@ -232,6 +233,66 @@ def test_one_job_that_cannot_be_read_holds_up_no_other(fleet: SmallFleet) -> Non
     (told,) = fleet.rows(tables.event, kind="flawed")
     assert told.job_id == broken.job
     assert "KeyError" in told.sentence
+    (called,) = fleet.rows(tables.escalation)
+    assert (
+        f"orchestrator.reconcile leaves job {broken.job} alone, and tries again every 300 s"
+        in called.sentence
+    )
+
+
+def test_what_is_nobodys_job_and_raises_keeps_no_job_from_its_lease(fleet: SmallFleet) -> None:
+    claim = fleet.claimed("fan")
+    age(fleet.ledger, tables.attempt, claim.attempt, lease_until=60.0)
+    never = {"a tick": 0.0}
+    reconcile = Reconciler(fleet.leadership, fleet.snapshots, never, fleet.dispatch.correct)
+    assert reconcile.run() == 1
+    assert fleet.subtask(claim.job, "open").state == "ready"
+    assert fleet.rows(tables.event, kind="flawed") == []
+
+
+def test_what_nobody_claims_rests_longer_each_time_and_not_once_it_was_claimed(fleet: SmallFleet) -> None:
+    job_id, attempt_id = fleet.grant()
+    rested = []
+    for _ in range(4):
+        age(fleet.ledger, tables.attempt, attempt_id, start_by=3600.0)
+        fleet.reconcile.run()
+        opening = fleet.subtask(job_id, "open")
+        returned = fleet.row(tables.attempt, id=attempt_id)
+        rested.append(opening.not_before - returned.ended_at)
+        age(fleet.ledger, tables.subtask, opening.id, not_before=60.0)
+        assert fleet.dispatch.run() == 1
+        attempt_id = fleet.hands.doorbells()[-1].attempt_id
+    assert rested == pytest.approx([0.0, 1.5, 3.0, 6.0])
+    assert "nobody claimed it by its start-by, 4 times in a row; again in 6 s" in [
+        row.sentence for row in fleet.rows(tables.event, job_id=job_id)
+    ]
+    fleet.hands.do(attempt_id)
+    fleet.run()
+    assert fleet.job(job_id).state == "done"
+
+
+def test_many_that_are_cancelled_and_still_run_hold_up_no_other(fleet: SmallFleet) -> None:
+    """More than are looked at together."""
+    fleet.hands.announce(tuple(fleet.catalog.lanes), slots=BATCH + 10)
+    jobs = [fleet.submit("fan") for _ in range(BATCH + 2)]
+    running: list[Claim] = []
+    while len(running) < len(jobs) - 1:
+        fleet.hands.beat()
+        assert fleet.turn()
+        for bell in fleet.hands.doorbells()[: len(jobs) - 1 - len(running)]:
+            claim = fleet.hands.claim(bell.attempt_id)
+            assert isinstance(claim, Claim)
+            running.append(claim)
+    (other,) = set(jobs) - {claim.job for claim in running}
+    for job_id in jobs:
+        request_cancel(fleet.ledger, job_id, "bob")
+    for _ in range(3):
+        fleet.reconcile.run()
+    assert fleet.job(other).state == "cancelled"
+    for claim in running:
+        assert fleet.hands.perform(claim, delivers(Nothing()))
+    fleet.run()
+    assert {row.state for row in fleet.rows(tables.job)} == {"cancelled"}
 
 
 def test_a_cancellation_that_meets_a_claim_lets_the_worker_have_it(fleet: SmallFleet) -> None:
