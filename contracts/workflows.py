@@ -165,6 +165,8 @@ class Stops(Contract):
     """Spent by its attempts. What was granted before it is seen still finishes."""
     subtask_hours: float = Field(default=7 * 24.0, gt=0)
     """From when a subtask first was ready, while no worker has it."""
+    subtask_usd: float = Field(default=100.0, gt=0)
+    """Spent by one subtask's attempts: then it is not tried again, on no rung of its lane's ladder."""
 
     def enforced(self) -> tuple[str, ...]:
         """What holds for every job, a sentence each."""
@@ -172,7 +174,8 @@ class Stops(Contract):
             f"at most {self.subtasks:,} subtasks and {self.rounds} rounds of a step",
             f"at most {self.depth} jobs in one chain of reviews, reopenings and replays",
             f"a job ends after {self.hours:g} h, and a subtask {self.subtask_hours:g} h after it was first ready",
-            f"a job that has spent {self.usd:,.2f} USD starts nothing more",
+            f"a job that has spent {self.usd:,.2f} USD starts nothing more, and a subtask that has spent "
+            f"{self.subtask_usd:,.2f} USD is not tried again",
         )
 
 

@@ -11,7 +11,7 @@ from contracts.handoffs import Handoff, Tried
 from contracts.lanes import Attempts
 from contracts.states import SubtaskState
 from contracts.workflows import Ending, OnTrouble
-from orchestrator import purses
+from orchestrator import purses, spending
 from orchestrator.batch import Batch
 from orchestrator.deciders.climbing import Standing, Top, Up, climb
 from orchestrator.deciders.nodes import Node
@@ -22,11 +22,13 @@ from orchestrator.deciders.recovery import (
     Climb,
     End,
     History,
+    Recovery,
     Retry,
     counted_with,
     is_try,
     recover,
 )
+from orchestrator.deciders.stopping import spent_out
 from orchestrator.deciders.suspecting import Blame
 from orchestrator.ledger.events import Event, EventKind
 from orchestrator.ledger.tables import attempt, effect, subtask
@@ -82,6 +84,7 @@ def after_report(
     # What its worker could not read may have been written by newer code than this, too: it stays as it is.
     unread = failure.code is Code.UNKNOWN_CONTRACT
     handoff = None if unread else handed_again(connection, node, row, failure, answer)
+    decided = _affordable(connection, view, node, row, decided, batch)
     enact(view, node, row, failure, decided, handoff, batch, tries=tries, suspect=False)
 
 
@@ -109,7 +112,19 @@ def after_loss(
     )
     decided = recover(failure, policy_of(view, row), trouble_of(view, node), history, chance())
     handoff = handed_again(connection, node, row, failure, None)
+    decided = _affordable(connection, view, node, row, decided, batch)
     enact(view, node, row, failure, decided, handoff, batch, crashes=crashes, suspect=blamed.suspect)
+
+
+def _affordable(
+    connection: Connection, view: JobView, node: Node, row: Any, decided: Recovery, batch: Batch
+) -> Recovery:
+    """What was decided, unless the subtask's attempts have spent too much for another."""
+    if isinstance(decided, End):
+        return decided
+    this = sum(each["cost_nano_usd"] for each in batch.settled if each["id"] == row.id)
+    stop = spent_out(view.workflow.stops, spending.of_subtask(connection, node.id) + this)
+    return End(Ending.DEAD, f"{stop}: {decided.why}", Code.STOPPED) if stop else decided
 
 
 def _history(view: JobView, node: Node, row: Any, **facts: Any) -> History:
@@ -207,7 +222,7 @@ def enact(
         case End(ending=Ending.SKIP, why=why):
             move(view, node, SubtaskState.SKIPPED, why, batch, **sets)
         case End(why=why):
-            bury(view, node, failure.code, why, batch, **sets)
+            bury(view, node, decided.code or failure.code, why, batch, **sets)
 
 
 def _again(handoff: Handoff | None, batch: Batch) -> dict[str, Any]:

@@ -54,6 +54,14 @@ def next_day(at: float) -> float:
     return (at // DAY_SECONDS + 1) * DAY_SECONDS
 
 
+def of_subtask(connection: Connection, subtask_id: str) -> int:
+    """Nano-dollars that the attempts of a subtask have spent which ended."""
+    query = select(func.coalesce(func.sum(SPENT), 0)).where(
+        attempt.c.subtask_id == subtask_id, attempt.c.ended_at.is_not(None)
+    )
+    return int(connection.execute(query).scalar_one())
+
+
 def book(connection: Connection, attempt_ids: Iterable[str], at: float) -> None:
     """Adds what these attempts, which ended now, have spent to the running totals: of their jobs on the rows
     themselves, and on the books of those that have a cap of their own."""

@@ -56,6 +56,8 @@ class End:
 
     ending: Ending
     why: str
+    code: Code | None = None
+    """Of what ended it, where that is not the failure itself."""
 
 
 @dataclass(frozen=True)

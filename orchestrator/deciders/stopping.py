@@ -103,6 +103,14 @@ def aged(stops: Stops, node: Node, at: float) -> str | None:
     return f"it was first ready {stops.subtask_hours:g} h ago, the age at which its workflow ends a subtask"
 
 
+def spent_out(stops: Stops, spent_nano_usd: int) -> str | None:
+    """Why a subtask that failed is not tried again, if its attempts have spent too much."""
+    if spent_nano_usd < stops.subtask_usd * NANO:
+        return None
+    spent = spent_nano_usd / NANO
+    return f"it spent {spent:,.2f} USD of the {stops.subtask_usd:,.2f} at which its workflow tries a subtask no more"
+
+
 def too_many(workflow: Workflow, count: int) -> str | None:
     """Why a job that would begin with so many subtasks is refused."""
     if count <= workflow.stops.subtasks:

@@ -12,7 +12,7 @@ from sqlalchemy import update
 from contracts.catalog import Catalog
 from contracts.failures import Code
 from contracts.jobs import JobRequest
-from contracts.reports import NANO
+from contracts.reports import NANO, Usage
 from orchestrator.catalog_files import load_catalog
 from orchestrator.door import Claim
 from orchestrator.ledger import tables
@@ -197,6 +197,21 @@ def test_a_subtask_that_waited_for_too_long_ends(ledger: Ledger, tmp_path: Path)
         "it was first ready 1 h ago, the age at which its workflow ends a subtask",
     )
     assert fleet.job(job_id).state == "failed"
+
+
+def test_a_subtask_that_has_spent_too_much_is_not_tried_again(ledger: Ledger, tmp_path: Path) -> None:
+    fleet = stopping_at(ledger, tmp_path, "summary", subtask_usd=0.5)
+    fleet.hands.cost_nano_usd = NANO
+    job_id = fleet.submit("summary")
+    fleet.hands.will("research[1]", fails(Code.BREAKS_CONTRACT, usage=Usage()))
+    fleet.run()
+    ((code, sentence),) = letters(fleet, job_id)
+    assert code == "stopped"
+    assert sentence.startswith(
+        "it spent 1.00 USD of the 0.50 at which its workflow tries a subtask no more: "
+    )
+    assert len(fleet.attempts(job_id, "research[1]")) == 1
+    assert_story_holds(ledger)
 
 
 def test_a_chain_of_jobs_ends_at_its_depth(ledger: Ledger, tmp_path: Path) -> None:
