@@ -122,7 +122,7 @@ def _affordable(
     """What was decided, unless the subtask's attempts have spent too much for another."""
     if isinstance(decided, End):
         return decided
-    this = sum(each["cost_nano_usd"] for each in batch.settled if each["id"] == row.id)
+    this = sum(each.get("cost_nano_usd", 0) for each in batch.settled if each["id"] == row.id)
     stop = spent_out(view.workflow.stops, spending.of_subtask(connection, node.id) + this)
     return End(Ending.DEAD, f"{stop}: {decided.why}", Code.STOPPED) if stop else decided
 

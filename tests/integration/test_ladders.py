@@ -85,7 +85,7 @@ def test_a_ladder_has_an_end(fleet: SmallFleet) -> None:
 
 def test_on_a_rung_a_transient_failure_has_all_its_tries_again(fleet: SmallFleet) -> None:
     job_id = fleet.submit("summary")
-    fleet.hands.will("draft", UNSURE, *[fails(Code.VENDOR_ERROR)] * 4)
+    fleet.hands.will("draft", UNSURE, *[fails(Code.TIMEOUT)] * 4)
     for _ in range(4):
         fleet.run()
         subtask = fleet.subtask(job_id, "draft")

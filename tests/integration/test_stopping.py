@@ -12,7 +12,7 @@ from sqlalchemy import update
 from contracts.catalog import Catalog
 from contracts.failures import Code
 from contracts.jobs import JobRequest
-from contracts.reports import NANO, Usage
+from contracts.reports import NANO
 from orchestrator.catalog_files import load_catalog
 from orchestrator.door import Claim
 from orchestrator.ledger import tables
@@ -203,7 +203,7 @@ def test_a_subtask_that_has_spent_too_much_is_not_tried_again(ledger: Ledger, tm
     fleet = stopping_at(ledger, tmp_path, "summary", subtask_usd=0.5)
     fleet.hands.cost_nano_usd = NANO
     job_id = fleet.submit("summary")
-    fleet.hands.will("research[1]", fails(Code.BREAKS_CONTRACT, usage=Usage()))
+    fleet.hands.will("research[1]", fails(Code.BREAKS_CONTRACT))
     fleet.run()
     ((code, sentence),) = letters(fleet, job_id)
     assert code == "stopped"
