@@ -50,7 +50,7 @@ class Suppliers:
         or ends."""
         policy, on = policy_of(view, row), trouble_of(view, node)
         lack = lack_of(failure)
-        situation = self._situation(connection, view, node, row, lack)
+        situation = self._situation(connection, view, node, row, lack, batch)
         decided: Join | Open | Retry | End = decide(failure, lack, policy, on, situation)
         if isinstance(decided, Open) and isinstance(lack, Lack):
             decided = self._open(connection, view, node, lack, failure, decided.declared, batch)
@@ -62,7 +62,7 @@ class Suppliers:
                 enact(view, node, row, failure, decided, handoff, batch, tries=row.tries, suspect=False)
 
     def _situation(
-        self, connection: Connection, view: JobView, node: Node, row: Any, lack: Lack | str
+        self, connection: Connection, view: JobView, node: Node, row: Any, lack: Lack | str, batch: Batch
     ) -> Situation:
         declared = self._prerequisites.get(lack.prerequisite) if isinstance(lack, Lack) else None
         standing, latest = (
@@ -75,7 +75,7 @@ class Suppliers:
             limited=times(connection, node, frozenset({Code.MISSING_PREREQUISITE})),
             standing=standing,
             latest=latest,
-            above=_above(connection, view.row.id),
+            above=_above(connection, view.row.id, batch),
             under_way=_under_way(connection, view.row.tenant, lack.prerequisite)
             if isinstance(lack, Lack)
             else 0,
@@ -159,8 +159,9 @@ def _under_way(connection: Connection, tenant: str, prerequisite: str) -> int:
     return connection.execute(query).scalar_one()
 
 
-def _above(connection: Connection, job_id: str) -> frozenset[str]:
-    """The blockers that wait for this job, for a job that waits for it, and so on."""
+def _above(connection: Connection, job_id: str, batch: Batch) -> frozenset[str]:
+    """The blockers that wait for this job, for a job that waits for it, and so on; what the batch parks waits
+    already."""
     found: set[str] = set()
     jobs = {job_id}
     while jobs:
@@ -169,6 +170,7 @@ def _above(connection: Connection, job_id: str) -> frozenset[str]:
         found |= new
         waiting = select(subtask.c.job_id).where(subtask.c.blocked_by.in_(new), subtask.c.ended_at.is_(None))
         jobs = set(connection.execute(waiting).scalars()) if new else set()
+        jobs |= {each.job_id for each in batch.moves if each.sets.get("blocked_by") in new}
     return frozenset(found)
 
 

@@ -155,6 +155,33 @@ def test_what_supplies_never_waits_for_itself(fleet: SmallFleet) -> None:
     assert "and would wait for itself" in fleet.job(job_id).why
 
 
+def test_two_that_supply_each_other_and_say_so_at_once_do_not_wait_for_each_other(
+    ledger: Ledger, tmp_path: Path, bench_catalog: Catalog
+) -> None:
+    """Both reports are applied in one batch, where neither is parked yet when the other is judged."""
+    enrich = bench_catalog.workflows["enrich"]
+    firm = enrich.model_copy(
+        update={"workflow": "firm", "steps": {"look": enrich.steps["find"]}, "result": "look"}
+    )
+    company = Prerequisite(prerequisite="company", supplied_by="firm", inputs={"items": ["{subject}"]})
+    changed = {
+        "prerequisites": {**bench_catalog.prerequisites, "company": company},
+        "workflows": {**bench_catalog.workflows, "firm": firm},
+    }
+    fleet = SmallFleet(ledger, tmp_path, bench_catalog.model_copy(update=changed))
+    fleet.hands.will("letter[1]", lacks("x", "address"))
+    fleet.hands.will("letter[2]", lacks("x", "company"))
+    fleet.hands.will("find", lacks("x", "company"))
+    fleet.hands.will("look", lacks("x", "address"))
+    fleet.submit("mailing", inputs={"items": ["a", "b"]})
+    fleet.run()
+
+    assert {row.state for row in fleet.rows(tables.job)} == {"failed"}
+    assert None not in {row.resolved_at for row in fleet.rows(tables.blocker)}
+    said = {row.sentence for row in fleet.rows(tables.dead_letter)}
+    assert said and all(each.endswith("and would wait for itself)") for each in said)
+
+
 def test_jobs_that_wait_for_each_other_have_an_end(fleet: SmallFleet) -> None:
     """Every supplier lacks the address of somebody else, and so on without end."""
     fleet.hands.will("find", *[lacks(f"cousin {number}") for number in range(50)])
