@@ -16,7 +16,7 @@ from contracts.workflows import Ending
 from orchestrator.batch import Batch
 from orchestrator.deciders import fitting
 from orchestrator.deciders.blocking import Join, Lack, Open, Situation, Supply, decide, lack_of
-from orchestrator.deciders.nodes import Node
+from orchestrator.deciders.nodes import Node, current
 from orchestrator.deciders.recovery import End, Retry
 from orchestrator.intake import Intake
 from orchestrator.ledger import events
@@ -233,11 +233,12 @@ def go_on(connection: Connection, snapshots: Snapshots, rows: Iterable[Any], bat
     says."""
     found = list(rows)
     views = load(connection, snapshots, {row.job_id for row in found})
+    suppliers = load(connection, snapshots, {row.supplier for row in found if row.result})
     for row in found:
         view = views[row.job_id]
         node = view.node(row.id)
         if row.supplied == JobState.DONE:
-            _supply(view, node, row, batch)
+            _supply(view, node, row, suppliers.get(row.supplier), batch)
         else:
             why = f"{Code.MISSING_PREREQUISITE}: the {Lack(row.prerequisite, row.subject)}; {row.resolution}"
             _give_up(view, node, why, batch)
@@ -245,9 +246,10 @@ def go_on(connection: Connection, snapshots: Snapshots, rows: Iterable[Any], bat
         advance_job(view, batch)
 
 
-def _supply(view: JobView, node: Node, row: Any, batch: Batch) -> None:
+def _supply(view: JobView, node: Node, row: Any, supplier: JobView | None, batch: Batch) -> None:
+    """It goes on, with the result of its supplier where that has one."""
     handoff = Handoff.model_validate(row.handoff)
-    if row.result:
+    if supplier:
         handoff = handoff.model_copy(update={"context": (*handoff.context, _supplied(row))})
     misfit = fitting.misfit(handoff, view.catalog)
     sets = columns_of(handoff) | {
@@ -258,8 +260,11 @@ def _supply(view: JobView, node: Node, row: Any, batch: Batch) -> None:
     }
     if misfit:
         bury(view, node, Code.TOO_LARGE, f"with what it lacked it has {misfit}", batch, **sets)
-    else:
-        move(view, node, SubtaskState.READY, f"what it lacked is there: {row.resolution}", batch, **sets)
+        return
+    move(view, node, SubtaskState.READY, f"what it lacked is there: {row.resolution}", batch, **sets)
+    if supplier:
+        made_by = current(supplier.nodes, supplier.workflow.result)[0].id
+        batch.supplies.append({"subtask_id": node.id, "supplied_by": made_by, "job_id": view.row.id})
 
 
 def _supplied(row: Any) -> ContextItem:
