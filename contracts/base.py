@@ -1,10 +1,22 @@
 """The two base classes of everything that crosses a seam."""
 
-from typing import ClassVar
+import re
+from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-Fact = str | int | float | bool
+UNKEPT = re.compile("[\x00\ud800-\udfff]")
+"""What no database keeps in a text: NUL, and half of a surrogate pair."""
+
+
+def _kept(value: object) -> object:
+    return UNKEPT.sub("\ufffd", value) if isinstance(value, str) else value
+
+
+Told = Annotated[str, BeforeValidator(_kept)]
+"""Words from outside that the ledger keeps: what it cannot keep of them is replaced, since the work is paid for."""
+
+Fact = Told | int | float | bool
 """What a fact in a summary may be: small, and readable without a contract."""
 
 

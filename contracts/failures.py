@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from contracts.base import Contract
+from contracts.base import Contract, Told
 
 
 class Category(StrEnum):
@@ -107,13 +107,13 @@ class Failure(Contract):
     """What went wrong, in a sentence, with what the one who decides needs to know."""
 
     code: Code
-    sentence: str = Field(min_length=1, max_length=2000)
+    sentence: Told = Field(min_length=1, max_length=2000)
     retry_after_seconds: float | None = Field(default=None, ge=0)
     """The delay the other side asked for."""
-    evidence: dict[str, str] = Field(default_factory=dict)
+    evidence: dict[Told, Told] = Field(default_factory=dict)
     """Parameters, error types and places, each short; the whole answer is an artifact. What lacks something names
     the `prerequisite` and the `subject` that lacks it."""
-    kept: str = Field(default="", max_length=1000)
+    kept: Told = Field(default="", max_length=1000)
     """What partly succeeded and stands, and must not be done again."""
 
     @property

@@ -7,9 +7,15 @@ from pydantic import Field, JsonValue, SerializerFunctionWrapHandler, model_seri
 
 from contracts.artifacts import ArtifactRef, Digest, digest_of
 from contracts.base import Contract
-from contracts.failures import Code
+from contracts.failures import CATEGORY_OF, Category, Code
 from contracts.purposes import Purpose
 from contracts.workflows import ReplayClass
+
+EARLIER_CHARACTERS = 4000
+"""So much of an earlier answer that failed is shown; the fault itself is told in a sentence."""
+
+NOT_ITS_DOING = (Category.TRANSIENT, Category.CRASH, Category.PREREQUISITE)
+"""Failures that no answer can settle: the model is not told of them."""
 
 
 class Assignment(Contract):
@@ -63,6 +69,17 @@ class Tried(Contract):
     """With which lane, model and rung it was tried."""
     kept: str = ""
     """What of it stands, and must not be done again."""
+
+    @property
+    def is_told(self) -> bool:
+        """Whether a model is told of it."""
+        return self.code is None or bool(self.kept) or CATEGORY_OF[self.code] not in NOT_ITS_DOING
+
+    @property
+    def is_shown_whole(self) -> bool:
+        """Whether all of its artifact is shown, which is so of a payload; of any other answer its first
+        EARLIER_CHARACTERS are."""
+        return self.contract is not None
 
 
 class ModelRoute(Contract):

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field
 
 from contracts.artifacts import ArtifactRef
-from contracts.base import Contract, Fact
+from contracts.base import Contract, Fact, Told
 from contracts.failures import Failure
 from contracts.limits import VendorSignal
 from contracts.verdicts import Decision
@@ -53,13 +53,13 @@ class Summary(Contract):
     """The compressed content of a report; the raw output stands behind it as an artifact."""
 
     contract: str
-    text: str = Field(max_length=2000)
+    text: Told = Field(max_length=2000)
     output: ArtifactRef
     confidence: float | None = Field(default=None, ge=0, le=1)
-    open_questions: tuple[str, ...] = Field(default=(), max_length=20)
+    open_questions: tuple[Told, ...] = Field(default=(), max_length=20)
     decision: Decision | None = None
     """Set by verdicts only; the one thing of a payload that gates read."""
-    facts: dict[str, Fact] = Field(default_factory=dict, max_length=32)
+    facts: dict[Told, Fact] = Field(default_factory=dict, max_length=32)
 
 
 class Completed(Contract):

@@ -10,6 +10,7 @@ from contracts.states import SubtaskState
 from orchestrator import spending
 from orchestrator.ledger import events
 from orchestrator.ledger.events import Event
+from orchestrator.ledger.missing import insert_missing
 from orchestrator.ledger.moves import JobMove, SubtaskMove, move_jobs, move_subtasks
 from orchestrator.ledger.tables import (
     approval,
@@ -18,6 +19,7 @@ from orchestrator.ledger.tables import (
     doorbell,
     gate_event,
     subtask,
+    supply,
     webhook,
 )
 
@@ -43,6 +45,7 @@ class Batch:
     gate_events: list[Row] = field(default_factory=list)
     webhooks: list[Row] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    supplies: list[Row] = field(default_factory=list)
     artifacts: list[Row] = field(default_factory=list)
     """References that reports named, as dumped."""
 
@@ -57,6 +60,7 @@ class Batch:
         move_subtasks(connection, self.moves, self.actor, self.at)
         _withdraw(connection, self.moves)
         move_jobs(connection, self.job_moves, self.actor, self.at)
+        insert_missing(connection, supply, self.supplies)
         for table, rows in (
             (doorbell, self.doorbells),
             (approval, self.approvals),

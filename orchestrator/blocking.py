@@ -1,10 +1,11 @@
 """Blocking: what many lack is one blocker and one job that supplies it; then all of them go on by themselves."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, exists, func, insert, select, update
 
 from contracts.failures import Code, Failure
 from contracts.handoffs import ContextItem, Handoff
@@ -15,19 +16,20 @@ from contracts.states import JobState, SubtaskState
 from contracts.workflows import Ending
 from orchestrator.batch import Batch
 from orchestrator.deciders import fitting
-from orchestrator.deciders.blocking import Join, Lack, Open, Situation, Supply, decide, lack_of
-from orchestrator.deciders.nodes import Node
+from orchestrator.deciders.blocking import Follow, Join, Lack, Open, Situation, Supply, decide, lack_of
+from orchestrator.deciders.nodes import Node, current
 from orchestrator.deciders.recovery import End, Retry
 from orchestrator.intake import Intake
 from orchestrator.ledger import events
 from orchestrator.ledger.events import Event, EventKind
 from orchestrator.ledger.ids import new_id
 from orchestrator.ledger.snapshots import Snapshots
-from orchestrator.ledger.tables import blocker, job, subtask
+from orchestrator.ledger.tables import blocker, job, subtask, supply, taint
 from orchestrator.marking import bury, move
 from orchestrator.problems import Problem
 from orchestrator.progressing import advance_job
 from orchestrator.recovering import enact, handed_again, policy_of, times, trouble_of
+from orchestrator.selections import replayed_since
 from orchestrator.starting import columns_of
 from orchestrator.views import JobView, load
 
@@ -50,35 +52,44 @@ class Suppliers:
         or ends."""
         policy, on = policy_of(view, row), trouble_of(view, node)
         lack = lack_of(failure)
-        situation = self._situation(connection, view, node, row, lack)
-        decided: Join | Open | Retry | End = decide(failure, lack, policy, on, situation)
+        situation = self._situation(connection, view, node, row, lack, batch)
+        decided: Join | Follow | Open | Retry | End = decide(failure, lack, policy, on, situation)
+        if isinstance(decided, Follow) and isinstance(lack, Lack):
+            told = f"job {decided.job}, a replay, supplies it"
+            decided = _stand(connection, view, node, lack, failure, decided.job, told, batch)
         if isinstance(decided, Open) and isinstance(lack, Lack):
             decided = self._open(connection, view, node, lack, failure, decided.declared, batch)
         handoff = handed_again(connection, node, row, failure, None)
         match decided:
-            case Join(supply=supply, why=why):
-                _park(view, node, supply, why, handoff, batch)
+            case Join(supply=joined, why=why):
+                _park(view, node, joined, why, handoff, batch)
             case Retry() | End():
                 enact(view, node, row, failure, decided, handoff, batch, tries=row.tries, suspect=False)
 
     def _situation(
-        self, connection: Connection, view: JobView, node: Node, row: Any, lack: Lack | str
+        self, connection: Connection, view: JobView, node: Node, row: Any, lack: Lack | str, batch: Batch
     ) -> Situation:
-        declared = self._prerequisites.get(lack.prerequisite) if isinstance(lack, Lack) else None
-        standing, latest = (
-            _supplies(connection, view.row.tenant, lack) if isinstance(lack, Lack) else (None, None)
-        )
-        return Situation(
-            declared=declared,
+        blockers, jobs = _above(connection, view.row.id, batch)
+        known = Situation(
+            at=batch.at,
+            declared=None,
             claimed_at=row.claimed_at,
             created_at=node.created_at,
             limited=times(connection, node, frozenset({Code.MISSING_PREREQUISITE})),
+            above=blockers,
+            waiting=jobs,
+        )
+        if isinstance(lack, str):
+            return known
+        standing, latest, replays = _supplies(connection, view.row.tenant, lack)
+        return replace(
+            known,
+            declared=self._prerequisites.get(lack.prerequisite),
             standing=standing,
             latest=latest,
-            above=_above(connection, view.row.id),
-            under_way=_under_way(connection, view.row.tenant, lack.prerequisite)
-            if isinstance(lack, Lack)
-            else 0,
+            replays=replays,
+            handed=_handed(connection, node) if replays else frozenset(),
+            under_way=_under_way(connection, view.row.tenant, lack.prerequisite),
         )
 
     def _open(
@@ -111,41 +122,74 @@ class Suppliers:
         except (Problem, ValidationError) as refused:
             why = " ".join(str(refused).split())[:500]
             return End(trouble_of(view, node).fail, f"{told} (no job can be made to supply it: {why})")
-        blocker_id = new_id()
-        sentence = f"the {lack} is missing; job {supply_job} ({declared.supplied_by}) supplies it"
-        connection.execute(
-            insert(blocker).values(
-                id=blocker_id,
-                tenant=view.row.tenant,
-                prerequisite=lack.prerequisite,
-                subject=lack.subject,
-                job_id=view.row.id,
-                supply_job_id=supply_job,
-                opened_at=batch.at,
-            )
-        )
-        batch.events.append(
-            Event(batch.at, EventKind.BLOCKED, batch.actor, view.row.id, node.id, sentence=sentence)
-        )
-        return Join(Supply(blocker_id, supply_job), f"{told} (job {supply_job} is made to supply it)")
+        told = f"job {supply_job} of {declared.supplied_by} is made to supply it"
+        return _stand(connection, view, node, lack, failure, supply_job, told, batch)
 
 
-def _supplies(connection: Connection, tenant: str, lack: Lack) -> tuple[Supply | None, Supply | None]:
-    """The blocker that stands for it, and the last one that was resolved."""
+def _stand(
+    connection: Connection,
+    view: JobView,
+    node: Node,
+    lack: Lack,
+    failure: Failure,
+    supply_job: str,
+    how: str,
+    batch: Batch,
+) -> Join:
+    """A new blocker, behind which it waits for this job."""
+    blocker_id = new_id()
+    connection.execute(
+        insert(blocker).values(
+            id=blocker_id,
+            tenant=view.row.tenant,
+            prerequisite=lack.prerequisite,
+            subject=lack.subject,
+            job_id=view.row.id,
+            supply_job_id=supply_job,
+            opened_at=batch.at,
+        )
+    )
+    sentence = f"the {lack} is missing; {how}"
+    batch.events.append(
+        Event(batch.at, EventKind.BLOCKED, batch.actor, view.row.id, node.id, sentence=sentence)
+    )
+    return Join(Supply(blocker_id, supply_job), f"{failure.code}: {failure.sentence} ({how})")
+
+
+def _supplies(
+    connection: Connection, tenant: str, lack: Lack
+) -> tuple[Supply | None, Supply | None, tuple[Supply, ...]]:
+    """The blocker that stands for it, or the last one that was resolved and the replays of its job."""
     same = (
         blocker.c.tenant == tenant,
         blocker.c.prerequisite == lack.prerequisite,
         blocker.c.subject == lack.subject,
     )
-    query = (
-        select(blocker, job.c.state).join(job, job.c.id == blocker.c.supply_job_id).where(*same)
-    ).order_by(blocker.c.id.desc())
-    found = [
-        Supply(row.id, row.supply_job_id, row.resolved_at, row.state == JobState.DONE)
-        for row in connection.execute(query.limit(2))
-    ]
-    standing = next((supply for supply in found if supply.ended_at is None), None)
-    return standing, next((supply for supply in found if supply.ended_at is not None), None)
+    query = select(blocker, job.c.state, job.c.replay_of).join(job, job.c.id == blocker.c.supply_job_id)
+    latest = blocker.c.opened_at.desc(), blocker.c.id.desc()
+    row = connection.execute(query.where(*same).order_by(*latest).limit(1)).one_or_none()
+    if row is None:
+        return None, None, ()
+    found = Supply(row.id, row.supply_job_id, row.resolved_at, row.state == JobState.DONE)
+    if found.ended_at is None:
+        return found, None, ()
+    later = _replays(connection, found.job)
+    return None, found, (*later, found) if row.replay_of else later
+
+
+def _replays(connection: Connection, job_id: str) -> tuple[Supply, ...]:
+    """Those since this job of its chain of replays, the latest first; what was found wrong supplies nothing."""
+    query = replayed_since(select(job.c.id).where(job.c.id == job_id))
+    right = query.where(~exists().where(taint.c.job_id == job.c.id))
+    return tuple(
+        Supply(None, row.id, row.ended_at, row.state == JobState.DONE) for row in connection.execute(right)
+    )
+
+
+def _handed(connection: Connection, node: Node) -> frozenset[str]:
+    """The jobs that have supplied something to it."""
+    query = select(subtask.c.job_id).join(supply, supply.c.supplied_by == subtask.c.id)
+    return frozenset(connection.execute(query.where(supply.c.subtask_id == node.id)).scalars())
 
 
 def _under_way(connection: Connection, tenant: str, prerequisite: str) -> int:
@@ -159,17 +203,21 @@ def _under_way(connection: Connection, tenant: str, prerequisite: str) -> int:
     return connection.execute(query).scalar_one()
 
 
-def _above(connection: Connection, job_id: str) -> frozenset[str]:
-    """The blockers that wait for this job, for a job that waits for it, and so on."""
-    found: set[str] = set()
-    jobs = {job_id}
-    while jobs:
-        standing = blocker.c.supply_job_id.in_(jobs), blocker.c.resolved_at.is_(None)
-        new = set(connection.execute(select(blocker.c.id).where(*standing)).scalars()) - found
-        found |= new
+def _above(connection: Connection, job_id: str, batch: Batch) -> tuple[frozenset[str], frozenset[str]]:
+    """The blockers that wait for this job, for a job that waits for it, and so on; and these jobs, itself included.
+    What the batch parks waits already."""
+    blockers: set[str] = set()
+    found = unread = {job_id}
+    while unread:
+        standing = blocker.c.supply_job_id.in_(unread), blocker.c.resolved_at.is_(None)
+        new = set(connection.execute(select(blocker.c.id).where(*standing)).scalars()) - blockers
+        blockers |= new
         waiting = select(subtask.c.job_id).where(subtask.c.blocked_by.in_(new), subtask.c.ended_at.is_(None))
         jobs = set(connection.execute(waiting).scalars()) if new else set()
-    return frozenset(found)
+        jobs |= {each.job_id for each in batch.moves if each.sets.get("blocked_by") in new}
+        unread = jobs - found
+        found = found | unread
+    return frozenset(blockers), frozenset(found)
 
 
 def _park(view: JobView, node: Node, supply: Supply, why: str, handoff: Handoff, batch: Batch) -> None:
@@ -231,11 +279,12 @@ def go_on(connection: Connection, snapshots: Snapshots, rows: Iterable[Any], bat
     says."""
     found = list(rows)
     views = load(connection, snapshots, {row.job_id for row in found})
+    suppliers = load(connection, snapshots, {row.supplier for row in found if row.result})
     for row in found:
         view = views[row.job_id]
         node = view.node(row.id)
         if row.supplied == JobState.DONE:
-            _supply(view, node, row, batch)
+            _supply(view, node, row, suppliers.get(row.supplier), batch)
         else:
             why = f"{Code.MISSING_PREREQUISITE}: the {Lack(row.prerequisite, row.subject)}; {row.resolution}"
             _give_up(view, node, why, batch)
@@ -243,9 +292,10 @@ def go_on(connection: Connection, snapshots: Snapshots, rows: Iterable[Any], bat
         advance_job(view, batch)
 
 
-def _supply(view: JobView, node: Node, row: Any, batch: Batch) -> None:
+def _supply(view: JobView, node: Node, row: Any, supplier: JobView | None, batch: Batch) -> None:
+    """It goes on, with the result of its supplier where that has one."""
     handoff = Handoff.model_validate(row.handoff)
-    if row.result:
+    if supplier:
         handoff = handoff.model_copy(update={"context": (*handoff.context, _supplied(row))})
     misfit = fitting.misfit(handoff, view.catalog)
     sets = columns_of(handoff) | {
@@ -256,8 +306,11 @@ def _supply(view: JobView, node: Node, row: Any, batch: Batch) -> None:
     }
     if misfit:
         bury(view, node, Code.TOO_LARGE, f"with what it lacked it has {misfit}", batch, **sets)
-    else:
-        move(view, node, SubtaskState.READY, f"what it lacked is there: {row.resolution}", batch, **sets)
+        return
+    move(view, node, SubtaskState.READY, f"what it lacked is there: {row.resolution}", batch, **sets)
+    if supplier:
+        made_by = current(supplier.nodes, supplier.workflow.result)[0].id
+        batch.supplies.append({"subtask_id": node.id, "supplied_by": made_by, "job_id": view.row.id})
 
 
 def _supplied(row: Any) -> ContextItem:

@@ -202,6 +202,7 @@ class Reconciler:
         if rows:
             blocking.go_on(connection, self._snapshots, rows, batch)
             batch.write(connection)
+            taints.pass_on(connection, {row.job_id for row in rows}, at, ACTOR)
         return len(rows)
 
     def _resume(self, connection: Connection, at: float, among: ColumnElement[bool]) -> int:

@@ -13,6 +13,7 @@ from contracts.states import SubtaskState
 from contracts.workflows import Ending, OnTrouble
 from orchestrator import purses, spending
 from orchestrator.batch import Batch
+from orchestrator.deciders import fitting
 from orchestrator.deciders.climbing import Standing, Top, Up, climb
 from orchestrator.deciders.nodes import Node
 from orchestrator.deciders.packets import packet_of_try
@@ -208,6 +209,9 @@ def enact(
     """Gathers what was decided; `sets` are columns of the subtask that change whatever that is. Without a
     `handoff` it keeps the one it has."""
     match decided:
+        case Retry(why=why) if handoff and (misfit := fitting.misfit(handoff, view.catalog)):
+            told = f"{why}; but with what was tried it has {misfit}"
+            bury(view, node, Code.TOO_LARGE, told, batch, **sets)
         case Retry() as retry:
             sets |= _again(handoff, batch) | {
                 "repairs": row.repairs + (1 if retry.is_repair else 0),
@@ -226,8 +230,7 @@ def enact(
 
 
 def _again(handoff: Handoff | None, batch: Batch) -> dict[str, Any]:
-    kept = {"handoff": handoff.model_dump(mode="json", exclude_defaults=True)} if handoff else {}
-    return {"ready_at": batch.at} | kept
+    return {"ready_at": batch.at} | (columns_of(handoff) if handoff else {})
 
 
 def _climb(

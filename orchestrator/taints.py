@@ -14,7 +14,7 @@ from orchestrator.deciders.tainting import Made, built_on, given_wrong
 from orchestrator.ledger import events
 from orchestrator.ledger.events import Event, EventKind
 from orchestrator.ledger.missing import insert_missing
-from orchestrator.ledger.tables import answer_cache, approval, effect, job, subtask, taint
+from orchestrator.ledger.tables import answer_cache, approval, effect, job, subtask, supply, taint
 
 Each = TypeVar("Each")
 
@@ -86,7 +86,7 @@ def finish(connection: Connection, at: float, actor: str) -> int:
 
 def spread(connection: Connection, start: Iterable[str]) -> set[str]:
     """The ids of all that was built on these results: in their jobs and the jobs linked to those, and wherever
-    they were taken over, layer by layer."""
+    they were taken over or handed to what lacked them, layer by layer."""
     first = set(start)
     found: set[str] = set()
     unread = first
@@ -117,7 +117,8 @@ def pass_on(connection: Connection, job_ids: Iterable[str], at: float, actor: st
     """Marks what has been built in these jobs since on results that are marked: one look where none is."""
     wanted = list(job_ids)
     linked = select(job.c.origin).where(job.c.id.in_(wanted), job.c.origin.is_not(None))
-    here = or_(taint.c.job_id.in_(wanted), taint.c.job_id.in_(linked))
+    supplied = select(supply.c.supplied_by).where(supply.c.job_id.in_(wanted))
+    here = or_(taint.c.job_id.in_(wanted), taint.c.job_id.in_(linked), taint.c.subtask_id.in_(supplied))
     rows = connection.execute(select(taint.c.subtask_id, taint.c.cause).where(here)).all()
     for cause in _causes(connection, {row.cause for row in rows}):
         known = {row.subtask_id for row in rows if row.cause == cause.subtask_id}
@@ -127,13 +128,20 @@ def pass_on(connection: Connection, job_ids: Iterable[str], at: float, actor: st
 def behind(connection: Connection, job_id: str, handoff: Handoff) -> Cause | None:
     """What was found wrong of that which a handoff was made of, if anything."""
     origin = select(job.c.origin).where(job.c.id == job_id).scalar_subquery()
-    here = or_(taint.c.job_id == job_id, taint.c.job_id == origin)
-    causes = {row.subtask_id: row.cause for row in connection.execute(select(taint).where(here))}
-    if not causes:
+    own = supply.c.subtask_id == handoff.assignment.subtask
+    supplied = taint.c.subtask_id.in_(select(supply.c.supplied_by).where(own))
+    here = or_(taint.c.job_id == job_id, taint.c.job_id == origin, supplied)
+    query = select(taint.c.subtask_id, taint.c.cause, supplied.label("is_supplied")).where(here)
+    rows = connection.execute(query).all()
+    if not rows:
         return None
-    linked = connection.execute(select(job.c.origin).where(job.c.id == job_id)).scalar_one()
-    wrong = given_wrong(job_id, linked, handoff, _results(connection, subtask.c.id.in_(list(causes))))
-    return next(iter(_causes(connection, {causes[wrong.id]}))) if wrong else None
+    causes = {row.subtask_id: row.cause for row in rows}
+    wrong = next((row.subtask_id for row in rows if row.is_supplied), None)
+    if wrong is None:
+        linked = connection.execute(select(job.c.origin).where(job.c.id == job_id)).scalar_one()
+        made = given_wrong(job_id, linked, handoff, _results(connection, subtask.c.id.in_(list(causes))))
+        wrong = made.id if made else None
+    return next(iter(_causes(connection, {causes[wrong]}))) if wrong else None
 
 
 def _causes(connection: Connection, ids: set[str]) -> list[Cause]:
@@ -153,12 +161,16 @@ def _marked(connection: Connection, cause: Cause) -> set[str]:
 
 
 def _taken_over(connection: Connection, ids: Iterable[str]) -> set[str]:
-    """Whose result is one of these, as a replay kept it or an earlier answer was given again."""
+    """Whose result is one of these, as a replay kept it or an earlier answer was given again; and who was handed one
+    of them since it was lacking."""
     found: set[str] = set()
     for some in _some(sorted(ids), ROWS_AT_ONCE):
-        kept, answered = subtask.c.kept_from.in_(some), subtask.c.answered_by.in_(some)
-        for condition in (kept, answered):
-            found |= set(connection.execute(select(subtask.c.id).where(condition)).scalars())
+        for query in (
+            select(subtask.c.id).where(subtask.c.kept_from.in_(some)),
+            select(subtask.c.id).where(subtask.c.answered_by.in_(some)),
+            select(supply.c.subtask_id).where(supply.c.supplied_by.in_(some)),
+        ):
+            found |= set(connection.execute(query).scalars())
     return found
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from fastapi import Request
 
+from contracts.base import UNKEPT
 from orchestrator.problems import Malformed
 
 _SUSPECT = re.compile(rb"\\u(0000|[dD][89a-fA-F])")
-_UNKEPT = re.compile("[\x00\ud800-\udfff]")
 
 
 async def storable(request: Request) -> None:
@@ -30,7 +30,7 @@ def _holds_unkept(parsed: Any) -> bool:
     while left:
         match left.pop():
             case str(text):
-                if _UNKEPT.search(text):
+                if UNKEPT.search(text):
                     return True
             case dict(entries):
                 left += [*entries, *entries.values()]

@@ -10,6 +10,9 @@ from orchestrator.deciders.recovery import End, Retry, backoff_seconds
 
 DEEPEST = 8
 """So many jobs may wait for each other's prerequisites."""
+RESTS_SECONDS = 3600.0
+"""So long after a job ended without supplying what it was to supply no other is made for that by itself, since it
+would be paid for again and end the same; and so long what a replay of it supplied is handed to who lacks it."""
 LONGEST_PREREQUISITE, LONGEST_SUBJECT = 100, 200
 
 
@@ -28,17 +31,23 @@ class Lack:
 class Supply:
     """How it stands with one job that is to supply something, or was."""
 
-    blocker: str
+    blocker: str | None
+    """None where nobody waits for it."""
     job: str
     ended_at: float | None = None
-    """When its blocker was resolved; None while it stands."""
+    """When its blocker was resolved, or where it has none when its job ended; None before."""
     succeeded: bool = False
+
+    def rests(self, at: float) -> bool:
+        """Whether it ended so lately that it counts."""
+        return self.ended_at is not None and at < self.ended_at + RESTS_SECONDS
 
 
 @dataclass(frozen=True)
 class Situation:
     """What is known when an attempt reports a lack."""
 
+    at: float
     declared: Prerequisite | None
     claimed_at: float
     """When the attempt looked, at the earliest."""
@@ -50,10 +59,16 @@ class Situation:
     """The blocker that stands for it."""
     latest: Supply | None = None
     """The last one that was resolved."""
+    replays: tuple[Supply, ...] = ()
+    """The replays of that one's job, itself where it is one; the latest first."""
+    handed: frozenset[str] = frozenset()
+    """The jobs whose supply it was handed before."""
     under_way: int = 0
     """How many jobs supply the same prerequisite to this tenant now, whatever the subjects."""
     above: frozenset[str] = frozenset()
     """The blockers that wait, directly or by others, for the job that reports this."""
+    waiting: frozenset[str] = frozenset()
+    """The jobs that do, and the one that reports this."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +77,13 @@ class Join:
 
     supply: Supply
     why: str
+
+
+@dataclass(frozen=True)
+class Follow:
+    """It waits for a replay of the job that was to supply it, which is under way or has ended well."""
+
+    job: str
 
 
 @dataclass(frozen=True)
@@ -87,7 +109,7 @@ def lack_of(failure: Failure) -> Lack | str:
 
 def decide(
     failure: Failure, lack: Lack | str, policy: Attempts, on: OnTrouble, situation: Situation
-) -> Join | Open | Retry | End:
+) -> Join | Follow | Open | Retry | End:
     """What follows. It never waits for itself, and never twice for what did not help."""
     told = f"{failure.code}: {failure.sentence}"
     if isinstance(lack, str):
@@ -96,11 +118,17 @@ def decide(
         return End(on.fail, f"{told} (nothing is declared to supply {lack.prerequisite})")
     if situation.limited >= policy.limited:
         return End(on.loop, f"{told} (lacked something {situation.limited} of {policy.limited} times)")
-    standing, latest = situation.standing, situation.latest
-    if standing and standing.blocker in situation.above:
+    standing, latest, replay = situation.standing, situation.latest, _replay(situation)
+    supplier = standing or replay
+    if supplier and supplier.job in situation.waiting:
         return End(on.fail, f"{told} (it is part of what supplies the {lack}, and would wait for itself)")
     if standing:
         return Join(standing, f"{told} (job {standing.job} supplies it)")
+    if replay:
+        return Follow(replay.job)
+    last = next(iter(situation.replays), latest)
+    if last and not last.succeeded and last.rests(situation.at):
+        return End(on.fail, f"{told} ({_how_to_mend(last)})")
     if latest and latest.ended_at is not None and latest.succeeded:
         if situation.claimed_at < latest.ended_at:
             return Retry(0.0, f"{told} (job {latest.job} has supplied it meanwhile)")
@@ -115,3 +143,19 @@ def decide(
             delay, f"{told} ({most} job(s) supply {lack.prerequisite} already; again in {delay:.1f} s)"
         )
     return Open(situation.declared)
+
+
+def _replay(situation: Situation) -> Supply | None:
+    """The replay by which it can be had, if any: what a person had made again is not made once more."""
+    for each in situation.replays:
+        is_there = each.ended_at is None or (each.succeeded and each.rests(situation.at))
+        if is_there and each.job not in situation.handed:
+            return each
+    return None
+
+
+def _how_to_mend(failed: Supply) -> str:
+    return (
+        f"job {failed.job} was to supply it and did not; no other is made within an hour: mend it, "
+        f"`fleet replay {failed.job}`, then replay this"
+    )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from contracts.catalog import Catalog
-from contracts.handoffs import Handoff
+from contracts.handoffs import EARLIER_CHARACTERS, Handoff, Tried
 from contracts.lanes import Lane
 from contracts.workflows import Workflow
 
@@ -59,8 +59,15 @@ def _too_large(workflow: Workflow, catalog: Catalog, inputs: dict[str, Any]) -> 
 
 def input_tokens(handoff: Handoff) -> int:
     """An estimate of the input tokens of the request that this handoff becomes."""
-    artifacts = [item.artifact for item in handoff.context if item.artifact]
-    artifacts += [tried.artifact for tried in handoff.tried if tried.artifact]
+    given = sum(item.artifact.size_bytes for item in handoff.context if item.artifact)
     words = len(handoff.subproblem) + len(handoff.role) + sum(len(line) for line in handoff.success)
     values = sum(len(str(item.value)) for item in handoff.context if item.value is not None)
-    return FRAME_TOKENS + tokens_of(sum(ref.size_bytes for ref in artifacts) + words + values)
+    tried = sum(_shown(each) for each in handoff.tried if each.is_told)
+    return FRAME_TOKENS + tokens_of(given + words + values + tried)
+
+
+def _shown(tried: Tried) -> int:
+    """How much of an earlier try stands in the request."""
+    size = tried.artifact.size_bytes if tried.artifact else 0
+    shown = size if tried.is_shown_whole else min(size, EARLIER_CHARACTERS)
+    return len(tried.sentence) + len(tried.kept) + shown

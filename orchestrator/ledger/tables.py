@@ -663,6 +663,16 @@ blocker = Table(
     comment="A missing prerequisite: one row however many subtasks wait for it.",
 )
 
+supply = Table(
+    "supply",
+    metadata,
+    Column("subtask_id", Id, ForeignKey("subtask.id"), primary_key=True),
+    Column("supplied_by", Id, ForeignKey("subtask.id"), primary_key=True),
+    Column("job_id", Id, ForeignKey("job.id"), nullable=False, index=True),
+    Index("ix_supply_supplied_by", "supplied_by"),
+    comment="What had lacked something, and the subtask of another job whose result it was handed for that.",
+)
+
 taint = Table(
     "taint",
     metadata,

@@ -87,6 +87,8 @@ class Deed:
     sent: bool = True
     contract: str | None = None
     """Claimed in the summary instead of the payload's own."""
+    answer: bytes | None = None
+    """What the vendor said, instead of a few words."""
 
 
 SILENCE = Deed()
@@ -226,7 +228,8 @@ class Hands:
         )
 
     def _call(self, route: ModelRoute, deed: Deed) -> Call:
-        answer = self._door.put(f"what {route.model} said".encode(), "text/plain", "answer")
+        said = deed.answer or f"what {route.model} said".encode()
+        answer = self._door.put(said, "text/plain", "answer")
         return Call(
             vendor=route.vendor,
             account=route.account,

@@ -6,11 +6,14 @@ from pathlib import Path
 from contracts.catalog import Catalog
 from contracts.failures import Code, Failure
 from contracts.prerequisites import Prerequisite
+from contracts.replays import ReplayRequest
 from orchestrator.cancelling import request_cancel
+from orchestrator.deciders.blocking import RESTS_SECONDS
 from orchestrator.door import Claim
 from orchestrator.ledger import tables
 from orchestrator.ledger.engine import Ledger
 from orchestrator.reads.explain import explain
+from orchestrator.replaying import open_replay
 from tests.integration.ledgers import ledger, migrated_file, migrated_schema
 from tests.integration.small_fleet import Deed, SmallFleet, age, bench_catalog, fails, fleet
 
@@ -105,6 +108,103 @@ def test_where_it_cannot_be_supplied_those_who_wait_end_and_name_it(fleet: Small
     assert fleet.row(tables.blocker).resolved_at is not None
 
 
+NOBODY = fails(Code.REFUSED, "nobody knows them")
+
+
+def failed(fleet: SmallFleet) -> str:
+    """The supplying job, which failed for a first asker."""
+    fleet.hands.will("find", NOBODY)
+    mailing(fleet, 1)
+    fleet.run()
+    return supplier(fleet)
+
+
+def replay(fleet: SmallFleet, job_id: str) -> None:
+    given = {"selection": {"ids": [job_id]}, "requested_by": "carol", "reason": "mended", "dry_run": False}
+    open_replay(fleet.ledger, fleet.catalog, ReplayRequest.model_validate(given))
+    fleet.turn()
+
+
+def replay_of(fleet: SmallFleet, job_id: str) -> str:
+    return str(fleet.row(tables.job, replay_of=job_id).id)
+
+
+def test_what_failed_to_supply_is_not_made_anew_for_each_who_asks_later(fleet: SmallFleet) -> None:
+    first = failed(fleet)
+    later = [mailing(fleet, 1) for _ in range(3)]
+    fleet.run()
+    assert supplier(fleet) == first
+    for job_id in later:
+        (letter,) = fleet.rows(tables.dead_letter, job_id=job_id)
+        assert letter.category == "prerequisite"
+        assert f"job {first} was to supply it and did not" in letter.sentence
+        assert f"`fleet replay {first}`" in letter.sentence
+    assert len({row.signature for row in fleet.rows(tables.dead_letter) if row.job_id in later}) == 1
+
+    age(fleet.ledger, tables.blocker, fleet.row(tables.blocker).id, resolved_at=RESTS_SECONDS)
+    last = mailing(fleet, 1)
+    fleet.run()
+    assert fleet.job(last).state == "done", "after an hour it is worth another try"
+    assert len(fleet.rows(tables.job, workflow="enrich")) == 2
+
+
+def test_who_asks_while_the_supplier_is_replayed_waits_for_that(fleet: SmallFleet) -> None:
+    first = failed(fleet)
+    fleet.hands.will("find", LATER)
+    replay(fleet, first)
+    waiting = [mailing(fleet, 2), mailing(fleet, 1)]
+    fleet.run()
+    again = replay_of(fleet, first)
+    (standing,) = [row for row in fleet.rows(tables.blocker) if row.resolved_at is None]
+    assert standing.supply_job_id == again
+    age(fleet.ledger, tables.subtask, fleet.subtask(again, "find").id, not_before=90.0)
+    fleet.run()
+
+    assert {fleet.job(job_id).state for job_id in waiting} == {"done"}
+    assert len(fleet.rows(tables.job, workflow="enrich")) == 2
+    assert [item.source for item in fleet.handed("letter[2]")[1].context if item.contract] == [f"job {again}"]
+
+
+def test_what_a_replay_has_supplied_is_handed_to_all_who_ask_after_it(fleet: SmallFleet) -> None:
+    """One after the other; each of them would else have it made anew, by inputs that failed before."""
+    first = failed(fleet)
+    replay(fleet, first)
+    fleet.run()
+    for _ in range(2):
+        job_id = mailing(fleet, 1)
+        fleet.run()
+        assert fleet.job(job_id).state == "done"
+    again = replay_of(fleet, first)
+    assert len(fleet.rows(tables.job, workflow="enrich")) == 2
+    supplied = [item.source for each in fleet.handed("letter[1]") for item in each.context if item.contract]
+    assert supplied == [f"job {again}"] * 2
+
+    fleet.hands.will("letter[1]", lacks(), lacks())
+    still = fleet.submit("mailing", inputs={"items": ["x"]})
+    fleet.run()
+    assert f"(job {again} was to supply it, and it is still missing)" in fleet.job(still).why
+
+
+def test_a_replay_that_fails_as_well_is_the_one_to_mend(fleet: SmallFleet) -> None:
+    first = failed(fleet)
+    fleet.hands.will("find", NOBODY)
+    replay(fleet, first)
+    fleet.run()
+    job_id = mailing(fleet, 1)
+    fleet.run()
+    assert f"`fleet replay {replay_of(fleet, first)}`" in fleet.job(job_id).why
+    assert len(fleet.rows(tables.job, workflow="enrich")) == 2
+
+
+def test_a_replay_of_the_supplier_never_waits_for_itself(fleet: SmallFleet) -> None:
+    first = failed(fleet)
+    fleet.hands.will("find", lacks())
+    replay(fleet, first)
+    fleet.run()
+    again = fleet.job(replay_of(fleet, first))
+    assert again.state == "failed" and "and would wait for itself" in again.why
+
+
 def test_what_did_not_help_once_is_not_tried_for_ever(fleet: SmallFleet) -> None:
     job_id = mailing(fleet, 1, times=5)
     fleet.run()
@@ -153,6 +253,33 @@ def test_what_supplies_never_waits_for_itself(fleet: SmallFleet) -> None:
 
     assert fleet.job(supplier(fleet)).state == fleet.job(job_id).state == "failed"
     assert "and would wait for itself" in fleet.job(job_id).why
+
+
+def test_two_that_supply_each_other_and_say_so_at_once_do_not_wait_for_each_other(
+    ledger: Ledger, tmp_path: Path, bench_catalog: Catalog
+) -> None:
+    """Both reports are applied in one batch, where neither is parked yet when the other is judged."""
+    enrich = bench_catalog.workflows["enrich"]
+    firm = enrich.model_copy(
+        update={"workflow": "firm", "steps": {"look": enrich.steps["find"]}, "result": "look"}
+    )
+    company = Prerequisite(prerequisite="company", supplied_by="firm", inputs={"items": ["{subject}"]})
+    changed = {
+        "prerequisites": {**bench_catalog.prerequisites, "company": company},
+        "workflows": {**bench_catalog.workflows, "firm": firm},
+    }
+    fleet = SmallFleet(ledger, tmp_path, bench_catalog.model_copy(update=changed))
+    fleet.hands.will("letter[1]", lacks("x", "address"))
+    fleet.hands.will("letter[2]", lacks("x", "company"))
+    fleet.hands.will("find", lacks("x", "company"))
+    fleet.hands.will("look", lacks("x", "address"))
+    fleet.submit("mailing", inputs={"items": ["a", "b"]})
+    fleet.run()
+
+    assert {row.state for row in fleet.rows(tables.job)} == {"failed"}
+    assert None not in {row.resolved_at for row in fleet.rows(tables.blocker)}
+    said = {row.sentence for row in fleet.rows(tables.dead_letter)}
+    assert said and all(each.endswith("and would wait for itself)") for each in said)
 
 
 def test_jobs_that_wait_for_each_other_have_an_end(fleet: SmallFleet) -> None:

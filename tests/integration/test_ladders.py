@@ -1,5 +1,6 @@
 """Ladders: what is changed, one thing after the other, when more of the same would not help."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,19 @@ import pytest
 from contracts.catalog import Catalog
 from contracts.failures import Code
 from contracts.lanes import Lane, Rung
+from orchestrator.deciders import fitting
 from orchestrator.ledger import tables
 from orchestrator.ledger.engine import Ledger
 from orchestrator.problems import Forbidden
 from tests.integration.ledgers import ledger, migrated_file, migrated_schema
-from tests.integration.small_fleet import SmallFleet, age, assert_story_holds, bench_catalog, fails, fleet
+from tests.integration.small_fleet import (
+    SmallFleet,
+    age,
+    assert_story_holds,
+    bench_catalog,
+    fails,
+    fleet,
+)
 
 __all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
 
@@ -69,6 +78,57 @@ def test_the_shipped_author_climbs_from_a_narrower_task_to_another_model(fleet: 
     budgets = [row.budget for row in fleet.attempts(job_id, "draft")]
     assert budgets == ["anthropic/default/sonnet"] * 4 + ["anthropic/default/opus"]
     assert fleet.job(job_id).state == "awaiting_approval"
+
+
+BIG = b"x" * 10_000_000
+"""An answer of which a model is shown the beginning."""
+
+
+def test_of_a_large_answer_that_failed_counts_what_is_shown(fleet: SmallFleet) -> None:
+    job_id = fleet.submit("summary")
+    large = fails(Code.NOT_JSON, "no JSON at all", answer=BIG)
+    error = fails(Code.VENDOR_ERROR, "an HTML page", answer=BIG)
+    fleet.hands.will("draft", error, large, large)
+    fleet.run()
+    age(fleet.ledger, tables.subtask, fleet.subtask(job_id, "draft").id, not_before=90.0)
+    fleet.run()
+
+    draft = fleet.subtask(job_id, "draft")
+    assert (draft.state, draft.rung) == ("done", 1)
+    assert 2000 < draft.reserve_input_tokens < 4000, (
+        "twice 4,000 characters, and nothing of the vendor's page"
+    )
+
+
+def test_a_retry_reserves_what_it_has_grown_to(fleet: SmallFleet) -> None:
+    job_id = fleet.submit("summary")
+    fleet.hands.will("draft", fails(Code.NOT_JSON, "no JSON at all", answer=BIG))
+    fleet.run()
+    first, repair = fleet.handed("draft")
+    reserved = fleet.subtask(job_id, "draft").reserve_input_tokens
+    assert reserved == fitting.input_tokens(repair) > fitting.input_tokens(first) + 1000
+
+
+def test_a_retry_that_has_outgrown_its_model_ends_with_the_numbers(
+    ledger: Ledger, tmp_path: Path, bench_catalog: Catalog
+) -> None:
+    vendor = bench_catalog.vendors["anthropic"]
+    group = vendor.groups["sonnet"]
+    model = group.models["claude-sonnet-5-5"].model_copy(update={"context_tokens": 7000})
+    small = group.model_copy(update={"models": group.models | {"claude-sonnet-5-5": model}})
+    changed = vendor.model_copy(update={"groups": vendor.groups | {"sonnet": small}})
+    vendors = bench_catalog.vendors | {"anthropic": changed}
+    fleet = SmallFleet(ledger, tmp_path, bench_catalog.model_copy(update={"vendors": vendors}))
+    fleet.submit("summary")
+    fleet.hands.will("draft", fails(Code.NOT_JSON, "no JSON at all", answer=BIG))
+    fleet.run()
+    (letter,) = fleet.rows(tables.dead_letter)
+    assert letter.code == "too_large" and len(fleet.handed("draft")) == 1
+    assert re.fullmatch(
+        r"not_json: no JSON at all \(one repair, shown the fault\); but with what was tried it has "
+        r"about 1\d{3} tokens, and claude-sonnet-5-5 takes 1000",
+        letter.sentence,
+    )
 
 
 def test_a_ladder_has_an_end(fleet: SmallFleet) -> None:

@@ -283,6 +283,24 @@ def test_a_report_that_nobody_can_read_is_parked_and_stops_no_other(fleet: Small
     assert fleet.job(fine).state == "done"
 
 
+def test_what_no_database_keeps_in_a_text_parks_nothing_that_was_paid_for(fleet: SmallFleet) -> None:
+    """A model's answer may escape such characters, and an error may quote them."""
+    job_id = fleet.submit("summary")
+    draft = Draft(
+        title="A\x00page",
+        slug="a-page",
+        description="It says what the documents say, and no more.",
+        body="Something stands [a-1].",
+        citations=("a-1",),
+        confidence=0.8,
+    )
+    fleet.hands.will("draft", fails(Code.BREAKS_CONTRACT, "no\x00way\ud800"), delivers(draft))
+    fleet.run()
+    assert fleet.job(job_id).state == "done"
+    assert fleet.handed("draft")[1].tried[0].sentence == "no\ufffdway\ufffd"
+    assert fleet.subtask(job_id, "draft").why.startswith("“A\ufffdpage”")
+
+
 def test_a_job_that_cannot_be_planned_fails_alone_and_says_so(fleet: SmallFleet) -> None:
     broken = fleet.submit("fan", callback_url="http://127.0.0.1/hook")
     fine = fleet.submit("summary")

@@ -15,6 +15,7 @@ from orchestrator import taints
 from orchestrator.cli.app import app
 from orchestrator.cli.ending import run as run_here
 from orchestrator.door import Claim as Held
+from orchestrator.door import EffectRefused
 from orchestrator.ledger import tables
 from orchestrator.ledger.engine import Ledger, LedgerUnreachable
 from orchestrator.ledger.ids import new_id
@@ -23,7 +24,8 @@ from orchestrator.reads.explain import explain
 from orchestrator.replaying import open_replay
 from orchestrator.tainting import find_wrong
 from tests.integration.ledgers import api, catalog, ledger, migrated_file, migrated_schema
-from tests.integration.small_fleet import SmallFleet, bench_catalog, delivers, fleet, objects
+from tests.integration.small_fleet import SmallFleet, age, bench_catalog, delivers, fleet, objects
+from tests.integration.test_blockers import LATER, lacks, mailing, supplier, supply
 
 __all__ = ["api", "bench_catalog", "catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
 
@@ -254,6 +256,76 @@ def test_what_replays_kept_of_a_wrong_result_is_marked_and_a_replay_makes_all_of
     fleet.run()
     (beside,) = fleet.rows(tables.job, replay_of=last.id)
     assert (beside.lineage, beside.replaces) == (None, None)
+
+
+def test_what_was_handed_a_wrong_supply_is_marked_in_whatever_job_it_waited_for_it(
+    fleet: SmallFleet,
+) -> None:
+    fleet.hands.will("find", LATER)
+    fleet.hands.will("draft", lacks())
+    first = fleet.submit("summary")
+    fleet.run()
+    second = mailing(fleet, 2)
+    fleet.run()
+    supply(fleet)
+    other = mailing(fleet, 1, times=0)
+    fleet.run()
+    assert {fleet.job(each).state for each in (first, second, other)} == {"done"}
+    found = fleet.subtask(supplier(fleet), "find")
+
+    assert find_wrong(fleet.ledger, found.id, "bob", WHY).jobs == 3
+    assert tainted(fleet, first) == {"draft", "publish"}
+    assert tainted(fleet, second) == {"letter[1]", "letter[2]"}
+    assert tainted(fleet, other) == set()
+    with fleet.ledger.read() as connection:
+        (told,) = explain(connection, fleet.subtask(first, "draft").id).taint
+    assert told.sentence.startswith(f"draft was built on find of job {found.job_id}, which bob found wrong")
+
+    selection = {"downstream_of": found.id}
+    given = {"selection": selection, "requested_by": "carol", "reason": "once more", "dry_run": False}
+    open_replay(fleet.ledger, fleet.catalog, ReplayRequest.model_validate(given))
+    fleet.run()
+    anew = {row.replay_of: row for row in fleet.rows(tables.job) if row.replay_of}
+    assert set(anew) == {first, second, found.job_id}
+    assert {row.state for row in anew.values()} == {"done"}
+    kept = {row.name for row in fleet.rows(tables.subtask) if row.kept_from}
+    assert not kept & {"find", "draft", "publish", "letter[1]", "letter[2]"}
+
+
+def test_what_is_handed_a_supply_that_was_found_wrong_before_is_marked_at_once(fleet: SmallFleet) -> None:
+    """It was found wrong between the end of the supplying job and the next look of the reconciler."""
+    fleet.hands.will("find", LATER)
+    fleet.hands.will("draft", lacks())
+    job_id = fleet.submit("summary")
+    fleet.run()
+    found = fleet.subtask(supplier(fleet), "find").id
+    age(fleet.ledger, tables.subtask, found, not_before=90.0)
+    while fleet.job(supplier(fleet)).state != "done":
+        assert fleet.dispatch.run() + fleet.hands.work() + fleet.advance.run()
+    find_wrong(fleet.ledger, found, "bob", WHY)
+    assert tainted(fleet, job_id) == set()
+    fleet.reconcile.run()
+    assert tainted(fleet, job_id) == {"draft"}
+    fleet.run()
+    assert tainted(fleet, job_id) == {"draft", "publish"}
+
+
+def test_no_effect_is_applied_on_a_supply_that_was_found_wrong(fleet: SmallFleet) -> None:
+    fleet.hands.will("publish", lacks())
+    job_id = fleet.submit("summary")
+    claim = None
+    while claim is None:
+        assert fleet.turn()
+        for bell in fleet.hands.doorbells():
+            if bell.lane == "publish" and fleet.rows(tables.blocker):
+                claim = fleet.hands.claim(bell.attempt_id)
+            else:
+                fleet.hands.do(bell.attempt_id)
+    assert isinstance(claim, Held) and claim.handoff.effect
+    find_wrong(fleet.ledger, fleet.subtask(supplier(fleet), "find").id, "bob", WHY)
+    with pytest.raises(EffectRefused, match=f"find of job {supplier(fleet)}, which bob found wrong: {WHY}"):
+        fleet.door.begin_effect(claim, claim.handoff.effect, {})
+    assert tainted(fleet, job_id) == {"publish"}
 
 
 def test_what_cannot_be_found_wrong_is_refused_and_changes_nothing(fleet: SmallFleet) -> None:

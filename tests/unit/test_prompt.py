@@ -5,10 +5,10 @@ from typing import Any
 from contracts.artifacts import ArtifactRef, digest_of
 from contracts.brief import CheckedClaims, Draft
 from contracts.failures import Code
-from contracts.handoffs import Assignment, ContextItem, Handoff, Tried
+from contracts.handoffs import EARLIER_CHARACTERS, Assignment, ContextItem, Handoff, Tried
 from contracts.purposes import Purpose
 from contracts.verdicts import Verdict
-from workers.prompt import EARLIER_CHARACTERS, MATERIAL_ONLY, render
+from workers.prompt import MATERIAL_ONLY, render
 
 
 def ref(text: str) -> ArtifactRef:
@@ -132,8 +132,14 @@ def test_a_repair_shows_the_fault_and_the_beginning_of_the_earlier_answer() -> N
 
     told = prompt_of(handoff(tried=(fault,)))
 
-    assert f"{sentence}\n<earlier>\nxxx" in told
+    cut = "Only the first 4,000 of its 4,003 characters are shown:"
+    assert f"{sentence}\n{cut}\n<earlier>\nxxx" in told
     assert "END" not in told
+
+
+def test_an_earlier_answer_that_is_shown_whole_says_nothing_of_characters() -> None:
+    fault = Tried(attempt="A", code=Code.NOT_JSON, sentence="No.", artifact=ref("x" * EARLIER_CHARACTERS))
+    assert "characters" not in prompt_of(handoff(tried=(fault,)))
 
 
 def test_a_fault_without_an_answer_is_told_in_its_sentence() -> None:
