@@ -150,10 +150,7 @@ class Reconciler:
             batch.settled.append({"id": row.id, "state": AttemptState.RETURNED, "ended_at": at})
             if row.subtask_state != SubtaskState.DISPATCHED:
                 continue
-            resting = rest(before.get(row.subtask_id, 0) + 1)
-            why = "nobody claimed it by its start-by" + (
-                f", {before[row.subtask_id] + 1} times in a row; again in {resting:.0f} s" if resting else ""
-            )
+            why, resting = _why_unrun(row, before.get(row.subtask_id, 0))
             batch.moves.append(
                 SubtaskMove(
                     row.subtask_id,
@@ -235,14 +232,32 @@ def _unrun(connection: Connection, at: float, among: ColumnElement[bool]) -> lis
     return list(connection.execute(query))
 
 
+def _why_unrun(row: Any, before: int) -> tuple[str, float]:
+    """Why an attempt comes back unrun, and for how many seconds its subtask rests. A start-by before the grant says
+    that whoever was to begin it had to give it back, which is no sign that nobody can take it."""
+    if row.start_by < row.granted_at:
+        return (
+            "it could not begin where it was to: its account closed, a switch holds it, or a suspect is there",
+            0.0,
+        )
+    resting = rest(before + 1)
+    if not resting:
+        return "nobody claimed it by its start-by", 0.0
+    return (
+        f"nobody claimed it by its start-by, {before + 1} times in a row; again in {resting:.0f} s",
+        resting,
+    )
+
+
 def _returned_in_a_row(connection: Connection, subtask_ids: list[str]) -> dict[str, int]:
-    """How many attempts of each came back unrun since one was claimed."""
+    """How many attempts of each nobody claimed by their start-by since one was claimed."""
     claimed = attempt.alias("claimed")
     of_same = claimed.c.subtask_id == attempt.c.subtask_id, claimed.c.fence > 0
     last = select(func.max(claimed.c.granted_at)).where(*of_same).correlate(attempt).scalar_subquery()
     query = select(attempt.c.subtask_id, func.count().label("returned")).where(
         attempt.c.subtask_id.in_(subtask_ids),
         attempt.c.state == AttemptState.RETURNED,
+        attempt.c.start_by >= attempt.c.granted_at,
         attempt.c.granted_at > func.coalesce(last, 0.0),
     )
     rows = connection.execute(query.group_by(attempt.c.subtask_id)) if subtask_ids else ()

@@ -84,7 +84,7 @@ _GIVE_BACK = (
         attempt.c.state == AttemptState.DISPATCHED,
         or_(_CLOSED, HELD, attempt.c.suspect & _IN_COMPANY),
     )
-    .values(start_by=wall_clock())
+    .values(start_by=attempt.c.granted_at - 1)
 )
 _ANY_CLAIM = (
     update(attempt)

@@ -151,6 +151,8 @@ def test_on_a_rung_a_transient_failure_has_all_its_tries_again(fleet: SmallFleet
         subtask = fleet.subtask(job_id, "draft")
         if subtask.state == "ready":
             age(fleet.ledger, tables.subtask, subtask.id, not_before=60.0)
+            age(fleet.ledger, tables.budget, "anthropic/default/sonnet", closed_until=60.0)
+            age(fleet.ledger, tables.budget, "anthropic/default/opus", closed_until=60.0)
 
     assert (len(fleet.attempts(job_id, "draft")), fleet.subtask(job_id, "draft").state) == (5, "dead")
     assert "(the last of 4 tries)" in fleet.row(tables.dead_letter).sentence

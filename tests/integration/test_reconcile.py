@@ -254,7 +254,7 @@ def test_what_nobody_claims_rests_longer_each_time_and_not_once_it_was_claimed(f
     job_id, attempt_id = fleet.grant()
     rested = []
     for _ in range(4):
-        age(fleet.ledger, tables.attempt, attempt_id, start_by=3600.0)
+        age(fleet.ledger, tables.attempt, attempt_id, granted_at=60.0, start_by=60.0)
         fleet.reconcile.run()
         opening = fleet.subtask(job_id, "open")
         returned = fleet.row(tables.attempt, id=attempt_id)
