@@ -26,6 +26,7 @@ from orchestrator.deciders.replaying import (
     divide,
     effects_anew,
     not_uploaded,
+    purpose_again,
     renewed,
     room,
     same_name,
@@ -377,14 +378,13 @@ def _instance(nodes: list[Node], subtask_id: str | None) -> Instance | None:
 
 def _job(each: _Released, row: Any, snapshot: str, at: float) -> dict[str, Any]:
     source = each.source.row
-    maintenance = source.purpose == Purpose.MAINTENANCE
     return {
         "id": each.id,
         "tenant": source.tenant,
         "portfolio": source.portfolio,
         "workflow": source.workflow,
         "snapshot": snapshot,
-        "purpose": Purpose.MAINTENANCE if maintenance else Purpose.REWORK,
+        "purpose": purpose_again(Purpose(source.purpose)),
         "reason": f"replay of {source.id}: {row.reason}",
         "requested_by": row.requested_by,
         "kpi": source.kpi,

@@ -18,6 +18,7 @@ from orchestrator.cli.screen import complaints, console
 
 if TYPE_CHECKING:
     from orchestrator.client import FleetClient
+    from orchestrator.reads.replays import ReplayRead
 
 UNIT_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 LOOK_SECONDS = 1.0
@@ -182,6 +183,7 @@ def _follow(client: "FleetClient", given: str, as_json: bool) -> None:
                 told = line
             if not as_json:
                 _hint(client, read.id, hinted)
+                _tell_held(read, hinted)
             time.sleep(LOOK_SECONDS)
             read = client.replay(read.id)
     except KeyboardInterrupt:
@@ -190,6 +192,14 @@ def _follow(client: "FleetClient", given: str, as_json: bool) -> None:
     showed(read, as_json)
     if sum(count for state, count in read.items.items() if state == DONE) < read.total:
         raise typer.Exit(FAILED)
+
+
+def _tell_held(read: "ReplayRead", hinted: set[str]) -> None:
+    """Says once what keeps it from going on, or it would be followed for days."""
+    for held in read.held:
+        if held not in hinted:
+            hinted.add(held)
+            console().print(f"held now: {held}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _hint(client: "FleetClient", replay_id: str, hinted: set[str]) -> None:

@@ -19,6 +19,7 @@ from contracts.artifacts import Document
 from contracts.catalog import Catalog
 from contracts.joins import edges
 from contracts.lanes import Right
+from contracts.purposes import Purpose
 from contracts.registry import contract
 from contracts.states import SubtaskState
 from contracts.workflows import Effect, ReplayClass, Step, Workflow
@@ -216,6 +217,11 @@ def replay_class(step: Step) -> ReplayClass:
 def unsafe_steps(workflow: Workflow) -> list[str]:
     """The steps that a replay may do again only with somebody's approval."""
     return [name for name, step in workflow.steps.items() if replay_class(step) is ReplayClass.UNSAFE]
+
+
+def purpose_again(purpose: Purpose) -> Purpose:
+    """Why the new job exists: doing something again is rework, except where all of it is maintenance."""
+    return Purpose.MAINTENANCE if purpose is Purpose.MAINTENANCE else Purpose.REWORK
 
 
 def window_of(per_minute: float) -> float:

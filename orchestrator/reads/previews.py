@@ -11,18 +11,21 @@ from sqlalchemy import CTE, ColumnElement, Connection, String, and_, case, cast,
 
 from contracts.catalog import Catalog
 from contracts.lanes import Right
+from contracts.purposes import Purpose
 from contracts.registry import contract
 from contracts.replays import ReplayRequest
 from contracts.states import JobState, SubtaskState
 from contracts.workflows import ReplayClass, Workflow
 from orchestrator.deciders.previewing import Parts, Restart, Tally, divided, edited_fields
-from orchestrator.deciders.replaying import replay_class
+from orchestrator.deciders.replaying import purpose_again, replay_class
 from orchestrator.deciders.spans import span
+from orchestrator.deciders.switches import Work
 from orchestrator.ledger.listing import listed
 from orchestrator.ledger.snapshots import Snapshots
 from orchestrator.ledger.tables import dead_letter, job, subtask, taint
 from orchestrator.reads.base import Read, moment
-from orchestrator.reads.expectations import Expected, Load, expectation
+from orchestrator.reads.expectations import Asked, Expected, Load, asked, expectation
+from orchestrator.reads.holds import pausing, without_room
 from orchestrator.reads.misfits import MOST_READ, misfits
 from orchestrator.selections import built_on, found, left_out, replayed_since
 
@@ -86,7 +89,7 @@ class ReplayPreview(Read):
     unfit: tuple[Unfit, ...]
     expected: Expected
     obstacles: tuple[str, ...]
-    """What stands against opening it as it was asked for."""
+    """What is in its way: against opening it as it was asked for, and what would keep its jobs from starting now."""
     inputs_read: int
     """Of at most so many jobs, the oldest, the inputs were held against today's contract, and edited where an edit is
     given."""
@@ -107,10 +110,8 @@ class _Kind:
     example_id: str
 
 
-def preview(
-    connection: Connection, catalog: Catalog, request: ReplayRequest, obstacles: tuple[str, ...] = ()
-) -> ReplayPreview:
-    """What opening this replay now would do."""
+def preview(connection: Connection, catalog: Catalog, request: ReplayRequest) -> ReplayPreview:
+    """What opening this replay now would do. Of its obstacles only those that would hold its jobs are told."""
     rows = connection.execute(found(connection, request.selection)).all()
     refused = _Refusals()
     for row in rows:
@@ -140,19 +141,23 @@ def preview(
                 steps[kind.workflow, name][part] += count * kind.jobs
     jobs = fit + refused.jobs
     shown = tuple(_step(catalog, *place, tally) for place, tally in steps.items())
-    expected = _expected(connection, catalog, chosen, shown, request, fit)
+    calls = asked(connection, catalog, select(chosen.c.job_id), _loads(shown))
+    expected = _paced(expectation(connection, calls), request, fit)
     letters, lanes = _letters(connection, chosen)
+    tenants = _shares(connection, chosen, job.c.tenant)
+    purposes = _shares(connection, chosen, job.c.purpose)
+    holds = _holds(connection, catalog, shown, calls, tenants, purposes)
     return ReplayPreview(
-        sentence=_sentence(jobs, fit, shown, expected),
+        sentence=_sentence(jobs, fit, shown, expected, holds),
         jobs=jobs,
         letters=letters,
-        tenants=_shares(connection, chosen, job.c.tenant),
+        tenants=tenants,
         workflows=_shares(connection, chosen, job.c.workflow),
         lanes=lanes,
         steps=shown,
         unfit=refused.told,
         expected=expected,
-        obstacles=obstacles,
+        obstacles=holds,
         inputs_read=min(jobs, MOST_READ),
         earlier=tuple(_earlier(connection, chosen)) if request.selection.ids else (),
     )
@@ -333,19 +338,12 @@ def _letters(connection: Connection, chosen: CTE) -> tuple[int, tuple[Share, ...
     return sum(row.letters for row in rows), shares
 
 
-def _expected(
-    connection: Connection,
-    catalog: Catalog,
-    chosen: CTE,
-    steps: Iterable[StepPreview],
-    request: ReplayRequest,
-    jobs: int,
-) -> Expected:
-    """What the fit ones would take, the replay's own pace included."""
-    loads = [
-        Load(step.workflow, step.step, step.lane, step.anew) for step in steps if step.lane and step.anew
-    ]
-    expected = expectation(connection, catalog, select(chosen.c.job_id), loads)
+def _loads(steps: Iterable[StepPreview]) -> list[Load]:
+    return [Load(step.workflow, step.step, step.lane, step.anew) for step in steps if step.lane and step.anew]
+
+
+def _paced(expected: Expected, request: ReplayRequest, jobs: int) -> Expected:
+    """With the replay's own pace, where that takes longer."""
     own = jobs / request.per_minute if request.per_minute else 0.0
     if own <= expected.minutes:
         return expected
@@ -354,7 +352,30 @@ def _expected(
     )
 
 
-def _sentence(jobs: int, fit: int, steps: Iterable[StepPreview], expected: Expected) -> str:
+def _holds(
+    connection: Connection,
+    catalog: Catalog,
+    steps: Iterable[StepPreview],
+    calls: tuple[Asked, ...],
+    tenants: tuple[Share, ...],
+    purposes: tuple[Share, ...],
+) -> tuple[str, ...]:
+    """What would keep from starting what would be made anew."""
+    works = []
+    for step in steps:
+        if step.anew:
+            model = catalog.lanes[step.lane].model if step.lane else None
+            vendor = model.vendor if model else None
+            works.append(Work(lane=step.lane, vendor=vendor, workflow=step.workflow))
+    works += [Work(tenant=share.name) for share in tenants] if works else []
+    again = {purpose_again(Purpose(share.name)) for share in purposes}
+    capped = without_room(connection, calls, {share.name for share in tenants}, again)
+    return (*pausing(connection, works), *capped)
+
+
+def _sentence(
+    jobs: int, fit: int, steps: Iterable[StepPreview], expected: Expected, holds: tuple[str, ...]
+) -> str:
     if jobs == 0:
         return "It finds no ended job that waits for a replay; nothing would happen."
     anew = sum(step.anew for step in steps)
@@ -365,6 +386,9 @@ def _sentence(jobs: int, fit: int, steps: Iterable[StepPreview], expected: Expec
     lasts = "the budgets let all of it go at once"
     if expected.held_by:
         lasts = f"it takes at least {span(expected.minutes * 60)} ({expected.held_by})"
+    if holds:
+        more = f" (and {len(holds) - 1} more)" if len(holds) > 1 else ""
+        lasts += f", but not while this holds: {holds[0]}{more}"
     return (
         f"{jobs} job(s) would be run again as new jobs{refused}: {anew} subtask(s) made anew and {kept} kept, about "
         f"{expected.calls} request(s), {expected.input_tokens + expected.output_tokens} tokens and "
