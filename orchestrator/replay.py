@@ -14,7 +14,7 @@ from contracts.replays import ItemState, ReplayState
 from contracts.states import JobState, SubtaskState
 from contracts.workflows import Workflow
 from orchestrator.batch import Batch
-from orchestrator.deciders.handing import effect_key, purpose_of
+from orchestrator.deciders.handing import effect_keys, purpose_of
 from orchestrator.deciders.nodes import Node, Planned, name_of
 from orchestrator.deciders.planning import source_of
 from orchestrator.deciders.replaying import (
@@ -43,7 +43,7 @@ from orchestrator.ledger.snapshots import Snapshots
 from orchestrator.ledger.tables import effect, job, replay, replay_item, subtask, taint
 from orchestrator.marking import add_nodes
 from orchestrator.progressing import advance_job
-from orchestrator.selections import built_on
+from orchestrator.selections import begun, built_on
 from orchestrator.views import JobView, load
 
 log = logging.getLogger(__name__)
@@ -193,11 +193,8 @@ class Replayer:
         if isinstance(division, Unfit):
             return division
         effects = effects_anew(workflow, division, found, inputs)
-        keys = {
-            effect_key(source.facts, name, each): name
-            for name, each in (effects.other | effects.same).items()
-        }
-        named = same_name(effects, _begun(connection, keys))
+        keys = effect_keys(source.facts, effects.other | effects.same)
+        named = same_name(effects, frozenset(keys[key] for key in begun(connection, keys)))
         if isinstance(named, Unfit):
             return named
         lineage_ = source.row.lineage or source.row.id if named else None
@@ -329,14 +326,6 @@ def _refuse(connection: Connection, item: Any, why: str) -> None:
 def _note(connection: Connection, replay_id: str, job_id: str, state: ItemState, **sets: Any) -> None:
     own = replay_item.c.replay_id == replay_id, replay_item.c.job_id == job_id
     connection.execute(update(replay_item).where(*own).values(state=state, **sets))
-
-
-def _begun(connection: Connection, steps: Mapping[str, str]) -> frozenset[str]:
-    """Of these steps, by the keys of their effects, those whose effect was begun."""
-    if not steps:
-        return frozenset()
-    query = select(effect.c.key).where(effect.c.key.in_(steps))
-    return frozenset(steps[key] for key in connection.execute(query).scalars())
 
 
 def _wrong(connection: Connection, jobs: set[str]) -> frozenset[str]:

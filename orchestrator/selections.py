@@ -1,5 +1,6 @@
 """Selections: which ended jobs a replay is asked to take up, as one query."""
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import (
@@ -24,7 +25,17 @@ from contracts.states import JobState, SubtaskState
 from orchestrator import taints
 from orchestrator.deciders.switches import Scope, called
 from orchestrator.ledger.listing import listed
-from orchestrator.ledger.tables import Id, dead_letter, job, pause, replay, setting_change, subtask, taint
+from orchestrator.ledger.tables import (
+    Id,
+    dead_letter,
+    effect,
+    job,
+    pause,
+    replay,
+    setting_change,
+    subtask,
+    taint,
+)
 
 _later = job.alias("later")
 UNDONE = (SubtaskState.DEAD, SubtaskState.SKIPPED, SubtaskState.CANCELLED)
@@ -150,6 +161,14 @@ def _by_filter(selection: Selection) -> Select[Any]:
 def _the_only(subtask_id: ColumnElement[Any]) -> ColumnElement[Any]:
     """The subtask where one of the job was found; of several none is the place to start from."""
     return case((func.count(subtask_id) == 1, func.min(subtask_id)), else_=None).label("subtask_id")
+
+
+def begun(connection: Connection, keys: Collection[str]) -> set[str]:
+    """Of these keys of effects, those that somebody has begun."""
+    if not keys:
+        return set()
+    query = select(effect.c.key).where(effect.c.key.in_(listed(connection, keys)))
+    return set(connection.execute(query).scalars())
 
 
 def not_taken_up(job_id: ColumnElement[str] = job.c.id) -> ColumnElement[bool]:

@@ -65,7 +65,7 @@ class Unfit:
 
     why: str
     about: str = ""
-    """How the sentence begins where the rest of it differs from job to job."""
+    """What is the same of the sentence, where that differs from job to job."""
 
     @property
     def kind(self) -> str:
@@ -100,7 +100,7 @@ def divide(
             moved.add(place)
     kept = {place for place in before if place not in moved and found[place].state is SubtaskState.DONE}
     left = _left(before, kept, moved)
-    for place in kept:
+    for place in filter(kept.__contains__, before):
         if outdated := _outdated(catalog, workflow, found[place]):
             return outdated
     anew = tuple(Planned(*place, round=1) for place in places if place not in kept | left)
@@ -336,9 +336,10 @@ def _outdated(catalog: Catalog, workflow: Workflow, node: Node) -> Unfit | None:
     if node.delivered.contract == makes:
         return None
     name = name_of(node.step, node.item, node.round, source_of(workflow, node.step) is not None)
+    made = f"delivered a {node.delivered.contract}, and"
     return Unfit(
-        f"{name} delivered a {node.delivered.contract}, and {node.step} makes a {makes} now; "
-        f"replay it from step {node.step}"
+        f"{name} {made} {node.step} makes a {makes} now; replay it from step {node.step}",
+        f"{node.step} {made} makes a {makes} now; replay from step {node.step}",
     )
 
 
