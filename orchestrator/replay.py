@@ -4,6 +4,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, case, exists, func, insert, select, update
@@ -182,7 +183,8 @@ class Replayer:
                 f"workflow {workflow.workflow} does {', '.join(unsafe)} by now, which is unsafe to do twice, and "
                 "nobody approved this replay; open another one that somebody approves"
             )
-        inputs = renewed(self._catalog, workflow, source.row.inputs, row.edit)
+        known = partial(artifacts.find, connection)
+        inputs = renewed(self._catalog, workflow, source.row.inputs, row.edit, known)
         if isinstance(inputs, Unfit):
             return inputs
         if unfit := _unfit(connection, workflow, source.row.id, inputs):

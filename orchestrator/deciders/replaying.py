@@ -15,7 +15,7 @@ from typing import Any
 import jsonpatch
 from pydantic import BaseModel, JsonValue, ValidationError
 
-from contracts.artifacts import Document
+from contracts.artifacts import ArtifactRef, Document
 from contracts.catalog import Catalog
 from contracts.joins import edges
 from contracts.lanes import Right
@@ -23,6 +23,7 @@ from contracts.purposes import Purpose
 from contracts.registry import contract
 from contracts.states import SubtaskState
 from contracts.workflows import Effect, ReplayClass, Step, Workflow
+from orchestrator.deciders.documents import Known, as_uploaded, with_documents
 from orchestrator.deciders.fitting import too_large
 from orchestrator.deciders.nodes import Node, Planned, current, name_of
 from orchestrator.deciders.planning import plan, source_of
@@ -149,9 +150,10 @@ def renewed(
     workflow: Workflow,
     inputs: dict[str, Any],
     edit: tuple[dict[str, JsonValue], ...] | None,
+    known: Known,
 ) -> dict[str, Any] | Unfit:
     """The new job's inputs, edited where an edit is given, or what today's contract and lanes have against them."""
-    new = edited(workflow, inputs, edit)
+    new = edited(workflow, inputs, edit, known)
     if isinstance(new, Unfit):
         return new
     if large := too_large(workflow, catalog, new):
@@ -161,9 +163,10 @@ def renewed(
 
 
 def edited(
-    workflow: Workflow, inputs: dict[str, Any], edit: tuple[dict[str, JsonValue], ...] | None
+    workflow: Workflow, inputs: dict[str, Any], edit: tuple[dict[str, JsonValue], ...] | None, known: Known
 ) -> dict[str, Any] | Unfit:
-    """The new job's inputs: the old ones, edited where an edit is given, as today's contract reads them."""
+    """The new job's inputs: the old ones, edited where an edit is given, as today's contract reads them. What an edit
+    says of an artifact counts for as little as what upstream says: its documents stand on what was uploaded."""
     try:
         patched = _patched(inputs, edit) if edit else inputs
         if patched is None:
@@ -179,7 +182,21 @@ def edited(
     if inline is not None:
         why = f"document “{inline.name}” stands in the edit itself; upload it and name its artifact"
         return Unfit(why, "a document stands in the edit itself")
-    return read.model_dump(mode="json")
+    dumped: dict[str, Any] = read.model_dump(mode="json")
+    return _settled(read, dumped, known) if edit else dumped
+
+
+def _settled(read: BaseModel, dumped: dict[str, Any], known: Known) -> dict[str, Any] | Unfit:
+    missing: list[str] = []
+
+    def keep(document: Document) -> ArtifactRef:
+        assert document.artifact is not None, "what stands in the edit itself is refused before"
+        ref = as_uploaded(document, known)
+        missing.extend([document.artifact.digest] if ref is None else [])
+        return ref or document.artifact
+
+    settled: dict[str, Any] = with_documents(read, dumped, keep)
+    return not_uploaded(missing[0]) if missing else settled
 
 
 def digests_in(value: Any) -> set[str]:

@@ -1,6 +1,7 @@
 """Misfits: what a replay would make of the inputs of jobs, and which it would refuse for them."""
 
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Any
 
 from sqlalchemy import Connection, Select, select
@@ -8,6 +9,7 @@ from sqlalchemy import Connection, Select, select
 from contracts.catalog import Catalog
 from contracts.replays import ReplayRequest
 from contracts.workflows import Workflow
+from orchestrator.deciders.documents import Known
 from orchestrator.deciders.previewing import Renewal, renewal
 from orchestrator.deciders.replaying import Unfit, digests_in, not_uploaded, renewed
 from orchestrator.ledger import artifacts
@@ -33,7 +35,7 @@ def readings(
 ) -> Readings:
     """What today's contracts and the edit make of the inputs of these jobs."""
     found = Readings()
-    uploaded: dict[str, bool] = {}
+    known = cache(partial(artifacts.find, connection))
     query = (
         select(job.c.id, job.c.workflow, job.c.inputs)
         .where(job.c.id.in_(chosen))
@@ -45,7 +47,7 @@ def readings(
         workflow = catalog.workflows.get(row.workflow)
         if workflow is None:
             continue  # told of all its jobs together
-        new = _renewed(connection, catalog, workflow, row.inputs, request, uploaded)
+        new = _renewed(catalog, workflow, row.inputs, request, known)
         if isinstance(new, Unfit):
             found.unfit[row.id] = new
         else:
@@ -54,19 +56,12 @@ def readings(
 
 
 def _renewed(
-    connection: Connection,
-    catalog: Catalog,
-    workflow: Workflow,
-    inputs: dict[str, Any],
-    request: ReplayRequest,
-    uploaded: dict[str, bool],
+    catalog: Catalog, workflow: Workflow, inputs: dict[str, Any], request: ReplayRequest, known: Known
 ) -> dict[str, Any] | Unfit:
-    new = renewed(catalog, workflow, inputs, request.edit)
+    new = renewed(catalog, workflow, inputs, request.edit, known)
     if isinstance(new, Unfit):
         return new
     for digest in sorted(digests_in(new) - digests_in(inputs)) if request.edit else ():
-        if digest not in uploaded:
-            uploaded[digest] = artifacts.find(connection, digest) is not None
-        if not uploaded[digest]:
+        if known(digest) is None:
             return not_uploaded(digest)
     return new

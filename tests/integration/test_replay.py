@@ -326,6 +326,23 @@ def test_an_edit_that_does_not_fit_is_refused_job_by_job(
     assert fleet.row(tables.replay, id=replay_id).why == "of 1 job(s), 1 refused"
 
 
+def test_what_an_edit_says_of_an_artifact_counts_for_nothing(fleet: SmallFleet) -> None:
+    """As little as what upstream says of it: the ledger knows how long it is, and of which type."""
+    job_id = failed(fleet, documents=2)
+    lie = {"op": "replace", "path": "/documents/0/artifact/size_bytes", "value": 1}
+    told = {"op": "replace", "path": "/documents/0/artifact/media_type", "value": "text/html"}
+    renamed = {"op": "replace", "path": "/documents/1/name", "value": "other"}
+    made = {step.step: step.anew for step in shown(fleet, job_id, edit=[lie, told]).steps}
+    assert made == {"research": 0, "check-quotes": 0, "draft": 1, "publish": 1}, "nothing of it has changed"
+    opened(fleet, job_id, edit=[lie, told, renamed])
+    fleet.run()
+    new, before = replayed(fleet, job_id), fleet.job(job_id).inputs["documents"]
+    assert new.state == "done"
+    one, other = new.inputs["documents"]
+    assert one == before[0]
+    assert other == {**before[1], "name": "other", "artifact": {**before[1]["artifact"], "name": "other"}}
+
+
 def test_what_fails_again_is_not_taken_up_again(fleet: SmallFleet) -> None:
     job_id = failed(fleet)
     fleet.hands.will("draft", fails(Code.REFUSED))
@@ -459,17 +476,21 @@ def test_a_preview_says_which_chains_are_too_long(fleet: SmallFleet) -> None:
     fresh, job_id = failed(fleet), failed(fleet)
     depth = fleet.catalog.workflows["summary"].stops.depth
     (given,) = fleet.rows(tables.job, id=job_id)
+    moves = [row._asdict() for row in fleet.rows(tables.event, job_id=job_id, kind="job_moved")]
+    for move in moves:
+        del move["seq"]
     for _ in range(depth - 2):
         later = {"id": new_id(), "origin": job_id, "idempotency_key": None}
         insert_rows(fleet.ledger, tables.job, dict(given._mapping) | later)
         job_id = later["id"]
+        insert_rows(fleet.ledger, tables.event, *(move | {"job_id": job_id} for move in moves))
     fleet.hands.will("draft", fails(Code.REFUSED))
     opened(fleet, job_id)
     fleet.run()
     job_id = replayed(fleet, job_id).id
-    told = shown(fleet, fresh, job_id)
-    (unfit,) = told.unfit
-    assert (told.jobs, unfit.jobs, unfit.example_id) == (2, 1, job_id)
+    read = shown(fleet, fresh, job_id)
+    (unfit,) = read.unfit
+    assert (read.jobs, unfit.jobs, unfit.example_id) == (2, 1, job_id)
     assert f"allows {depth} in all (stops.depth)" in unfit.why
 
     replay_id = opened(fleet, fresh, job_id)
