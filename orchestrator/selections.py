@@ -211,15 +211,27 @@ def held_words(paused: str) -> str:
 def _ended_while_held(paused: str) -> list[ColumnElement[bool]]:
     """Letters of what time ended while an operator held it. A pause stops no clock."""
     scope, _, name = paused.partition(" ")
-    change = setting_change.c
-    latest = (
-        select(change.new)
-        .where(change.what == held_words(paused), change.at <= dead_letter.c.at)
-        .order_by(change.seq.desc())
+    change, latest = setting_change.c, setting_change.alias("latest")
+    last = (
+        select(latest.c.seq)
+        .where(latest.c.what == held_words(paused), latest.c.at <= dead_letter.c.at)
+        .order_by(latest.c.seq.desc())
         .limit(1)
+        .correlate(dead_letter)
         .scalar_subquery()
     )
-    over = exists().where(pause.c.scope == scope, pause.c.name == name, pause.c.until <= dead_letter.c.at)
+    # Code of before wrote no end: then the end counts that the row has which still stands.
+    row = (pause.c.scope == scope, pause.c.name == name, pause.c.until <= dead_letter.c.at)
+    over = exists().where(*row).correlate(dead_letter)
+    held = (
+        exists()
+        .where(
+            change.seq == last,
+            change.new.in_(("paused", "killed")),
+            or_(change.until > dead_letter.c.at, and_(change.until.is_(None), ~over)),
+        )
+        .correlate(dead_letter)
+    )
     undone = (subtask.c.job_id == dead_letter.c.job_id, subtask.c.state.in_(UNDONE))
     within: dict[str, ColumnElement[bool]] = {
         Scope.FLEET: true(),
@@ -229,4 +241,4 @@ def _ended_while_held(paused: str) -> list[ColumnElement[bool]]:
         Scope.WORKFLOW: job.c.workflow == name,
     }
     timed_out = dead_letter.c.code.in_((Code.TOO_LATE, Code.STOPPED))
-    return [timed_out, latest.in_(("paused", "killed")), ~over, within[scope]]
+    return [timed_out, held, within[scope]]

@@ -655,6 +655,36 @@ def test_what_time_ended_while_it_was_held_is_found_by_what_held_it(fleet: Small
     assert replayed(fleet, missed).state == "done"
 
 
+def test_what_died_after_a_pause_ran_out_was_not_held_by_it(fleet: SmallFleet) -> None:
+    """Whether its row still stands, or was renewed or removed since."""
+
+    def selected() -> list[str]:
+        with fleet.ledger.read() as connection:
+            query = found(connection, Selection(paused="lane draft"))
+            return [row.job_id for row in connection.execute(query)]
+
+    wish = Wish(Scope.LANE, "draft", "eve", "the index is rebuilt", for_seconds=600.0)
+    missed, later = fleet.submit("summary"), fleet.submit("summary")
+    hold(fleet.ledger, fleet.catalog, wish)
+    fleet.turn()
+    overdue(fleet, missed)
+    passed = -1200.0
+    with fleet.ledger.write() as connection:
+        for table in (tables.pause, tables.setting_change):
+            moved = {"at": table.c.at + passed, "until": table.c.until + passed}
+            connection.execute(update(table).values(moved))
+        connection.execute(update(tables.dead_letter).values(at=tables.dead_letter.c.at + passed))
+    overdue(fleet, later)
+    assert selected() == [missed]
+    hold(fleet.ledger, fleet.catalog, wish)
+    assert selected() == [missed], "renewed"
+    release(fleet.ledger, "lane", "draft", "eve", "it is done")
+    assert selected() == [missed], "removed"
+    with fleet.ledger.write() as connection:  # as code of before wrote it
+        connection.execute(update(tables.setting_change).values(until=None))
+    assert missed in selected()
+
+
 def test_a_job_that_cannot_be_released_holds_up_no_other(fleet: SmallFleet) -> None:
     jobs = [failed(fleet) for _ in range(3)]
     with fleet.ledger.write() as connection:
