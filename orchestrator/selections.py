@@ -148,12 +148,7 @@ def _by_filter(selection: Selection) -> Select[Any]:
     return (
         select(dead_letter.c.job_id, _the_only(dead_letter.c.subtask_id))
         .join(job, job.c.id == dead_letter.c.job_id)
-        .where(
-            *letters(selection),
-            job.c.ended_at.is_not(None),
-            job.c.state != JobState.CANCELLED,
-            not_taken_up(),
-        )
+        .where(*letters(selection), replayable())
         .group_by(dead_letter.c.job_id)
     )
 
@@ -184,10 +179,16 @@ def unsettled() -> ColumnElement[bool]:
     return dead_letter.c.discarded_at.is_(None) & not_taken_up(dead_letter.c.job_id)
 
 
+def replayable() -> ColumnElement[bool]:
+    """A dead letter, joined with its job, that a filter may find."""
+    ended = job.c.ended_at.is_not(None) & (job.c.state != JobState.CANCELLED)
+    return dead_letter.c.discarded_at.is_(None) & ended & not_taken_up()
+
+
 def letters(selection: Selection) -> list[ColumnElement[bool]]:
     """The conditions of a filter on dead letters and their jobs."""
     given = selection.filter()
-    conditions: list[ColumnElement[bool]] = [dead_letter.c.discarded_at.is_(None)]
+    conditions: list[ColumnElement[bool]] = []
     for name in ("lane", "category", "code", "tenant", "signature"):
         if name in given:
             conditions.append(dead_letter.c[name] == given[name])
