@@ -19,7 +19,7 @@ from contracts.workflows import ReplayClass, Workflow
 from orchestrator import purses
 from orchestrator.capping import set_cap
 from orchestrator.cli.app import app
-from orchestrator.cli.ending import run
+from orchestrator.cli.ending import MISUSED, run
 from orchestrator.client import FleetClient, FleetError
 from orchestrator.deciders.signing import signature
 from orchestrator.deciders.spending import Period
@@ -641,3 +641,26 @@ def test_what_a_person_types(
     assert "replayed as" in capsys.readouterr().out
     assert "say why it is aborted" in refused("--abort", opened["id"])
     assert "is done already" in refused("--abort", opened["id"], "--reason", "too late")
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (("--from", "draft", "--edit", "p.json"), "goes without --edit and --from"),
+        (("--rate", "3", "--cancel"), "goes without --rate and --cancel"),
+        (("SOME", "--yes", "--cancel"), "a replay by ids or filters goes without --cancel"),
+        (("--lane", "draft", "--watch"), "a replay by ids or filters goes without --watch"),
+        (("--lane", "draft", "--cursor", "x"), "a replay by ids or filters goes without --cursor"),
+        (("--show", "SOME", "--yes"), "--show REPLAY goes without --yes"),
+        (("SOME", "--show", "SOME"), "--show REPLAY goes without ID"),
+        (("--abort", "SOME", "--reason", "why", "--show", "SOME"), "--abort REPLAY goes without --show"),
+        (("--abort", "SOME", "--reason", "why", "--lane", "draft"), "--abort REPLAY goes without --lane"),
+    ],
+)
+def test_options_that_mean_nothing_together_are_refused(
+    typed: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(app, ("replay", *typed)) == MISUSED
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert told in said.err
