@@ -15,5 +15,7 @@ class Tick(Contract):
     """The workflow of the job that does it."""
     reason: str
     portfolio: str = "fleet"
+    drill: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9-]*$")
+    """The name by which a person may have it done at any time, where it only exercises a path."""
     settings: dict[str, Fact] = Field(default_factory=dict)
     """Parameters of the look, in the units their names say."""

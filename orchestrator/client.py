@@ -191,8 +191,12 @@ class FleetClient:
         body = {"by": by, "why": why}
         return self._ask(DeadLetterRead, "POST", f"/v1/dead-letters/{subtask_id}/discard", json=body)
 
-    def blockers(self, resolved: bool = False) -> Page[BlockerRead]:
-        return self._ask(Page[BlockerRead], "GET", "/v1/blockers", params={"all": resolved})
+    def blockers(
+        self, resolved: bool = False, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[BlockerRead]:
+        """What is missing, the oldest first; with `resolved` what was missing before, too."""
+        wanted = _given({"all": resolved, "limit": limit, "cursor": cursor})
+        return self._ask(Page[BlockerRead], "GET", "/v1/blockers", params=wanted)
 
     def taint(self, subtask_id: str, by: str, why: str) -> TaintedRead:
         """Marks a result as wrong, and everything that was built on it."""
@@ -230,8 +234,16 @@ class FleetClient:
         asked = {"by": by, "why": why, "cancel": cancel}
         return self._ask(ReplayRead, "POST", f"/v1/replays/{replay_id}/abort", json=asked)
 
-    def escalations(self, open_only: bool = False) -> Page[EscalationRead]:
-        return self._ask(Page[EscalationRead], "GET", "/v1/escalations", params={"open": open_only})
+    def escalations(
+        self, open_only: bool = False, limit: int = DEFAULT_LIMIT, cursor: str | None = None
+    ) -> Page[EscalationRead]:
+        """Calls for a person, the newest first."""
+        wanted = _given({"open": open_only, "limit": limit, "cursor": cursor})
+        return self._ask(Page[EscalationRead], "GET", "/v1/escalations", params=wanted)
+
+    def drill(self, name: str, by: str) -> JobRead:
+        """Has a drill done now that the clock does on schedule; answers its job."""
+        return self._ask(JobRead, "POST", "/v1/escalations/drills", json={"name": name, "by": by})
 
     def acknowledge(self, escalation_id: str, by: str) -> EscalationRead:
         path = f"/v1/escalations/{escalation_id}/acknowledge"

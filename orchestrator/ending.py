@@ -15,7 +15,7 @@ from orchestrator.views import JobView
 def move_job(view: JobView, batch: Batch) -> None:
     """Moves the job to the state that its subtasks leave it in, its end and what upstream hears included."""
     old = view.state
-    if old in JOB_ENDS or not view.nodes:
+    if old in JOB_ENDS or old is JobState.ACCEPTED:
         return
     new, why = _job_state(view)
     if new is old:
@@ -25,7 +25,8 @@ def move_job(view: JobView, batch: Batch) -> None:
         old = JobState.RUNNING
     result = None
     if new is JobState.DONE:
-        result = view.summaries.get(current(view.nodes, view.workflow.result)[0].id)
+        delivered = current(view.nodes, view.workflow.result)
+        result = view.summaries.get(delivered[0].id) if delivered else None
     batch.job_moves.append(JobMove(view.row.id, old, new, why, {"result": result}))
     view.state = new
     if new in JOB_ENDS and view.row.callback_url:
@@ -40,6 +41,11 @@ def _job_state(view: JobView) -> tuple[JobState, str]:
             return JobState.AWAITING_APPROVAL, "a person is asked"
         return JobState.RUNNING, "under way"
     if all(node.state is SubtaskState.DONE for node in result):
+        if not result:
+            return (
+                JobState.DONE,
+                f"nothing was to be done: {view.workflow.result} is mapped over an empty list",
+            )
         return JobState.DONE, result[0].delivered.text if result[0].delivered else "done"
     if view.row.cancel_requested_by:
         return JobState.CANCELLED, f"cancelled by {view.row.cancel_requested_by}"

@@ -2,9 +2,10 @@
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import IntegrityError
 
@@ -17,6 +18,7 @@ from contracts.reports import NANO
 from contracts.states import JobState
 from contracts.workflows import Workflow
 from orchestrator.artifacts import ArtifactStore
+from orchestrator.deciders.documents import as_uploaded, with_documents
 from orchestrator.deciders.fitting import too_large
 from orchestrator.deciders.planning import plan
 from orchestrator.deciders.stopping import moment, stop_at, too_deep, too_many
@@ -105,31 +107,21 @@ class Intake:
 
     def _stored(self, inputs: Contract) -> dict[str, Any]:
         """The inputs as kept: every inline document has become an artifact."""
-        kept = self._keep_documents(inputs.model_dump(mode="json"), inputs)
+        kept = with_documents(inputs, inputs.model_dump(mode="json"), self._kept)
         assert isinstance(kept, dict)
         return kept
 
-    def _keep_documents(self, dumped: Any, value: Any) -> Any:
-        match value:
-            case Document(text=str(text)):
-                ref = self._store.put(text.encode(), "text/plain; charset=utf-8", value.name)
-                return {"name": value.name, "text": None, "artifact": ref.model_dump(mode="json")}
-            case Document(artifact=ArtifactRef() as ref):
-                return {"name": value.name, "text": None, "artifact": self._uploaded(value.name, ref)}
-            case BaseModel():
-                return {k: self._keep_documents(v, getattr(value, k)) for k, v in dumped.items()}
-            case tuple() | list():
-                return [self._keep_documents(d, v) for d, v in zip(dumped, value, strict=True)]
-            case _:
-                return dumped
-
-    def _uploaded(self, name: str, ref: ArtifactRef) -> dict[str, Any]:
-        """The reference as the ledger knows it; a client's word for a size counts for nothing."""
+    def _kept(self, document: Document) -> ArtifactRef:
+        if document.text is not None:
+            return self._store.put(document.text.encode(), "text/plain; charset=utf-8", document.name)
         with self._ledger.read() as connection:
-            known = artifacts.find(connection, ref.digest)
-        if known is None:
-            raise Malformed(f"document “{name}”: no artifact {ref.digest} was uploaded (PUT /v1/artifacts)")
-        return known.model_copy(update={"name": name}).model_dump(mode="json")
+            ref = as_uploaded(document, partial(artifacts.find, connection))
+        if ref is None:
+            digest = document.artifact.digest if document.artifact else ""
+            raise Malformed(
+                f"document “{document.name}”: no artifact {digest} was uploaded (PUT /v1/artifacts)"
+            )
+        return ref
 
     def _check_sizes(self, workflow: Workflow, inputs: dict[str, Any]) -> None:
         crowd = too_many(workflow, len(plan(workflow, inputs)))

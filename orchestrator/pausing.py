@@ -66,7 +66,16 @@ def _hold(ledger: Ledger, catalog: Catalog, wish: Wish) -> None:
             note_killed(connection)
             connection.execute(update(pause).where(*_this(wish.scope, wish.name)).values(row | {"at": since}))
         new = "killed" if wish.kills else "paused"
-        _tell(connection, EventKind.PAUSED, wish.scope, wish.name, wish.by, (_was(old, at), new), wish.why)
+        _tell(
+            connection,
+            EventKind.PAUSED,
+            wish.scope,
+            wish.name,
+            wish.by,
+            (_was(old, at), new),
+            wish.why,
+            until,
+        )
 
 
 def release(ledger: Ledger, scope: str, name: str, by: str, why: str, catch_up: bool = False) -> int:
@@ -107,10 +116,11 @@ def _tell(
     by: str,
     change: tuple[str, str],
     why: str,
+    until: float | None = None,
 ) -> None:
-    """Writes down who did what, and wakes the loop."""
+    """Writes down who did what, and until when, and wakes the loop."""
     words, (was, becomes) = called(scope, name), change
-    changes.record(connection, by, words, was, becomes, why)
+    changes.record(connection, by, words, was, becomes, why, until)
     sentence = f"{words} is {becomes}{f': {why}' if why else ''}"
     events.record(connection, Event(now(connection), kind, by, sentence=sentence))
     ring(connection)

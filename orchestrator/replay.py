@@ -4,6 +4,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, case, exists, func, insert, select, update
@@ -14,7 +15,7 @@ from contracts.replays import ItemState, ReplayState
 from contracts.states import JobState, SubtaskState
 from contracts.workflows import Workflow
 from orchestrator.batch import Batch
-from orchestrator.deciders.handing import effect_key, purpose_of
+from orchestrator.deciders.handing import effect_keys, purpose_of
 from orchestrator.deciders.nodes import Node, Planned, name_of
 from orchestrator.deciders.planning import source_of
 from orchestrator.deciders.replaying import (
@@ -26,6 +27,7 @@ from orchestrator.deciders.replaying import (
     divide,
     effects_anew,
     not_uploaded,
+    purpose_again,
     renewed,
     room,
     same_name,
@@ -42,7 +44,7 @@ from orchestrator.ledger.snapshots import Snapshots
 from orchestrator.ledger.tables import effect, job, replay, replay_item, subtask, taint
 from orchestrator.marking import add_nodes
 from orchestrator.progressing import advance_job
-from orchestrator.selections import built_on
+from orchestrator.selections import begun, built_on
 from orchestrator.views import JobView, load
 
 log = logging.getLogger(__name__)
@@ -181,7 +183,8 @@ class Replayer:
                 f"workflow {workflow.workflow} does {', '.join(unsafe)} by now, which is unsafe to do twice, and "
                 "nobody approved this replay; open another one that somebody approves"
             )
-        inputs = renewed(self._catalog, workflow, source.row.inputs, row.edit)
+        known = partial(artifacts.find, connection)
+        inputs = renewed(self._catalog, workflow, source.row.inputs, row.edit, known)
         if isinstance(inputs, Unfit):
             return inputs
         if unfit := _unfit(connection, workflow, source.row.id, inputs):
@@ -192,11 +195,8 @@ class Replayer:
         if isinstance(division, Unfit):
             return division
         effects = effects_anew(workflow, division, found, inputs)
-        keys = {
-            effect_key(source.facts, name, each): name
-            for name, each in (effects.other | effects.same).items()
-        }
-        named = same_name(effects, _begun(connection, keys))
+        keys = effect_keys(source.facts, effects.other | effects.same)
+        named = same_name(effects, frozenset(keys[key] for key in begun(connection, keys)))
         if isinstance(named, Unfit):
             return named
         lineage_ = source.row.lineage or source.row.id if named else None
@@ -330,14 +330,6 @@ def _note(connection: Connection, replay_id: str, job_id: str, state: ItemState,
     connection.execute(update(replay_item).where(*own).values(state=state, **sets))
 
 
-def _begun(connection: Connection, steps: Mapping[str, str]) -> frozenset[str]:
-    """Of these steps, by the keys of their effects, those whose effect was begun."""
-    if not steps:
-        return frozenset()
-    query = select(effect.c.key).where(effect.c.key.in_(steps))
-    return frozenset(steps[key] for key in connection.execute(query).scalars())
-
-
 def _wrong(connection: Connection, jobs: set[str]) -> frozenset[str]:
     return frozenset(connection.execute(select(taint.c.subtask_id).where(taint.c.job_id.in_(jobs))).scalars())
 
@@ -377,14 +369,13 @@ def _instance(nodes: list[Node], subtask_id: str | None) -> Instance | None:
 
 def _job(each: _Released, row: Any, snapshot: str, at: float) -> dict[str, Any]:
     source = each.source.row
-    maintenance = source.purpose == Purpose.MAINTENANCE
     return {
         "id": each.id,
         "tenant": source.tenant,
         "portfolio": source.portfolio,
         "workflow": source.workflow,
         "snapshot": snapshot,
-        "purpose": Purpose.MAINTENANCE if maintenance else Purpose.REWORK,
+        "purpose": purpose_again(Purpose(source.purpose)),
         "reason": f"replay of {source.id}: {row.reason}",
         "requested_by": row.requested_by,
         "kpi": source.kpi,

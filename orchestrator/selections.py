@@ -1,5 +1,6 @@
 """Selections: which ended jobs a replay is asked to take up, as one query."""
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import (
@@ -24,7 +25,17 @@ from contracts.states import JobState, SubtaskState
 from orchestrator import taints
 from orchestrator.deciders.switches import Scope, called
 from orchestrator.ledger.listing import listed
-from orchestrator.ledger.tables import Id, dead_letter, job, pause, replay, setting_change, subtask, taint
+from orchestrator.ledger.tables import (
+    Id,
+    dead_letter,
+    effect,
+    job,
+    pause,
+    replay,
+    setting_change,
+    subtask,
+    taint,
+)
 
 _later = job.alias("later")
 UNDONE = (SubtaskState.DEAD, SubtaskState.SKIPPED, SubtaskState.CANCELLED)
@@ -137,12 +148,7 @@ def _by_filter(selection: Selection) -> Select[Any]:
     return (
         select(dead_letter.c.job_id, _the_only(dead_letter.c.subtask_id))
         .join(job, job.c.id == dead_letter.c.job_id)
-        .where(
-            *letters(selection),
-            job.c.ended_at.is_not(None),
-            job.c.state != JobState.CANCELLED,
-            not_taken_up(),
-        )
+        .where(*letters(selection), replayable())
         .group_by(dead_letter.c.job_id)
     )
 
@@ -150,6 +156,14 @@ def _by_filter(selection: Selection) -> Select[Any]:
 def _the_only(subtask_id: ColumnElement[Any]) -> ColumnElement[Any]:
     """The subtask where one of the job was found; of several none is the place to start from."""
     return case((func.count(subtask_id) == 1, func.min(subtask_id)), else_=None).label("subtask_id")
+
+
+def begun(connection: Connection, keys: Collection[str]) -> set[str]:
+    """Of these keys of effects, those that somebody has begun."""
+    if not keys:
+        return set()
+    query = select(effect.c.key).where(effect.c.key.in_(listed(connection, keys)))
+    return set(connection.execute(query).scalars())
 
 
 def not_taken_up(job_id: ColumnElement[str] = job.c.id) -> ColumnElement[bool]:
@@ -165,10 +179,16 @@ def unsettled() -> ColumnElement[bool]:
     return dead_letter.c.discarded_at.is_(None) & not_taken_up(dead_letter.c.job_id)
 
 
+def replayable() -> ColumnElement[bool]:
+    """A dead letter, joined with its job, that a filter may find."""
+    ended = job.c.ended_at.is_not(None) & (job.c.state != JobState.CANCELLED)
+    return dead_letter.c.discarded_at.is_(None) & ended & not_taken_up()
+
+
 def letters(selection: Selection) -> list[ColumnElement[bool]]:
     """The conditions of a filter on dead letters and their jobs."""
     given = selection.filter()
-    conditions: list[ColumnElement[bool]] = [dead_letter.c.discarded_at.is_(None)]
+    conditions: list[ColumnElement[bool]] = []
     for name in ("lane", "category", "code", "tenant", "signature"):
         if name in given:
             conditions.append(dead_letter.c[name] == given[name])
@@ -192,15 +212,27 @@ def held_words(paused: str) -> str:
 def _ended_while_held(paused: str) -> list[ColumnElement[bool]]:
     """Letters of what time ended while an operator held it. A pause stops no clock."""
     scope, _, name = paused.partition(" ")
-    change = setting_change.c
-    latest = (
-        select(change.new)
-        .where(change.what == held_words(paused), change.at <= dead_letter.c.at)
-        .order_by(change.seq.desc())
+    change, latest = setting_change.c, setting_change.alias("latest")
+    last = (
+        select(latest.c.seq)
+        .where(latest.c.what == held_words(paused), latest.c.at <= dead_letter.c.at)
+        .order_by(latest.c.seq.desc())
         .limit(1)
+        .correlate(dead_letter)
         .scalar_subquery()
     )
-    over = exists().where(pause.c.scope == scope, pause.c.name == name, pause.c.until <= dead_letter.c.at)
+    # Code of before wrote no end: then the end counts that the row has which still stands.
+    row = (pause.c.scope == scope, pause.c.name == name, pause.c.until <= dead_letter.c.at)
+    over = exists().where(*row).correlate(dead_letter)
+    held = (
+        exists()
+        .where(
+            change.seq == last,
+            change.new.in_(("paused", "killed")),
+            or_(change.until > dead_letter.c.at, and_(change.until.is_(None), ~over)),
+        )
+        .correlate(dead_letter)
+    )
     undone = (subtask.c.job_id == dead_letter.c.job_id, subtask.c.state.in_(UNDONE))
     within: dict[str, ColumnElement[bool]] = {
         Scope.FLEET: true(),
@@ -210,4 +242,4 @@ def _ended_while_held(paused: str) -> list[ColumnElement[bool]]:
         Scope.WORKFLOW: job.c.workflow == name,
     }
     timed_out = dead_letter.c.code.in_((Code.TOO_LATE, Code.STOPPED))
-    return [timed_out, latest.in_(("paused", "killed")), ~over, within[scope]]
+    return [timed_out, held, within[scope]]

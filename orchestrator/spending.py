@@ -147,12 +147,17 @@ def charge_of(row: Any, expected_tokens: int, at: float, share: float = 1.0) -> 
     so many tokens are expected on the bill, cached or not, as a cache may be cold. A model without a price is
     refused by its worker before it is asked, and costs nothing."""
     tokens = worst_input(row.reserve_input_tokens, expected_tokens, row.tries, row.most_output_tokens)
-    try:
-        worst = worst_case(row.vendor, row.model, tokens, row.most_output_tokens, at)
-    except LookupError:
-        worst = 0
+    worst = worst_of(row.vendor, row.model, tokens, row.most_output_tokens, at)
     purpose = purpose_of_try(Purpose(row.purpose), row.tries + row.crashes)
     return Charge(row.tenant, row.lane, purpose, row.job_id, math.ceil(worst * share))
+
+
+def worst_of(vendor: str, model: str, input_tokens: int, output_tokens: int, at: float) -> int:
+    """Nano-dollars that a call costs at most; nothing where its model has no price, since then it is not made."""
+    try:
+        return worst_case(vendor, model, input_tokens, output_tokens, at)
+    except LookupError:
+        return 0
 
 
 def park(row: Any, parked: Parked, charge: Charge) -> SubtaskMove:

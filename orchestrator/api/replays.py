@@ -34,7 +34,7 @@ def post_replay(services: With, request: ReplayRequest, response: Response) -> R
             shown = preview(connection, services.catalog, whole)
             against = tuple(_obstacles(connection, services.catalog, whole, shown))
             response.status_code = 200
-            return shown.model_copy(update={"obstacles": against})
+            return shown.model_copy(update={"obstacles": against + shown.obstacles})
     opened = replaying.open_replay(services.ledger, services.catalog, whole)
     response.headers["Location"] = f"/v1/replays/{opened}"
     with services.ledger.read() as connection:

@@ -5,19 +5,21 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.link import fleet
-from orchestrator.cli.options import AsJson
-from orchestrator.cli.screen import age, console, show_json, table, text
+from orchestrator.cli.options import AsJson, Cursor, Limit
+from orchestrator.cli.screen import age, console, more, show_json, table, text
 
 
 def blockers(
     everything: Annotated[bool, typer.Option("--all", help="Those that are resolved, too.")] = False,
+    limit: Limit = 20,
+    cursor: Cursor = None,
     as_json: AsJson = False,
 ) -> None:
     """List what is missing, how many wait for it, and the job that supplies it.
 
     Example: fleet blockers --all
     """
-    page = fleet().blockers(everything)
+    page = fleet().blockers(everything, limit, cursor)
     if as_json:
         return show_json(page)
     if not page.items:
@@ -36,4 +38,8 @@ def blockers(
             each.supply_job_id,
             text(each.resolution or each.supply_state),
         )
-    return console().print(listed)
+    console().print(listed)
+    if page.next_cursor:
+        command = f"fleet blockers{' --all' if everything else ''}"
+        console().print(more(page.next_cursor, command), style="dim", soft_wrap=True)
+    return None

@@ -1,7 +1,7 @@
 """`fleet dead`: what ended unwell."""
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -66,14 +66,17 @@ def listing(
     command = _command(switches, words)
     if each:
         return _show_each(fleet().dead_letters(limit, cursor, **wanted), command, as_json)
-    return _show_groups(fleet().dead_letter_groups(limit, cursor, **wanted), command, as_json)
+    return _show_groups(fleet().dead_letter_groups(limit, cursor, **wanted), command, words, as_json)
 
 
 def _command(switches: dict[str, bool], words: dict[str, str | None]) -> str:
     """The command that was given, so that the next page is one of the same list."""
     given = [f"--{name}" for name, is_on in switches.items() if is_on]
-    given += [f"--{name} {shlex.quote(value)}" for name, value in words.items() if value is not None]
-    return " ".join(["fleet dead list", *given])
+    return " ".join(["fleet dead list", *given, _options(words)]).strip()
+
+
+def _options(words: dict[str, str | None]) -> str:
+    return " ".join(f"--{name} {shlex.quote(value)}" for name, value in words.items() if value is not None)
 
 
 def _show_each(page: "Page[DeadLetterLine]", command: str, as_json: bool) -> None:
@@ -87,23 +90,39 @@ def _show_each(page: "Page[DeadLetterLine]", command: str, as_json: bool) -> Non
     return None
 
 
-def _show_groups(page: "Page[DeadLetterGroup]", command: str, as_json: bool) -> None:
+def _show_groups(
+    page: "Page[DeadLetterGroup]", command: str, words: dict[str, str | None], as_json: bool
+) -> None:
     if as_json:
         return show_json(page)
     if not page.items:
         return console().print("no dead letters")
     console().print(groups_table(page.items))
-    first = page.items[0]
-    console().print(
-        f"the first row: one of them whole: `fleet dead show {first.example_id}`; one by one: "
-        f"`fleet dead list --each --signature {short(first.signature)}`; to run them again: "
-        f"`fleet replay --signature {short(first.signature)}`",
-        style="dim",
-        soft_wrap=True,
-    )
+    for line in _hints(page.items, words):
+        console().print(text(line), style="dim", soft_wrap=True)
     if page.next_cursor:
         console().print(text(more(page.next_cursor, command)), style="dim", soft_wrap=True)
     return None
+
+
+def _hints(groups: "Iterable[DeadLetterGroup]", words: dict[str, str | None]) -> Iterator[str]:
+    """What to do about the first row, within what was asked for; and how many a replay leaves alone."""
+    groups = list(groups)
+    narrowed = words | {"signature": short(groups[0].signature)}
+    again = ""
+    if groups[0].replayable:
+        # A replay takes ids or a filter, and the job is an id.
+        filters = words["job"] or _options({k: v for k, v in narrowed.items() if k != "job"})
+        again = f"; to run them again: `fleet replay {filters}`"
+    yield (
+        f"the first row: one of them whole: `fleet dead show {groups[0].example_id}`; one by one: "
+        f"`{_command({'each': True}, narrowed)}`{again}"
+    )
+    if left := sum(each.count - each.replayable for each in groups):
+        yield (
+            f"a replay by signature leaves {left} of these letters alone: they were discarded or replayed, or their "
+            "jobs are open or were cancelled"
+        )
 
 
 def groups_table(groups: "Iterable[DeadLetterGroup]") -> Table:

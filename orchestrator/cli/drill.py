@@ -1,14 +1,30 @@
 """`fleet drill`: escalations, drills among them, and the note that somebody heard."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from orchestrator.cli.link import fleet
-from orchestrator.cli.options import Actor, AsJson, actor_or_user
-from orchestrator.cli.screen import age, console, show_json, table, text
+from orchestrator.cli.options import Actor, AsJson, Cursor, Limit, actor_or_user
+from orchestrator.cli.screen import age, console, more, show_json, table, text
 
-app = typer.Typer(help="Escalations and their drills: is a person reached?", invoke_without_command=True)
+NAMED = "NAME"
+
+
+class _Drills(TyperGroup):
+    """What is no command is the name of a drill."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        named = bool(args) and args[0] not in self.commands and not args[0].startswith("-")
+        return super().resolve_command(ctx, [NAMED, *args] if named else args)
+
+
+app = typer.Typer(
+    cls=_Drills,
+    help="Escalations and their drills: is a person reached? `fleet drill NAME` has one done now.",
+    invoke_without_command=True,
+)
 
 
 @app.callback()
@@ -21,13 +37,15 @@ def default(context: typer.Context, as_json: AsJson = False) -> None:
 @app.command("list")
 def listing(
     open_only: Annotated[bool, typer.Option("--open", help="Only those that nobody took note of.")] = False,
+    limit: Limit = 20,
+    cursor: Cursor = None,
     as_json: AsJson = False,
 ) -> None:
     """List escalations, the newest first.
 
     Example: fleet drill list --open
     """
-    page = fleet().escalations(open_only)
+    page = fleet().escalations(open_only, limit, cursor)
     if as_json:
         return show_json(page)
     if not page.items:
@@ -39,7 +57,28 @@ def listing(
     console().print(calls)
     if unheard := next((call.id for call in page.items if not call.acknowledged_by), None):
         console().print(f"to say that you heard one: `fleet drill acknowledge {unheard}`", style="dim")
+    if page.next_cursor:
+        command = f"fleet drill list{' --open' if open_only else ''}"
+        console().print(more(page.next_cursor, command), style="dim", soft_wrap=True)
     return None
+
+
+@app.command(NAMED, hidden=True)
+def begin(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Which drill, as the catalog's ticks name it.")],
+    actor: Actor = None,
+    as_json: AsJson = False,
+) -> None:
+    """Have a drill done now that the clock does on schedule: the way to a person is walked for real.
+
+    Example: fleet drill escalation
+    """
+    job = fleet().drill(name, actor_or_user(actor))
+    if as_json:
+        return show_json(job)
+    heard = "`fleet drill list` shows whether somebody has heard it"
+    told = f"drill {name} is under way as job {job.id}; {heard}"
+    return console().print(text(told), soft_wrap=True)
 
 
 @app.command()

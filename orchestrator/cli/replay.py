@@ -18,6 +18,7 @@ from orchestrator.cli.screen import complaints, console
 
 if TYPE_CHECKING:
     from orchestrator.client import FleetClient
+    from orchestrator.reads.replays import ReplayRead
 
 UNIT_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 LOOK_SECONDS = 1.0
@@ -91,6 +92,20 @@ def replay(
 
     Example: fleet replay --signature 5f0c9a --yes --reason "the vendor is back"
     """
+    words = {"signature": signature, "lane": lane, "category": category, "code": code, "tenant": tenant}
+    words |= {"workflow": workflow, "since": since, "until": until, "paused": paused}
+    how = {"approve-as": approve_as, "edit": edit, "from": from_step, "rate": rate, "most-open": most_open}
+    selecting = {"ID": ids, "downstream-of": downstream_of} | words
+    doing = how | {"again": again, "yes": yes}
+    beside = {"reason": reason, "watch": watch, "cancel": cancel, "cursor": cursor}
+    if abort is not None:
+        _refuse("--abort REPLAY", selecting | doing | {"show": show} | beside, "reason", "cancel")
+    elif show is not None:
+        _refuse("--show REPLAY", selecting | doing | beside, "watch")
+    elif any(selecting.values()):
+        _refuse("a replay by ids or filters", beside, "reason", *(["watch"] if yes else []))
+    elif not yes:
+        _refuse("the list of replays (say what is run again: ids, or a filter)", doing | beside, "cursor")
     client, name = fleet(), actor_or_user(actor)
     if abort is not None:
         if not reason:
@@ -98,9 +113,8 @@ def replay(
         return showed(client.abort_replay(abort, name, reason, cancel), as_json)
     if show is not None:
         return _follow(client, show, as_json) if watch else _show(client, show, as_json)
-    words = {"signature": signature, "lane": lane, "category": category, "code": code, "tenant": tenant}
-    more = {"workflow": workflow, "since": moment(since), "until": moment(until), "paused": paused}
-    selection = _given(**words, **more, ids=ids or None, downstream_of=downstream_of)
+    words |= {"since": moment(since), "until": moment(until)}
+    selection = _given(**words, ids=ids or None, downstream_of=downstream_of)
     if not selection:
         if yes:
             raise typer.BadParameter("say what is run again: ids, or at least one of the filters")
@@ -122,6 +136,14 @@ def replay(
         raise typer.BadParameter("a replay always has a reason: --reason")
     opened = client.open_replay(asked)
     return _follow(client, opened.id, as_json) if watch else showed(opened, as_json)
+
+
+def _refuse(what: str, options: dict[str, Any], *taken: str) -> None:
+    """Raises BadParameter where an option was given that has no meaning here."""
+    given = [name for name, value in options.items() if value not in (None, False) and name not in taken]
+    if given:
+        named = " and ".join(name if name == "ID" else f"--{name}" for name in given)
+        raise typer.BadParameter(f"{what} goes without {named}")
 
 
 def _given(**words: Any) -> dict[str, Any]:
@@ -182,6 +204,7 @@ def _follow(client: "FleetClient", given: str, as_json: bool) -> None:
                 told = line
             if not as_json:
                 _hint(client, read.id, hinted)
+                _tell_held(read, hinted)
             time.sleep(LOOK_SECONDS)
             read = client.replay(read.id)
     except KeyboardInterrupt:
@@ -190,6 +213,14 @@ def _follow(client: "FleetClient", given: str, as_json: bool) -> None:
     showed(read, as_json)
     if sum(count for state, count in read.items.items() if state == DONE) < read.total:
         raise typer.Exit(FAILED)
+
+
+def _tell_held(read: "ReplayRead", hinted: set[str]) -> None:
+    """Says once what keeps it from going on, or it would be followed for days."""
+    for held in read.held:
+        if held not in hinted:
+            hinted.add(held)
+            console().print(f"held now: {held}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _hint(client: "FleetClient", replay_id: str, hinted: set[str]) -> None:

@@ -105,6 +105,8 @@ def showed(read: "ReplayRead", as_json: bool) -> None:
             f"refused: {refused.jobs} job(s) such as {refused.example_id}, since {text(refused.why)}",
             soft_wrap=True,
         )
+    for held in read.held:
+        out.print(f"[yellow]held now:[/] {text(held)}", soft_wrap=True)
     if read.ended_at is None and read.state == "running":
         follow, end = (
             f"`fleet replay --show {read.id} --watch`",

@@ -1,7 +1,7 @@
 """Handing: what a worker gets, composed out of summaries and references when a subtask starts."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -243,6 +243,11 @@ def _target(job: JobFacts, effect: Effect) -> str:
 def effect_key(job: JobFacts, step: str, effect: Effect) -> str:
     """The name under which an effect is applied once, by a job or by any that replays it."""
     return digest_of(f"{_first(job)}\n{step}\n{_target(job, effect)}".encode())
+
+
+def effect_keys(job: JobFacts, effects: Mapping[str, Effect]) -> dict[str, str]:
+    """The steps of these effects by the names that they have so."""
+    return {effect_key(job, step, effect): step for step, effect in effects.items()}
 
 
 def _grant(job: JobFacts, workflow: Workflow, node: Node, nodes: list[Node]) -> EffectGrant | Refused | None:

@@ -63,7 +63,8 @@ def join(workflow: Workflow, step: str, item: int, nodes: list[Node]) -> Joined:
 
 
 def joined(other: str, need: Need, instances: list[Node]) -> Joined:
-    """Decides over the instances of one step that is needed."""
+    """Decides over the instances of one step that is needed. Over an empty list there are none: then all of them
+    delivered, and no first one ever will."""
     if need is Join.ANY:
         need = Quorum(quorum=1)
     if isinstance(need, Quorum):
@@ -73,7 +74,7 @@ def joined(other: str, need: Need, instances: list[Node]) -> Joined:
         return Never(_because(other, lost[0]))
     if not all(node.ended for node in instances):
         return NotYet()
-    if len(lost) == len(instances):
+    if instances and len(lost) == len(instances):
         return Never(_none_of(other, lost))
     return Met(tuple(lost))
 
@@ -84,6 +85,8 @@ def _quorum(other: str, wanted: int, instances: list[Node]) -> Joined:
     if len(instances) - len(absent) >= wanted:
         return Met(tuple(absent))
     lost = [node for node in absent if node.ended]
+    if not instances:
+        return Never(f"needs {wanted} of {other}, and there is none: its list is empty")
     if len(instances) - len(lost) >= wanted:
         return NotYet()
     cause = f": {lost[0].why}" if lost and lost[0].why else ""

@@ -15,13 +15,15 @@ from typing import Any
 import jsonpatch
 from pydantic import BaseModel, JsonValue, ValidationError
 
-from contracts.artifacts import Document
+from contracts.artifacts import ArtifactRef, Document
 from contracts.catalog import Catalog
 from contracts.joins import edges
 from contracts.lanes import Right
+from contracts.purposes import Purpose
 from contracts.registry import contract
 from contracts.states import SubtaskState
 from contracts.workflows import Effect, ReplayClass, Step, Workflow
+from orchestrator.deciders.documents import Known, as_uploaded, with_documents
 from orchestrator.deciders.fitting import too_large
 from orchestrator.deciders.nodes import Node, Planned, current, name_of
 from orchestrator.deciders.planning import plan, source_of
@@ -64,7 +66,7 @@ class Unfit:
 
     why: str
     about: str = ""
-    """How the sentence begins where the rest of it differs from job to job."""
+    """What is the same of the sentence, where that differs from job to job."""
 
     @property
     def kind(self) -> str:
@@ -99,7 +101,7 @@ def divide(
             moved.add(place)
     kept = {place for place in before if place not in moved and found[place].state is SubtaskState.DONE}
     left = _left(before, kept, moved)
-    for place in kept:
+    for place in filter(kept.__contains__, before):
         if outdated := _outdated(catalog, workflow, found[place]):
             return outdated
     anew = tuple(Planned(*place, round=1) for place in places if place not in kept | left)
@@ -148,9 +150,10 @@ def renewed(
     workflow: Workflow,
     inputs: dict[str, Any],
     edit: tuple[dict[str, JsonValue], ...] | None,
+    known: Known,
 ) -> dict[str, Any] | Unfit:
     """The new job's inputs, edited where an edit is given, or what today's contract and lanes have against them."""
-    new = edited(workflow, inputs, edit)
+    new = edited(workflow, inputs, edit, known)
     if isinstance(new, Unfit):
         return new
     if large := too_large(workflow, catalog, new):
@@ -160,9 +163,10 @@ def renewed(
 
 
 def edited(
-    workflow: Workflow, inputs: dict[str, Any], edit: tuple[dict[str, JsonValue], ...] | None
+    workflow: Workflow, inputs: dict[str, Any], edit: tuple[dict[str, JsonValue], ...] | None, known: Known
 ) -> dict[str, Any] | Unfit:
-    """The new job's inputs: the old ones, edited where an edit is given, as today's contract reads them."""
+    """The new job's inputs: the old ones, edited where an edit is given, as today's contract reads them. What an edit
+    says of an artifact counts for as little as what upstream says: its documents stand on what was uploaded."""
     try:
         patched = _patched(inputs, edit) if edit else inputs
         if patched is None:
@@ -178,7 +182,21 @@ def edited(
     if inline is not None:
         why = f"document “{inline.name}” stands in the edit itself; upload it and name its artifact"
         return Unfit(why, "a document stands in the edit itself")
-    return read.model_dump(mode="json")
+    dumped: dict[str, Any] = read.model_dump(mode="json")
+    return _settled(read, dumped, known) if edit else dumped
+
+
+def _settled(read: BaseModel, dumped: dict[str, Any], known: Known) -> dict[str, Any] | Unfit:
+    missing: list[str] = []
+
+    def keep(document: Document) -> ArtifactRef:
+        assert document.artifact is not None, "what stands in the edit itself is refused before"
+        ref = as_uploaded(document, known)
+        missing.extend([document.artifact.digest] if ref is None else [])
+        return ref or document.artifact
+
+    settled: dict[str, Any] = with_documents(read, dumped, keep)
+    return not_uploaded(missing[0]) if missing else settled
 
 
 def digests_in(value: Any) -> set[str]:
@@ -216,6 +234,11 @@ def replay_class(step: Step) -> ReplayClass:
 def unsafe_steps(workflow: Workflow) -> list[str]:
     """The steps that a replay may do again only with somebody's approval."""
     return [name for name, step in workflow.steps.items() if replay_class(step) is ReplayClass.UNSAFE]
+
+
+def purpose_again(purpose: Purpose) -> Purpose:
+    """Why the new job exists: doing something again is rework, except where all of it is maintenance."""
+    return Purpose.MAINTENANCE if purpose is Purpose.MAINTENANCE else Purpose.REWORK
 
 
 def window_of(per_minute: float) -> float:
@@ -330,9 +353,10 @@ def _outdated(catalog: Catalog, workflow: Workflow, node: Node) -> Unfit | None:
     if node.delivered.contract == makes:
         return None
     name = name_of(node.step, node.item, node.round, source_of(workflow, node.step) is not None)
+    made = f"delivered a {node.delivered.contract}, and"
     return Unfit(
-        f"{name} delivered a {node.delivered.contract}, and {node.step} makes a {makes} now; "
-        f"replay it from step {node.step}"
+        f"{name} {made} {node.step} makes a {makes} now; replay it from step {node.step}",
+        f"{node.step} {made} makes a {makes} now; replay from step {node.step}",
     )
 
 

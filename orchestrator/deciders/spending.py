@@ -147,9 +147,11 @@ def named(scope: str, name: str) -> str:
     return "this job" if scope == Scope.JOB else f"{scope} {name}"
 
 
-def told(cap: Cap, worst: int) -> str:
-    """How a cap stands, and what an attempt below it may cost."""
+def told(cap: Cap, worst: int, what: str = "this attempt") -> str:
+    """How a cap stands, and what an attempt below it may cost, or whatever else is asked about."""
     may, spent, limit, reserved = dollars(worst, cap.spent, cap.limit, cap.reserved)
     when = " today" if cap.period is Period.DAY else ""
     under_way = f", and work under way may cost {reserved}" if may_settle(cap, worst) else ""
-    return f"{named(cap.scope, cap.name)} has spent {spent} of {limit}{when}{under_way}; this attempt may cost {may}"
+    return (
+        f"{named(cap.scope, cap.name)} has spent {spent} of {limit}{when}{under_way}; {what} may cost {may}"
+    )

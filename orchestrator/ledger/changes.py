@@ -11,7 +11,15 @@ def limit_of(key: str, name: str) -> str:
     return f"{name} of {key}"
 
 
-def record(connection: Connection, by: str, what: str, old: str, new: str, reason: str) -> None:
-    """Writes down who changed what, from what to what, and why."""
+def record(
+    connection: Connection,
+    by: str,
+    what: str,
+    old: str,
+    new: str,
+    reason: str,
+    until: float | None = None,
+) -> None:
+    """Writes down who changed what, from what to what, and why; and until when, where it ends by itself."""
     values = {"at": now(connection), "actor": by, "what": what, "old": old, "new": new, "reason": reason}
-    connection.execute(insert(setting_change).values(values))
+    connection.execute(insert(setting_change).values(values | {"until": until}))

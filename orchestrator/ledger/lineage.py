@@ -1,8 +1,13 @@
 """Lineage: how many jobs stand behind one, each made out of the one before."""
 
-from sqlalchemy import Connection, func, literal, or_, select
+from typing import Any
 
+from sqlalchemy import Connection, Select, func, literal, or_, select
+
+from orchestrator.ledger.listing import listed
 from orchestrator.ledger.tables import job
+
+_LINKS = select(job.c.id, job.c.origin, job.c.replay_of)
 
 
 def depth(connection: Connection, job_id: str, most: int) -> int:
@@ -15,3 +20,22 @@ def depth(connection: Connection, job_id: str, most: int) -> int:
     )
     found = chain.union(before)
     return int(connection.execute(select(func.coalesce(func.max(found.c.n), 0))).scalar_one())
+
+
+def depths(connection: Connection, jobs: Select[Any], most: int) -> dict[str, int]:
+    """The same of each of these jobs that has another one before it, with one statement for each link of the longest
+    chain; all others stand alone."""
+    linked = or_(job.c.origin.is_not(None), job.c.replay_of.is_not(None))
+    asked = connection.execute(_LINKS.where(job.c.id.in_(jobs), linked)).all()
+    before = {row.id: {row.origin, row.replay_of} - {None} for row in asked}
+    ahead = set[str]().union(*before.values()) - before.keys()
+    for _ in range(most):
+        if not ahead:
+            break
+        rows = connection.execute(_LINKS.where(job.c.id.in_(listed(connection, ahead)))).all()
+        before |= {row.id: {row.origin, row.replay_of} - {None} for row in rows}
+        ahead = set[str]().union(*(before[row.id] for row in rows)) - before.keys()
+    found: dict[str, int] = {}
+    for each in sorted(before):  # an older job has a smaller id
+        found[each] = min(1 + max((found.get(other, 0) for other in before[each]), default=0), most)
+    return {row.id: found[row.id] for row in asked}

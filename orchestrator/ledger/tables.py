@@ -470,7 +470,8 @@ setting_change = Table(
     Column("old", Text, nullable=False),
     Column("new", Text, nullable=False),
     Column("reason", Text, nullable=False),
-    comment="What operators and upkeep changed while the fleet ran.",
+    Column("until", Double),
+    comment="What operators and upkeep changed while the fleet ran. `until` is when a pause was to end by itself.",
 )
 
 answer_cache = Table(

@@ -6,13 +6,13 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, or_, select
+from sqlalchemy import Connection, Select, case, func, or_, select
 
 from orchestrator.ledger.tables import dead_letter, job, subtask
 from orchestrator.problems import Conflict, NotFound
 from orchestrator.reads.base import Read, moment, moment_or_none
 from orchestrator.reads.paging import DEFAULT_LIMIT, Page, page_of, parts_of
-from orchestrator.selections import not_taken_up
+from orchestrator.selections import not_taken_up, replayable
 
 _PREFIX = "sha256:"
 _SHORTEST_SIGNATURE = 6
@@ -73,6 +73,9 @@ class DeadLetterGroup(Read):
     category: str
     code: str
     count: int
+    replayable: int
+    """Those of them that a replay by this signature would take up: nobody discarded or replayed them, and their jobs
+    have ended and were not cancelled."""
     tenants: tuple[str, ...]
     workflows: tuple[str, ...]
     oldest_at: datetime
@@ -111,6 +114,7 @@ def dead_letter_groups(
         *same,
         *whose,
         func.count().label("total"),
+        func.sum(case((replayable(), 1), else_=0)).label("replayable"),
         func.min(letter.at).label("oldest"),
         func.max(letter.at).label("latest"),
         func.max(letter.subtask_id).label("example"),
@@ -153,6 +157,7 @@ def _gathered(rows: Iterable[Any]) -> Iterable[dict[str, Any]]:
         yield {
             **{name: getattr(latest, name) for name in ("signature", "lane", "vendor", "category", "code")},
             "count": sum(row.total for row in members),
+            "replayable": sum(row.replayable for row in members),
             "tenants": tuple(sorted({row.tenant for row in members})),
             "workflows": tuple(sorted({row.workflow for row in members})),
             "oldest_at": moment(min(row.oldest for row in members)),

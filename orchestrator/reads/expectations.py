@@ -58,34 +58,66 @@ class _Need:
     tokens: Reserved = NOT_A_TOKEN
 
 
-def expectation(
+@dataclass(frozen=True)
+class Asked:
+    """A load that asks a model, with the tokens of one call."""
+
+    load: Load
+    model: Model
+    raw_tokens: int
+    """Of its input, by its characters."""
+    input_tokens: int
+    """Expected to count against the limits."""
+    billed_tokens: int
+    """Of its input, expected on the bill."""
+    output_tokens: int
+    is_known: bool
+    """False where no attempt of its lane says how long its input is."""
+
+
+def asked(
     connection: Connection, catalog: Catalog, like: Select[Any], loads: Iterable[Load]
-) -> Expected:
-    """What the loads would take that ask a model; `like` selects jobs whose inputs are as long as theirs."""
-    asked = [(load, model) for load in loads if (model := catalog.lanes[load.lane].model)]
-    inputs, unknown = _inputs(connection, like, [load for load, _ in asked])
-    known = calibrations.read(connection, {(model.name, load.lane) for load, model in asked})
+) -> tuple[Asked, ...]:
+    """The loads that ask a model; `like` selects jobs whose inputs are as long as theirs."""
+    found = [(load, model) for load in loads if (model := catalog.lanes[load.lane].model)]
+    inputs, unknown = _inputs(connection, like, [load for load, _ in found])
+    known = calibrations.read(connection, {(model.name, load.lane) for load, model in found})
+    return tuple(
+        Asked(
+            load,
+            model,
+            raw_tokens=(raw := inputs[load.workflow, load.step]),
+            input_tokens=expected_input(learned := known[model.name, load.lane], raw),
+            billed_tokens=expected_billed_input(learned, raw),
+            output_tokens=expected_output(learned, model.expected_output_tokens, model.max_output_tokens),
+            is_known=load.lane not in unknown,
+        )
+        for load, model in found
+    )
+
+
+def expectation(connection: Connection, calls: Iterable[Asked]) -> Expected:
+    """What these calls would take."""
+    calls = tuple(calls)
     needs: dict[str, _Need] = defaultdict(_Need)
     input_tokens = output_tokens = nano = 0
-    for load, model in asked:
-        learned, raw = known[model.name, load.lane], inputs[load.workflow, load.step]
-        output = expected_output(learned, model.expected_output_tokens, model.max_output_tokens)
-        billed = expected_billed_input(learned, raw)
-        input_tokens += load.calls * billed
-        output_tokens += load.calls * output
-        nano += load.calls * prices.estimate(model.vendor, model.name, billed, output)
+    for each in calls:
+        model, count = each.model, each.load.calls
+        input_tokens += count * each.billed_tokens
+        output_tokens += count * each.output_tokens
+        nano += count * prices.estimate(model.vendor, model.name, each.billed_tokens, each.output_tokens)
         need = needs[_scope(model)]
-        need.calls += load.calls
-        need.tokens += _times(load.calls, expected_input(learned, raw), output, model.max_output_tokens)
+        need.calls += count
+        need.tokens += _times(count, each.input_tokens, each.output_tokens, model.max_output_tokens)
     bound = max(_bounds(connection, needs), key=lambda each: each.seconds, default=Bound(0.0, ""))
     return Expected(
-        calls=sum(load.calls for load, _ in asked),
+        calls=sum(each.load.calls for each in calls),
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         usd=usd(nano),
         minutes=bound.seconds / 60,
         held_by=bound.by,
-        unknown=tuple(sorted(unknown)),
+        unknown=tuple(sorted({each.load.lane for each in calls if not each.is_known})),
     )
 
 

@@ -2,7 +2,7 @@
 than a few thousand jobs; the rest is counted."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,23 +10,47 @@ from typing import Any
 from sqlalchemy import CTE, ColumnElement, Connection, String, and_, case, cast, func, literal, or_, select
 
 from contracts.catalog import Catalog
-from contracts.lanes import Right
+from contracts.purposes import Purpose
 from contracts.registry import contract
 from contracts.replays import ReplayRequest
 from contracts.states import JobState, SubtaskState
-from contracts.workflows import ReplayClass, Workflow
-from orchestrator.deciders.previewing import Parts, Restart, Tally, divided, edited_fields
-from orchestrator.deciders.replaying import replay_class
+from contracts.workflows import ReplayClass
+from orchestrator.deciders.handing import JobFacts, effect_keys
+from orchestrator.deciders.nodes import Planned
+from orchestrator.deciders.previewing import (
+    Renewal,
+    Shape,
+    Stage,
+    divided,
+    edited_fields,
+    shape_of,
+    supposed,
+)
+from orchestrator.deciders.replaying import (
+    Division,
+    Effects,
+    Instance,
+    purpose_again,
+    replay_class,
+    same_name,
+)
+from orchestrator.deciders.replaying import Unfit as Misfit
 from orchestrator.deciders.spans import span
+from orchestrator.deciders.stopping import too_deep
+from orchestrator.deciders.switches import Work
+from orchestrator.ledger import lineage
 from orchestrator.ledger.listing import listed
 from orchestrator.ledger.snapshots import Snapshots
 from orchestrator.ledger.tables import dead_letter, job, subtask, taint
 from orchestrator.reads.base import Read, moment
-from orchestrator.reads.expectations import Expected, Load, expectation
-from orchestrator.reads.misfits import MOST_READ, misfits
-from orchestrator.selections import built_on, found, left_out, replayed_since
+from orchestrator.reads.expectations import Asked, Expected, Load, asked, expectation
+from orchestrator.reads.holds import pausing, without_room
+from orchestrator.reads.misfits import MOST_READ, Readings, readings
+from orchestrator.selections import begun, built_on, found, left_out, replayed_since
 
 MOST_EARLIER = 10
+_ENDINGS = {"0": SubtaskState.SKIPPED, "1": SubtaskState.DONE, "2": SubtaskState.DEAD}
+_FACTS = select(job.c.id, job.c.lineage, job.c.replaces, job.c.tenant, job.c.portfolio, job.c.purpose)
 
 
 class Share(Read):
@@ -86,7 +110,7 @@ class ReplayPreview(Read):
     unfit: tuple[Unfit, ...]
     expected: Expected
     obstacles: tuple[str, ...]
-    """What stands against opening it as it was asked for."""
+    """What is in its way: against opening it as it was asked for, and what would keep its jobs from starting now."""
     inputs_read: int
     """Of at most so many jobs, the oldest, the inputs were held against today's contract, and edited where an edit is
     given."""
@@ -96,21 +120,15 @@ class ReplayPreview(Read):
 
 @dataclass(frozen=True)
 class _Kind:
-    """Jobs that came equally far."""
+    """Jobs of which a replay decides alike."""
 
     workflow: str
     snapshot: str
-    named: bool
-    starts: Mapping[str, int]
-    came: Mapping[str, Tally]
-    jobs: int
-    example_id: str
+    shape: Shape
 
 
-def preview(
-    connection: Connection, catalog: Catalog, request: ReplayRequest, obstacles: tuple[str, ...] = ()
-) -> ReplayPreview:
-    """What opening this replay now would do."""
+def preview(connection: Connection, catalog: Catalog, request: ReplayRequest) -> ReplayPreview:
+    """What opening this replay now would do. Of its obstacles only those that would hold its jobs are told."""
     rows = connection.execute(found(connection, request.selection)).all()
     refused = _Refusals()
     for row in rows:
@@ -121,38 +139,44 @@ def preview(
     ids = listed(connection, (row.job_id for row in taken)).subquery()
     chosen = select(ids.c.value.label("job_id")).cte("chosen")
     starts = {row.subtask_id for row in taken if row.subtask_id}
-    misfit = misfits(connection, catalog, select(chosen.c.job_id), request)
-    for job_id, each in misfit.items():
+    read = readings(connection, catalog, select(chosen.c.job_id), request)
+    for job_id, each in read.unfit.items():
         refused.add(each.kind, each.why, job_id)
     snapshots = Snapshots()
     steps: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     fit = 0
     built = built_on(connection, downstream) if (downstream := request.selection.downstream_of) else set()
-    for kind in _kinds(connection, chosen, misfit.keys(), starts, built):
-        division = _divided(kind, catalog, request)
-        why = _unfit(kind, catalog, snapshots.get(connection, kind.snapshot), division)
-        if why:
-            refused.add(why, why, kind.example_id, kind.jobs)
+    ended = _ended(connection, chosen, starts, built)
+    for kind, alike in _kinds(connection, catalog, chosen, ended, read, request, refused).items():
+        of_today, of_then = catalog.workflows[kind.workflow], snapshots.get(connection, kind.snapshot)
+        divided_ = divided(catalog, of_today, of_then, kind.shape, request.from_step)
+        if isinstance(divided_, Misfit):
+            refused.add(divided_.kind, divided_.kind, alike[0], len(alike))
             continue
-        fit += kind.jobs
-        for name, parts in division.items():
-            for part, count in vars(parts).items():
-                steps[kind.workflow, name][part] += count * kind.jobs
+        count = len(alike) - _of_two_names(connection, divided_.effects, alike, refused)
+        fit += count
+        for part, places in _parts(divided_.division):
+            for place in places:
+                steps[kind.workflow, place.step][part] += count
     jobs = fit + refused.jobs
     shown = tuple(_step(catalog, *place, tally) for place, tally in steps.items())
-    expected = _expected(connection, catalog, chosen, shown, request, fit)
+    calls = asked(connection, catalog, select(chosen.c.job_id), _loads(shown))
+    expected = _paced(expectation(connection, calls), request, fit)
     letters, lanes = _letters(connection, chosen)
+    tenants = _shares(connection, chosen, job.c.tenant)
+    purposes = _shares(connection, chosen, job.c.purpose)
+    holds = _holds(connection, catalog, shown, calls, tenants, purposes)
     return ReplayPreview(
-        sentence=_sentence(jobs, fit, shown, expected),
+        sentence=_sentence(jobs, fit, shown, expected, holds),
         jobs=jobs,
         letters=letters,
-        tenants=_shares(connection, chosen, job.c.tenant),
+        tenants=tenants,
         workflows=_shares(connection, chosen, job.c.workflow),
         lanes=lanes,
         steps=shown,
         unfit=refused.told,
         expected=expected,
-        obstacles=obstacles,
+        obstacles=holds,
         inputs_read=min(jobs, MOST_READ),
         earlier=tuple(_earlier(connection, chosen)) if request.selection.ids else (),
     )
@@ -191,108 +215,114 @@ def _earlier(connection: Connection, chosen: CTE) -> Iterator[EarlierReplay]:
 
 def _kinds(
     connection: Connection,
+    catalog: Catalog,
     chosen: CTE,
-    without: Collection[str],
-    starts: Collection[str],
-    built: Collection[str],
-) -> Iterator[_Kind]:
-    """The chosen jobs, without these, by workflow, snapshot and how many instances of each step were done in the
-    latest round, how many of those do not hold any more, and which was named. What was `built` on the result that
-    is named does not, nor what was found wrong."""
+    ended: Iterable[Any],
+    read: Readings,
+    request: ReplayRequest,
+    refused: "_Refusals",
+) -> dict[_Kind, list[str]]:
+    """The ids of the jobs that are alike; those that are refused for what they are alone go to the others."""
+    most = max((workflow.stops.depth for workflow in catalog.workflows.values()), default=0)
+    depths = lineage.depths(connection, select(chosen.c.job_id), most)
+    kinds: dict[_Kind, list[str]] = defaultdict(list)
+    known: dict[tuple[str, str, str, Renewal | None], list[str]] = {}
+    for row in ended:
+        workflow = catalog.workflows.get(row.workflow)
+        if workflow is None:
+            why = f"workflow {row.workflow} is no longer in the catalog"
+            refused.add(why, why, row.id)
+        elif row.id in read.unfit:
+            continue
+        elif deep := too_deep(workflow, min(depths.get(row.id, 1), workflow.stops.depth)):
+            refused.add(f"{row.workflow} too deep", deep, row.id)
+        else:
+            renewed = read.renewed.get(row.id)
+            key = (row.workflow, row.snapshot, row.shape, renewed)
+            if key not in known:
+                came = _came(row.shape)
+                fields = contract(workflow.inputs).model_fields
+                supposed_ = supposed(workflow, came, edited_fields(request.edit or (), fields))
+                shape = shape_of(workflow, came, renewed or supposed_)
+                known[key] = kinds[_Kind(row.workflow, row.snapshot, shape)]
+            known[key].append(row.id)
+    return kinds
+
+
+def _came(told: str) -> dict[Instance, Stage]:
+    """How far each instance came, out of what `_ended` tells."""
+    came = {}
+    for each in told.split():
+        step, item, ending, void, named = each.split("/")
+        came[step, int(item)] = Stage(step, _ENDINGS[ending], void == "1", named == "1")
+    return came
+
+
+def _parts(division: Division) -> Iterator[tuple[str, Iterable[Planned]]]:
+    yield "anew", division.anew
+    yield "kept", (place for place, _ in division.kept)
+    yield "left", (place for place, _ in division.left)
+
+
+def _of_two_names(connection: Connection, effects: Effects, jobs: list[str], refused: "_Refusals") -> int:
+    """How many of these jobs are refused since one name of their effects would have to mean two things."""
+    if not effects.other or not effects.same:
+        return 0
+    every, keys = effects.other | effects.same, dict[str, dict[str, str]]()
+    rows = connection.execute(_FACTS.where(job.c.id.in_(listed(connection, jobs))).order_by(job.c.id))
+    for row in rows:
+        keys[row.id] = effect_keys(JobFacts(**row._mapping, inputs={}), every)
+    known = begun(connection, {key for each in keys.values() for key in each})
+    count = 0
+    for job_id, steps in keys.items():
+        named = same_name(effects, frozenset(steps[key] for key in known & steps.keys()))
+        if isinstance(named, Misfit):
+            refused.add(named.kind, named.why, job_id)
+            count += 1
+    return count
+
+
+def _ended(
+    connection: Connection, chosen: CTE, starts: Collection[str], built: Collection[str]
+) -> Iterator[Any]:
+    """The chosen jobs (`id`, `workflow`, `snapshot`) and how far each came: `shape` tells of every instance of its
+    steps the end of the latest round, whether that does not hold any more, and whether it was named. What was `built`
+    on the result that is named does not, nor what was found wrong."""
     ids = select(chosen.c.job_id)
     taken_back = [select(taint.c.subtask_id)] + ([listed(connection, built)] if built else [])
     wrong = or_(*(subtask.c.id.in_(each) for each in taken_back))
     void = _one_if(and_(wrong, subtask.c.state == SubtaskState.DONE))
     came = case((subtask.c.state == SubtaskState.DONE, 1), (subtask.c.state == SubtaskState.DEAD, 2), else_=0)
+    numbers: tuple[ColumnElement[Any], ...] = (
+        func.max(subtask.c.round * 3 + came) % 3,
+        func.max(subtask.c.round * 2 + void) % 2,
+        func.max(_one_if(subtask.c.id.in_(listed(connection, starts)))),
+    )
+    told: ColumnElement[Any] = subtask.c.step + literal("/") + cast(subtask.c.item, String)
+    for number in numbers:
+        told = told + literal("/") + cast(number, String)
     instances = (
-        select(
-            subtask.c.job_id,
-            subtask.c.step,
-            func.max(subtask.c.round * 3 + came).label("latest"),
-            func.max(_one_if(subtask.c.id.in_(listed(connection, starts)))).label("named"),
-            func.max(subtask.c.round * 2 + void).label("void"),
-        )
+        select(subtask.c.job_id, told.label("came"))
         .where(
             subtask.c.job_id.in_(ids)
         )  # a join would be slow on SQLite, which cannot tell how many they are
         .group_by(subtask.c.job_id, subtask.c.step, subtask.c.item)
         .subquery()
     )
-    done, dead = (func.sum(_one_if(instances.c.latest % 3 == ending)) for ending in (1, 2))
-    told: ColumnElement[Any] = instances.c.step
-    restarts = func.sum(_one_if((instances.c.named == 1) | (instances.c.void % 2 == 1)))
-    for number in (done, dead, func.count(), restarts, func.max(instances.c.named)):
-        told = told + literal("/") + cast(number, String)
-    steps = (
-        select(instances.c.job_id, told.label("came"))
-        .group_by(instances.c.job_id, instances.c.step)
-        .subquery()
-    )
     shapes = (
-        select(steps.c.job_id, func.aggregate_strings(steps.c.came, " ").label("shape"))
-        .group_by(steps.c.job_id)
+        select(instances.c.job_id, func.aggregate_strings(instances.c.came, " ").label("shape"))
+        .group_by(instances.c.job_id)
         .subquery()
     )
     shape = func.coalesce(shapes.c.shape, "").label("shape")  # none where it ended before it was planned
     each = select(job.c.id, job.c.workflow, job.c.snapshot, shape)
-    rows = connection.execute(
+    yield from connection.execute(
         each.outerjoin(shapes, shapes.c.job_id == job.c.id).where(job.c.id.in_(ids)).order_by(job.c.id)
     )
-    alike: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for row in rows:
-        if row.id not in without:
-            alike[row.workflow, row.snapshot, row.shape].append(row.id)
-    for (workflow, snapshot, told_shape), jobs in alike.items():
-        yield _kind(workflow, snapshot, told_shape, jobs)
 
 
 def _one_if(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return case((condition, 1), else_=0)
-
-
-def _kind(workflow: str, snapshot: str, shape: str, jobs: list[str]) -> _Kind:
-    came: dict[str, Tally] = {}
-    starts: dict[str, int] = {}
-    named = False
-    for told in shape.split():
-        name, done, dead, total, start, is_named = told.split("/")
-        came[name] = Tally(int(done), int(dead), int(total))
-        starts[name] = int(start)
-        named = named or is_named == "1"
-    return _Kind(workflow, snapshot, named, starts, came, len(jobs), jobs[0])
-
-
-def _divided(kind: _Kind, catalog: Catalog, request: ReplayRequest) -> dict[str, Parts]:
-    workflow = catalog.workflows.get(kind.workflow)
-    if workflow is None:
-        return {}
-    edited = edited_fields(request.edit or (), contract(workflow.inputs).model_fields)
-    return divided(workflow, kind.came, Restart(request.from_step, kind.named, kind.starts, edited))
-
-
-def _unfit(kind: _Kind, catalog: Catalog, planned_with: Catalog, division: Mapping[str, Parts]) -> str | None:
-    """Why jobs of this kind would be refused, as far as that can be told without looking at each."""
-    workflow = catalog.workflows.get(kind.workflow)
-    if workflow is None:
-        return f"workflow {kind.workflow} is no longer in the catalog"
-    if any(catalog.lanes[step.lane].right is Right.CARRY for step in workflow.steps.values() if step.lane):
-        return f"{kind.workflow} carried a vendor's batch, whose requests went on by themselves when it ended"
-    if not any(parts.anew for parts in division.values()):
-        return "all of it is done and no step was named to start from"
-    return next(_outdated(kind, catalog, workflow, planned_with, division), None)
-
-
-def _outdated(
-    kind: _Kind, catalog: Catalog, workflow: Workflow, planned_with: Catalog, division: Mapping[str, Parts]
-) -> Iterator[str]:
-    """Steps that would be kept, and whose outputs are no longer what the catalog's step makes."""
-    before = planned_with.workflows[kind.workflow].steps
-    for name, step in workflow.steps.items():
-        if not division[name].kept or step.lane is None or name not in before or before[name].lane is None:
-            continue
-        made, makes = planned_with.operation(before[name]).output, catalog.operation(step).output
-        if made != makes:
-            yield f"{name} delivered a {made}, and makes a {makes} now; replay from step {name}"
 
 
 def _step(catalog: Catalog, workflow: str, name: str, tally: Counter[str]) -> StepPreview:
@@ -333,19 +363,12 @@ def _letters(connection: Connection, chosen: CTE) -> tuple[int, tuple[Share, ...
     return sum(row.letters for row in rows), shares
 
 
-def _expected(
-    connection: Connection,
-    catalog: Catalog,
-    chosen: CTE,
-    steps: Iterable[StepPreview],
-    request: ReplayRequest,
-    jobs: int,
-) -> Expected:
-    """What the fit ones would take, the replay's own pace included."""
-    loads = [
-        Load(step.workflow, step.step, step.lane, step.anew) for step in steps if step.lane and step.anew
-    ]
-    expected = expectation(connection, catalog, select(chosen.c.job_id), loads)
+def _loads(steps: Iterable[StepPreview]) -> list[Load]:
+    return [Load(step.workflow, step.step, step.lane, step.anew) for step in steps if step.lane and step.anew]
+
+
+def _paced(expected: Expected, request: ReplayRequest, jobs: int) -> Expected:
+    """With the replay's own pace, where that takes longer."""
     own = jobs / request.per_minute if request.per_minute else 0.0
     if own <= expected.minutes:
         return expected
@@ -354,7 +377,30 @@ def _expected(
     )
 
 
-def _sentence(jobs: int, fit: int, steps: Iterable[StepPreview], expected: Expected) -> str:
+def _holds(
+    connection: Connection,
+    catalog: Catalog,
+    steps: Iterable[StepPreview],
+    calls: tuple[Asked, ...],
+    tenants: tuple[Share, ...],
+    purposes: tuple[Share, ...],
+) -> tuple[str, ...]:
+    """What would keep from starting what would be made anew."""
+    works = []
+    for step in steps:
+        if step.anew:
+            model = catalog.lanes[step.lane].model if step.lane else None
+            vendor = model.vendor if model else None
+            works.append(Work(lane=step.lane, vendor=vendor, workflow=step.workflow))
+    works += [Work(tenant=share.name) for share in tenants] if works else []
+    again = {purpose_again(Purpose(share.name)) for share in purposes}
+    capped = without_room(connection, calls, {share.name for share in tenants}, again)
+    return (*pausing(connection, works), *capped)
+
+
+def _sentence(
+    jobs: int, fit: int, steps: Iterable[StepPreview], expected: Expected, holds: tuple[str, ...]
+) -> str:
     if jobs == 0:
         return "It finds no ended job that waits for a replay; nothing would happen."
     anew = sum(step.anew for step in steps)
@@ -365,6 +411,9 @@ def _sentence(jobs: int, fit: int, steps: Iterable[StepPreview], expected: Expec
     lasts = "the budgets let all of it go at once"
     if expected.held_by:
         lasts = f"it takes at least {span(expected.minutes * 60)} ({expected.held_by})"
+    if holds:
+        more = f" (and {len(holds) - 1} more)" if len(holds) > 1 else ""
+        lasts += f", but not while this holds: {holds[0]}{more}"
     return (
         f"{jobs} job(s) would be run again as new jobs{refused}: {anew} subtask(s) made anew and {kept} kept, about "
         f"{expected.calls} request(s), {expected.input_tokens + expected.output_tokens} tokens and "

@@ -12,6 +12,7 @@ from orchestrator.ledger.tables import job, replay, replay_item
 from orchestrator.reads import ids
 from orchestrator.reads.base import Read, moment, moment_or_none
 from orchestrator.reads.dead_letters import DeadLetterFilter, DeadLetterGroup, dead_letter_groups
+from orchestrator.reads.holds import holding
 from orchestrator.reads.paging import DEFAULT_LIMIT, Page, page_of, parts_of
 
 ENDED = (ItemState.DONE, ItemState.FAILED)
@@ -56,6 +57,8 @@ class ReplayRead(ReplayLine):
     """What its new jobs died of, the largest group first."""
     refused: tuple[RefusedJobs, ...]
     """Why jobs of it were not released, the most frequent reasons first."""
+    held: tuple[str, ...]
+    """What keeps its jobs from going on at this moment: pauses, and spending caps without room."""
     again_of: tuple[str, ...]
     """Earlier replays whose jobs this one runs again."""
     again_in: tuple[str, ...]
@@ -105,6 +108,7 @@ def progress(connection: Connection, given: str) -> ReplayRead:
         minutes_left=_minutes_left(connection, row, items),
         failures=dead_letter_groups(connection, anew).items,
         refused=_refused(connection, replay_id),
+        held=holding(connection, replay_id) if row.ended_at is None else (),
         again_of=_again_of(connection, replay_id),
         again_in=_again_in(connection, replay_id),
     )

@@ -17,7 +17,7 @@ from orchestrator.ledger.clock import now
 from orchestrator.ledger.engine import Ledger, LedgerUnreachable
 from orchestrator.ledger.tables import job
 from orchestrator.pauses import standing
-from orchestrator.problems import Conflict
+from orchestrator.problems import Conflict, NotFound
 from orchestrator.upkeep import looks
 from orchestrator.upkeep.looks import Opening
 
@@ -79,19 +79,7 @@ class Ticker:
         return len(jobs)
 
     def _open(self, entry: Tick, row: Any, number: int, opening: Opening) -> str:
-        inputs = Inputs(
-            tick=entry.tick, slot=f"{row.slot:.0f}", found=opening.found, subjects=opening.subjects
-        )
-        request = JobRequest(
-            tenant=TENANT,
-            portfolio=entry.portfolio,
-            workflow=entry.workflow,
-            inputs=inputs.model_dump(mode="json"),
-            purpose=Purpose.MAINTENANCE,
-            reason=entry.reason,
-            requested_by=f"clock:{entry.tick}",
-            priority=opening.priority,
-        )
+        request = _request(entry, f"{row.slot:.0f}", opening, f"clock:{entry.tick}")
         key = f"tick/{entry.tick}/{row.slot:.0f}/{opening.origin or number}"
         try:
             return self._intake.accept(request, key, origin=opening.origin, actor=ACTOR).job_id
@@ -108,3 +96,28 @@ class Ticker:
         """Writes down what came of a look at this moment, or now."""
         with self._ledger.write() as connection:
             ticks.looked(connection, row, outcome, job_id, at or now(connection))
+
+
+def drill(intake: Intake, catalog: Catalog, name: str, by: str) -> str:
+    """Has a drill done now, as its tick does on schedule; answers the job's id. Raises NotFound for a name that no
+    tick has."""
+    entry = next((tick for tick in catalog.ticks.values() if tick.drill == name), None)
+    if entry is None:
+        known = ", ".join(sorted(tick.drill for tick in catalog.ticks.values() if tick.drill)) or "none"
+        raise NotFound(f"there is no drill “{name}”; known are: {known}")
+    request = _request(entry, "asked for", Opening(), by)
+    return intake.accept(request, None, origin=None, actor=by).job_id
+
+
+def _request(entry: Tick, slot: str, opening: Opening, requested_by: str) -> JobRequest:
+    inputs = Inputs(tick=entry.tick, slot=slot, found=opening.found, subjects=opening.subjects)
+    return JobRequest(
+        tenant=TENANT,
+        portfolio=entry.portfolio,
+        workflow=entry.workflow,
+        inputs=inputs.model_dump(mode="json"),
+        purpose=Purpose.MAINTENANCE,
+        reason=entry.reason,
+        requested_by=requested_by,
+        priority=opening.priority,
+    )

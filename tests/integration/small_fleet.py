@@ -611,7 +611,7 @@ def _assert_ends(story: Story) -> None:
         wanted = job.ended_at is not None and job.callback_url is not None
         assert (job.id in called) == wanted, f"a webhook of {job.id}, which is {job.state}"
         if job.state == "done":
-            assert job.result
+            assert job.result or "mapped over an empty list" in job.why
         elif job.ended_at is not None:
             assert job.why
 

@@ -58,6 +58,13 @@ def test_the_command_lists_them(
     assert run_here(app, ("blockers",)) == 0
     said = capfd.readouterr().out
     assert "address" in said and "prospects" in said and "running" in said and "old" not in said
+    assert "more:" not in said
+    assert run_here(app, ("blockers", "--all", "--limit", "1")) == 0
+    first = capfd.readouterr().out
+    assert "old" not in first and "more: fleet blockers --all --cursor " in first
+    assert run_here(app, first.split("more: fleet ")[1].split()) == 0
+    rest = capfd.readouterr().out
+    assert "old" in rest and "more:" not in rest
     assert run_here(app, ("blockers", "--all", "--json")) == 0
     assert {each["subject"] for each in json.loads(capfd.readouterr().out)["items"]} == {"prospects", "old"}
 

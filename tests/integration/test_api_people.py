@@ -4,6 +4,8 @@ import httpx2
 import pytest
 
 from contracts.artifacts import digest_of
+from orchestrator.cli.app import app
+from orchestrator.cli.ending import run
 from orchestrator.ledger import tables
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.ids import new_id
@@ -177,6 +179,38 @@ def test_dead_letters_are_grouped_paged_and_discarded(
     assert len(http.get("/v1/dead-letters", params={"lane": "review"}).json()["items"]) == 0
     assert len(http.get("/v1/dead-letters", params={"discarded": "all"}).json()["items"]) == 4
     assert len(rows_of(ledger, tables.dead_letter)) == 4
+
+
+def test_escalations_are_listed_in_pages(
+    api: str, rows: Rows, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FLEET_API_URL", api)
+    for number in range(3):
+        call = {"id": new_id(), "route": "log", "drill": False, "sentence": f"call {number}"}
+        rows.insert(tables.escalation, call | {"opened_at": rows.at})
+    assert run(app, ("drill", "list", "--open", "--limit", "2")) == 0
+    first = capsys.readouterr().out
+    assert "call 1" in first and "call 0" not in first
+    assert "more: fleet drill list --open --cursor " in first
+    assert run(app, first.split("more: fleet ")[1].split()) == 0
+    rest = capsys.readouterr().out
+    assert "call 0" in rest and "call 1" not in rest and "more:" not in rest
+
+
+def test_a_drill_is_begun_by_its_name(
+    api: str, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the job that the clock makes of it."""
+    monkeypatch.setenv("FLEET_API_URL", api)
+    assert run(app, ("drill", "escalation", "--as", "grace")) == 0
+    (job,) = rows_of(ledger, tables.job)
+    assert f"drill escalation is under way as job {job.id}" in capsys.readouterr().out
+    told = (job.workflow, job.purpose, job.tenant, job.requested_by, job.state)
+    assert told == ("escalation-drill", "maintenance", "fleet", "grace", "accepted")
+    assert run(app, ("drill", "fire")) == 1
+    assert capsys.readouterr().err == "fleet: there is no drill “fire”; known are: escalation\n"
+    assert run(app, ("drill", "list")) == 0
+    assert capsys.readouterr().out == "no escalation yet\n"
 
 
 def test_an_escalation_is_acknowledged_once(http: httpx2.Client, ledger: Ledger, rows: Rows) -> None:

@@ -17,13 +17,18 @@ from contracts.catalog import Catalog
 from contracts.failures import Code
 from contracts.workflows import ReplayClass, Workflow
 from orchestrator import purses
+from orchestrator.capping import set_cap
 from orchestrator.cli.app import app
-from orchestrator.cli.ending import run
+from orchestrator.cli.ending import MISUSED, run
 from orchestrator.client import FleetClient, FleetError
 from orchestrator.deciders.signing import signature
+from orchestrator.deciders.spending import Period
+from orchestrator.deciders.spending import Scope as Capped
+from orchestrator.deciders.switches import Scope, called
 from orchestrator.ledger import tables
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.ids import new_id
+from orchestrator.pausing import Wish, hold, release
 from tests.integration.ledgers import (
     Rows,
     catalog,
@@ -126,6 +131,70 @@ def test_the_estimate_is_what_the_replay_then_takes(fleet: SmallFleet, http: htt
     assert len(made) == expected["calls"] == 3
     assert sum(row.output_tokens for row in made) == expected["output_tokens"]
     assert http.get(f"/v1/replays/{replay_id}").json()["items"] == {"done": 3}
+
+
+def test_a_pause_or_a_cap_that_would_hold_it_is_told_before_and_while_it_runs(
+    fleet: SmallFleet, http: httpx2.Client, face: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    job_id = failed(fleet)
+    model = fleet.catalog.lanes["draft"].model
+    assert model is not None
+    pause(fleet, Scope.LANE, "research")  # all of it is kept
+    fleet.submit("summary", tenant="zeta")
+    pause(fleet, Scope.TENANT, "zeta")
+    pause(fleet, Scope.WORKFLOW, "brief")
+    cap(fleet, Capped.LANE, "research", 0.0)
+    cap(fleet, Capped.FLEET, "", 1000.0)
+    assert http.post("/v1/replays", json=ALL).json()["obstacles"] == []
+
+    def obstacles() -> list[str]:
+        shown = http.post("/v1/replays", json=ALL).json()
+        if shown["obstacles"]:
+            assert f"but not while this holds: {shown['obstacles'][0]}" in shown["sentence"]
+        return shown["obstacles"]  # type: ignore[no-any-return]
+
+    held = {Scope.LANE: "draft", Scope.VENDOR: model.vendor, Scope.TENANT: "acme", Scope.WORKFLOW: "summary"}
+    for scope, name in (held | {Scope.FLEET: ""}).items():
+        pause(fleet, scope, name)
+        (against,) = obstacles()
+        assert against.startswith(f"{called(scope, name)} is paused by bob") and "`fleet resume" in against
+        release(fleet.ledger, scope, name, "bob", "enough")
+    capped = {Capped.LANE: "draft", Capped.TENANT: "acme", Capped.PURPOSE: "rework", Capped.FLEET: ""}
+    for kind, name in capped.items():
+        cap(fleet, kind, name, 0.0)
+        (against,) = obstacles()
+        assert "has spent $0.0" in against and "a call of lane draft may cost $0." in against
+        cap(fleet, kind, name, None)
+
+    cap(fleet, Capped.FLEET, "", 0.0)
+    pause(fleet, Scope.LANE, "publish")
+    assert len(obstacles()) == 2
+    monkeypatch.setenv("FLEET_API_URL", face)
+    assert run(app, ("replay", job_id)) == 0
+    assert capsys.readouterr().out.count("in the way: ") == 2
+    opened = http.post("/v1/replays", json=ALL | BECAUSE).json()
+    assert opened["held"][0].startswith("lane publish is paused by bob"), "before it releases anything"
+    fleet.run()
+    paused, capped_by = http.get(f"/v1/replays/{opened['id']}").json()["held"]
+    assert paused.startswith("lane publish is paused by bob")
+    assert capped_by.startswith("1 subtask(s) are parked: the fleet has spent $")
+    assert run(app, ("replay", "--show", opened["id"])) == 0
+    assert capsys.readouterr().out.count("held now: ") == 2
+
+    cap(fleet, Capped.FLEET, "", None)
+    release(fleet.ledger, "lane", "publish", "bob", "enough")
+    fleet.run()
+    ended = http.get(f"/v1/replays/{opened['id']}").json()
+    assert (ended["items"], ended["held"]) == ({"done": 1}, [])
+
+
+def pause(fleet: SmallFleet, scope: Scope, name: str) -> None:
+    hold(fleet.ledger, fleet.catalog, Wish(scope, name, "bob", "the index is rebuilt"))
+
+
+def cap(fleet: SmallFleet, scope: Capped, name: str, limit_usd: float | None) -> None:
+    set_cap(fleet.ledger, fleet.catalog, scope, name, Period.TOTAL, limit_usd, "bob", "the month is over")
 
 
 def test_a_replay_is_opened_followed_and_told_both_ways(fleet: SmallFleet, http: httpx2.Client) -> None:
@@ -572,3 +641,26 @@ def test_what_a_person_types(
     assert "replayed as" in capsys.readouterr().out
     assert "say why it is aborted" in refused("--abort", opened["id"])
     assert "is done already" in refused("--abort", opened["id"], "--reason", "too late")
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (("--from", "draft", "--edit", "p.json"), "goes without --edit and --from"),
+        (("--rate", "3", "--cancel"), "goes without --rate and --cancel"),
+        (("SOME", "--yes", "--cancel"), "a replay by ids or filters goes without --cancel"),
+        (("--lane", "draft", "--watch"), "a replay by ids or filters goes without --watch"),
+        (("--lane", "draft", "--cursor", "x"), "a replay by ids or filters goes without --cursor"),
+        (("--show", "SOME", "--yes"), "--show REPLAY goes without --yes"),
+        (("SOME", "--show", "SOME"), "--show REPLAY goes without ID"),
+        (("--abort", "SOME", "--reason", "why", "--show", "SOME"), "--abort REPLAY goes without --show"),
+        (("--abort", "SOME", "--reason", "why", "--lane", "draft"), "--abort REPLAY goes without --lane"),
+    ],
+)
+def test_options_that_mean_nothing_together_are_refused(
+    typed: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(app, ("replay", *typed)) == MISUSED
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert told in said.err

@@ -36,7 +36,8 @@ __all__ = [
 
 def buried(rows: Rows, sentence: str, code: str = "refused", lane: str = "draft", **values: Any) -> str:
     """A signed dead letter of a job of its own; the id of its subtask."""
-    job_id = rows.job(values.pop("workflow", "brief"), state="failed", ended_at=rows.at)
+    of_the_job = {"state": values.pop("state", "failed"), "ended_at": values.pop("ended_at", rows.at)}
+    job_id = rows.job(values.pop("workflow", "brief"), **of_the_job)
     subtask_id = rows.subtask(job_id, lane, "dead", ended_at=rows.at)
     alike = normalised(sentence)
     signed = signature("deterministic", code, lane, "openai", alike)
@@ -205,6 +206,12 @@ def test_the_command_shows_groups_then_letters_then_one_whole(
     assert f"`fleet dead show {group['example_id']}`" in shown
     assert said("dead", "show", group["example_id"]).rstrip().endswith("says first what it would do")
     assert said("dead", "list", "--tenant", "nobody") == "no dead letters\n"
+    narrowed = said("dead", "list", "--tenant", "acme", "--lane", "draft")
+    assert f"`fleet replay --signature {digits} --lane draft --tenant acme`" in narrowed
+    assert f"`fleet dead list --each --signature {digits} --lane draft --tenant acme`" in narrowed
+    (last,) = (row for row in rows_of(rows.ledger, tables.dead_letter) if row.subtask_id == alike[2])
+    assert f"`fleet replay {last.job_id}`" in said("dead", "list", "--job", last.job_id)
+    assert "to run them again" not in said("dead", "list", "--replayed")
     each = said("dead", "list", "--each", "--signature", digits)
     assert all(subtask_id in each for subtask_id in alike)
     assert taken_up not in each
@@ -219,6 +226,25 @@ def test_the_command_shows_groups_then_letters_then_one_whole(
     assert "a replay has run it again" in whole
     assert run(app, ("dead", "list", "--signature", "0123456789")) == 1
     assert capsys.readouterr().err == "fleet: no dead letter has a signature that begins with 0123456789\n"
+
+
+def test_a_group_says_how_many_of_it_a_replay_leaves_alone(
+    api: str, rows: Rows, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Letters of jobs that are cancelled or still open: they are listed, and no filter finds their jobs."""
+    monkeypatch.setenv("FLEET_API_URL", api)
+    buried(rows, "it refused request 1")
+    assert run(app, ("dead",)) == 0
+    assert "leaves" not in capsys.readouterr().out
+    buried(rows, "it refused request 2", state="cancelled")
+    buried(rows, "it refused request 3", state="running", ended_at=None)
+    assert run(app, ("dead",)) == 0
+    assert "a replay by signature leaves 2 of these letters alone" in capsys.readouterr().out
+    assert run(app, ("dead", "--json")) == 0
+    (group,) = json.loads(capsys.readouterr().out)["items"]
+    assert (group["count"], group["replayable"]) == (3, 1)
+    assert run(app, ("replay", "--signature", group["signature"][7:17], "--json")) == 0
+    assert json.loads(capsys.readouterr().out)["jobs"] == 1
 
 
 def test_what_a_replay_took_up_or_somebody_discarded_needs_nobody(http: httpx2.Client, rows: Rows) -> None:

@@ -94,3 +94,51 @@ def test_where_the_substitute_fails_as_well_the_job_fails_by_it(ledger: Ledger, 
     assert job.state == "failed"
     assert job.why.startswith("spare[1]: refused: it will not")
     assert_story_holds(ledger)
+
+
+@pytest.mark.parametrize("need", ["all", "best_effort"])
+def test_all_of_nothing_is_delivered(ledger: Ledger, tmp_path: Path, need: Any) -> None:
+    fleet = fleet_of(ledger, tmp_path, need)
+    job_id = over_nothing(fleet)
+    assert fleet.job(job_id).state == "done"
+    assert fleet.states(job_id) == {"close": "done"}
+    assert_story_holds(ledger)
+
+
+def test_the_first_of_nothing_never_comes(ledger: Ledger, tmp_path: Path) -> None:
+    fleet = fleet_of(ledger, tmp_path, "any")
+    job = fleet.job(over_nothing(fleet))
+    assert (job.state, job.why) == (
+        "failed",
+        "close: needs 1 of branch, and there is none: its list is empty",
+    )
+    assert_story_holds(ledger)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_result_over_an_empty_list_is_done_with_nothing(
+    ledger: Ledger, tmp_path: Path, alone: bool
+) -> None:
+    """Also where there is no step at all beside it."""
+    fleet = fleet_of(ledger, tmp_path, "all")
+    fan = fleet.catalog.workflows["fan"]
+    steps = {"branch": fan.steps["branch"]} if alone else fan.steps
+    fleet.catalog.workflows["fan"] = fan.model_copy(update={"steps": steps, "result": "branch"})
+    job = fleet.job(over_nothing(fleet))
+    assert (job.state, job.result) == ("done", None)
+    assert job.why == "nothing was to be done: branch is mapped over an empty list"
+    assert_story_holds(ledger)
+
+
+def over_nothing(fleet: SmallFleet) -> str:
+    """A job of `fan` whose contract lets its list be empty, run to its end."""
+    fan = fleet.catalog.workflows["fan"]
+    steps = {
+        name: step.model_copy(update={"for_each": "inputs.subjects"}) if step.for_each else step
+        for name, step in fan.steps.items()
+    }
+    changed = {"inputs": "upkeep.Inputs@1", "steps": steps}
+    fleet.catalog.workflows["fan"] = fan.model_copy(update=changed)
+    job_id = fleet.submit("fan", inputs={"tick": "none", "slot": "0", "subjects": []})
+    fleet.run()
+    return job_id

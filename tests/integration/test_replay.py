@@ -5,7 +5,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, text, update
+from sqlalchemy import delete, insert, text, update
 
 from contracts.artifacts import digest_of
 from contracts.brief import Claim as Claim_
@@ -16,6 +16,7 @@ from contracts.jobs import JobRequest
 from contracts.replays import ReplayRequest, Selection
 from contracts.workflows import ReplayClass
 from orchestrator.cancelling import request_cancel
+from orchestrator.deciders.handing import JobFacts, effect_key
 from orchestrator.deciders.switches import Scope
 from orchestrator.door import Claim
 from orchestrator.ledger import artifacts, tables
@@ -25,7 +26,7 @@ from orchestrator.ledger.ids import new_id
 from orchestrator.looking import Looker
 from orchestrator.pausing import Wish, hold, release
 from orchestrator.problems import Conflict, Forbidden, Malformed, NotFound, Problem
-from orchestrator.reads.previews import preview
+from orchestrator.reads.previews import ReplayPreview, preview
 from orchestrator.replay import Replayer
 from orchestrator.replaying import abort, open_replay
 from orchestrator.selections import found
@@ -36,6 +37,7 @@ from tests.integration.small_fleet import (
     delivers,
     fails,
     fleet,
+    insert_rows,
     objects,
 )
 
@@ -324,6 +326,23 @@ def test_an_edit_that_does_not_fit_is_refused_job_by_job(
     assert fleet.row(tables.replay, id=replay_id).why == "of 1 job(s), 1 refused"
 
 
+def test_what_an_edit_says_of_an_artifact_counts_for_nothing(fleet: SmallFleet) -> None:
+    """As little as what upstream says of it: the ledger knows how long it is, and of which type."""
+    job_id = failed(fleet, documents=2)
+    lie = {"op": "replace", "path": "/documents/0/artifact/size_bytes", "value": 1}
+    told = {"op": "replace", "path": "/documents/0/artifact/media_type", "value": "text/html"}
+    renamed = {"op": "replace", "path": "/documents/1/name", "value": "other"}
+    made = {step.step: step.anew for step in shown(fleet, job_id, edit=[lie, told]).steps}
+    assert made == {"research": 0, "check-quotes": 0, "draft": 1, "publish": 1}, "nothing of it has changed"
+    opened(fleet, job_id, edit=[lie, told, renamed])
+    fleet.run()
+    new, before = replayed(fleet, job_id), fleet.job(job_id).inputs["documents"]
+    assert new.state == "done"
+    one, other = new.inputs["documents"]
+    assert one == before[0]
+    assert other == {**before[1], "name": "other", "artifact": {**before[1]["artifact"], "name": "other"}}
+
+
 def test_what_fails_again_is_not_taken_up_again(fleet: SmallFleet) -> None:
     job_id = failed(fleet)
     fleet.hands.will("draft", fails(Code.REFUSED))
@@ -447,6 +466,90 @@ def test_a_chain_of_replays_ends_where_the_workflow_says(fleet: SmallFleet, benc
     fleet.run()
 
 
+def shown(fleet: SmallFleet, *ids: str, **fields: Any) -> ReplayPreview:
+    with fleet.ledger.read() as connection:
+        return preview(connection, fleet.catalog, request(*ids, dry_run=True, **fields))
+
+
+def test_a_preview_says_which_chains_are_too_long(fleet: SmallFleet) -> None:
+    """Of a job that was replayed as often as its workflow allows, and of one that was never."""
+    fresh, job_id = failed(fleet), failed(fleet)
+    depth = fleet.catalog.workflows["summary"].stops.depth
+    (given,) = fleet.rows(tables.job, id=job_id)
+    moves = [row._asdict() for row in fleet.rows(tables.event, job_id=job_id, kind="job_moved")]
+    for move in moves:
+        del move["seq"]
+    for _ in range(depth - 2):
+        later = {"id": new_id(), "origin": job_id, "idempotency_key": None}
+        insert_rows(fleet.ledger, tables.job, dict(given._mapping) | later)
+        job_id = later["id"]
+        insert_rows(fleet.ledger, tables.event, *(move | {"job_id": job_id} for move in moves))
+    fleet.hands.will("draft", fails(Code.REFUSED))
+    opened(fleet, job_id)
+    fleet.run()
+    job_id = replayed(fleet, job_id).id
+    read = shown(fleet, fresh, job_id)
+    (unfit,) = read.unfit
+    assert (read.jobs, unfit.jobs, unfit.example_id) == (2, 1, job_id)
+    assert f"allows {depth} in all (stops.depth)" in unfit.why
+
+    replay_id = opened(fleet, fresh, job_id)
+    fleet.run()
+    assert item(fleet, replay_id, job_id).why == unfit.why
+    assert item(fleet, replay_id, fresh).state == "done"
+
+
+def test_a_preview_says_which_effects_would_need_two_names(fleet: SmallFleet) -> None:
+    """Of two that begin anew, one would apply what it did, and the other something else."""
+    summary = fleet.catalog.workflows["summary"]
+    alone = summary.steps["publish"].model_copy(update={"needs": {}})
+    two = summary.model_copy(update={"steps": summary.steps | {"notify": alone}, "result": "notify"})
+    job_id = failed(fleet)
+    fleet.catalog.workflows["summary"] = two
+    try:
+        before = shown(fleet, job_id)
+        row, made = fleet.job(job_id), fleet.rows(tables.attempt)[0]
+        facts = JobFacts(
+            id=row.id, tenant=row.tenant, portfolio=row.portfolio, purpose=row.purpose, inputs={}
+        )
+        assert alone.effect
+        for step in ("publish", "notify"):
+            begun = {"subtask_id": made.subtask_id, "attempt_id": made.id, "target": "scratch", "intent": {}}
+            key = effect_key(facts, step, alone.effect)
+            insert_rows(fleet.ledger, tables.effect, begun | {"key": key, "intended_at": 1.0})
+        after = shown(fleet, job_id)
+        replay_id = opened(fleet, job_id)
+        fleet.replay.run()
+    finally:
+        fleet.catalog.workflows["summary"] = summary
+        with fleet.ledger.write() as connection:
+            connection.execute(delete(tables.effect))
+    assert before.unfit == ()
+    (unfit,) = after.unfit
+    assert "publish would apply something else than before and notify the same again" in unfit.why
+    assert item(fleet, replay_id, job_id).why == unfit.why
+
+
+@pytest.mark.parametrize("fields", [{}, {"from_step": "close"}, {"from_step": "branch"}])
+def test_a_preview_counts_what_stands_in_as_the_replay_does(
+    fleet: SmallFleet, fields: dict[str, Any]
+) -> None:
+    fleet.hands.will("branch[1]", fails(Code.REFUSED))
+    fleet.hands.will("close", fails(Code.REFUSED))
+    job_id = fleet.submit("joins", inputs={"items": ["a", "b", "c"]})
+    fleet.run()
+    assert fleet.job(job_id).state == "failed"
+    told = {step.step: (step.anew, step.kept, step.left) for step in shown(fleet, job_id, **fields).steps}
+    opened(fleet, job_id, **fields)
+    fleet.replay.run()
+    made: dict[str, Counter[str]] = {step: Counter() for step in told}
+    for row in fleet.rows(tables.subtask, job_id=replayed(fleet, job_id).id):
+        part = "kept" if row.kept_from else "left" if row.why.startswith("left out") else "anew"
+        made[row.step][part] += 1
+    assert told == {step: (each["anew"], each["kept"], each["left"]) for step, each in made.items()}
+    fleet.run()
+
+
 def test_a_result_found_wrong_is_never_kept(fleet: SmallFleet) -> None:
     finds_different_things(fleet)
     job_id = failed(fleet, documents=2)
@@ -482,9 +585,9 @@ def test_what_was_built_on_a_result_is_selected_by_lineage_though_nobody_marked_
     cause = fleet.subtask(first, "research[1]").id
     wanted = request(selection={"downstream_of": cause}, dry_run=True)
     with fleet.ledger.read() as connection:
-        shown = preview(connection, fleet.catalog, wanted)
-    assert (shown.jobs, shown.unfit) == (2, ())
-    anew = {(step.workflow, step.step): step.anew for step in shown.steps if step.anew}
+        told = preview(connection, fleet.catalog, wanted)
+    assert (told.jobs, told.unfit) == (2, ())
+    anew = {(step.workflow, step.step): step.anew for step in told.steps if step.anew}
 
     replay_id = opened(fleet, selection={"downstream_of": cause})
 
@@ -550,6 +653,36 @@ def test_what_time_ended_while_it_was_held_is_found_by_what_held_it(fleet: Small
     opened(fleet, selection={"paused": "lane draft", "tenant": "acme"})
     fleet.run()
     assert replayed(fleet, missed).state == "done"
+
+
+def test_what_died_after_a_pause_ran_out_was_not_held_by_it(fleet: SmallFleet) -> None:
+    """Whether its row still stands, or was renewed or removed since."""
+
+    def selected() -> list[str]:
+        with fleet.ledger.read() as connection:
+            query = found(connection, Selection(paused="lane draft"))
+            return [row.job_id for row in connection.execute(query)]
+
+    wish = Wish(Scope.LANE, "draft", "eve", "the index is rebuilt", for_seconds=600.0)
+    missed, later = fleet.submit("summary"), fleet.submit("summary")
+    hold(fleet.ledger, fleet.catalog, wish)
+    fleet.turn()
+    overdue(fleet, missed)
+    passed = -1200.0
+    with fleet.ledger.write() as connection:
+        for table in (tables.pause, tables.setting_change):
+            moved = {"at": table.c.at + passed, "until": table.c.until + passed}
+            connection.execute(update(table).values(moved))
+        connection.execute(update(tables.dead_letter).values(at=tables.dead_letter.c.at + passed))
+    overdue(fleet, later)
+    assert selected() == [missed]
+    hold(fleet.ledger, fleet.catalog, wish)
+    assert selected() == [missed], "renewed"
+    release(fleet.ledger, "lane", "draft", "eve", "it is done")
+    assert selected() == [missed], "removed"
+    with fleet.ledger.write() as connection:  # as code of before wrote it
+        connection.execute(update(tables.setting_change).values(until=None))
+    assert missed in selected()
 
 
 def test_a_job_that_cannot_be_released_holds_up_no_other(fleet: SmallFleet) -> None:

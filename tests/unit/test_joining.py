@@ -79,18 +79,20 @@ TABLE: dict[str, list[tuple[tuple[SubtaskState, ...], str | list[str]]]] = {
         ((DONE, OPEN, DONE), "NotYet"),
         ((OPEN, DEAD, DONE), "Never"),
         ((DONE, SKIPPED, DONE), "Never"),
+        ((), []),
     ],
     "best_effort": [
         ((DONE, DEAD, DONE), ["branch1"]),
         ((DONE, DEAD, OPEN), "NotYet"),
         ((DEAD, SKIPPED, DEAD), "Never"),
-        ((), "Never"),
+        ((), []),
     ],
     "any": [
         ((OPEN, DONE, OPEN), ["branch0", "branch2"]),
         ((DEAD, OPEN, DEAD), "NotYet"),
         ((DEAD, DEAD, DEAD), "Never"),
         ((DONE,), []),
+        ((), "Never"),
     ],
     "2": [
         ((DONE, DONE, OPEN), ["branch2"]),
@@ -99,6 +101,7 @@ TABLE: dict[str, list[tuple[tuple[SubtaskState, ...], str | list[str]]]] = {
         ((OPEN, DEAD, DEAD), "Never"),
         ((DONE, DONE, DEAD), ["branch2"]),
         ((DONE,), "Never"),
+        ((), "Never"),
     ],
 }
 
@@ -118,6 +121,10 @@ def test_a_quorum_that_cannot_be_met_says_by_how_many_and_why() -> None:
     made = workflow(steps(close={"needs": {"branch": {"quorum": 2}}}))
     every = [*nodes(DONE, DEAD, DEAD), *nodes(SKIPPED, step="close")]
     assert first_cause(made, every[-1], every).id == "branch1"
+
+
+def test_over_an_empty_list_nobody_can_be_the_first() -> None:
+    assert decided("any") == Never("needs 1 of branch, and there is none: its list is empty")
 
 
 def left_over(need: Any, close: SubtaskState, **more: Any) -> list[str]:

@@ -171,7 +171,7 @@ def test_inputs_that_are_copied_into_themselves_fill_no_memory() -> None:
     doubles: tuple[dict[str, Any], ...] = tuple(
         {"op": "copy", "from": "", "path": f"/copy-{number}"} for number in range(18)
     )
-    refused = edited(CATALOG_OF_TODAY.workflows["summary"], INPUTS, doubles)
+    refused = edited(CATALOG_OF_TODAY.workflows["summary"], INPUTS, doubles, lambda digest: None)
     assert refused == Unfit("the edit copies its inputs to more than 8,388,608 characters")
 
 
