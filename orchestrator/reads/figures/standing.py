@@ -11,13 +11,15 @@ from contracts.catalog import Catalog
 from orchestrator import escalations
 from orchestrator.ledger.clock import now
 from orchestrator.ledger.tables import approval, dead_letter, escalation, worker
-from orchestrator.liveness import SILENT
 from orchestrator.reads.budgets import budgets
 from orchestrator.reads.figures.names import Figure
 from orchestrator.reads.queues import NO_LANE, Queue, queues
 from orchestrator.reads.readiness import leads
 from orchestrator.reads.tax import tax
 from orchestrator.selections import unsettled
+
+SILENT_SHOWN_SECONDS = 600.0
+"""For so long a worker that fell silent is shown."""
 
 
 def lanes(connection: Connection, catalog: Catalog) -> Iterator[Metric]:
@@ -124,12 +126,15 @@ def pace(connection: Connection) -> Iterator[Metric]:
 
 
 def workers(connection: Connection) -> Iterator[Metric]:
-    """Workers that beat, and take nothing although there is work for them."""
-    silent = select(func.count()).where(
-        SILENT, worker.c.stopped_at.is_(None), worker.c.beat_at > now(connection) - 60
+    """Workers that lately took nothing although there was work for them, whatever became of them since: each is
+    told to leave at its next beat, which is sooner than anybody scrapes."""
+    lately = worker.c.silent_at > now(connection) - SILENT_SHOWN_SECONDS
+    found = connection.execute(select(func.count()).where(lately)).scalar_one()
+    yield _gauge(
+        Figure.WORKERS_SILENT,
+        "Workers found within ten minutes to take no work that waited for them.",
+        found,
     )
-    found = connection.execute(silent).scalar_one()
-    yield _gauge(Figure.WORKERS_SILENT, "Workers that beat and take no work that waits for them.", found)
 
 
 def leader(connection: Connection) -> Iterator[Metric]:
