@@ -8,7 +8,7 @@ from prometheus_client.metrics_core import Metric
 from sqlalchemy import Connection, func, select
 
 from contracts.catalog import Catalog
-from orchestrator import escalations
+from orchestrator import escalations, purses
 from orchestrator.ledger.clock import now
 from orchestrator.ledger.tables import approval, dead_letter, escalation, worker
 from orchestrator.reads.budgets import budgets
@@ -96,7 +96,8 @@ def promises(connection: Connection) -> Iterator[Metric]:
 
 def pace(connection: Connection) -> Iterator[Metric]:
     """What a vendor's accounts together allow a group and what is left, by dimension. Where one of them is open
-    the group is; where all are closed it carries the time of the first opening, in seconds since 1970."""
+    the group is; where all are closed it carries the time of the first opening, in seconds since 1970. An account
+    that the catalog no longer names is none of them."""
     labels = ["vendor", "group", "dimension"]
     limit = GaugeMetricFamily(
         Figure.BUDGET_LIMIT, "Per minute or day, all accounts; concurrency in calls.", labels=labels
@@ -111,6 +112,8 @@ def pace(connection: Connection) -> Iterator[Metric]:
     levels: dict[tuple[str, ...], float] = defaultdict(float)
     opens: dict[tuple[str, str], float] = {}
     for budget in budgets(connection):
+        if budget.closed_why == purses.RETIRED:
+            continue
         group = budget.vendor, budget.group
         for part in budget.dimensions:
             limits[*group, part.dimension] += part.limit
