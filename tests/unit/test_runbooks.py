@@ -62,6 +62,11 @@ def test_no_alert_waits_longer_than_a_silent_worker_is_shown() -> None:
     assert minutes * 60 < SILENT_SHOWN_SECONDS / 2
 
 
+def test_what_stands_only_once_something_was_there_calls_while_it_is_missing() -> None:
+    (drill,) = [alert for alert in alerts() if Figure.ESCALATION_DRILL_AGE_SECONDS in alert["expr"]]
+    assert f"or absent({Figure.ESCALATION_DRILL_AGE_SECONDS})" in drill["expr"]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_what_a_page_tells_to_type_is_a_command(page: Path) -> None:
     for words in commands_in(page):
