@@ -68,6 +68,15 @@ def test_what_stands_only_once_something_was_there_calls_while_it_is_missing() -
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_each_page_looks_first_and_by_a_command(page: Path) -> None:
+    if page.name == "README.md":
+        return
+    _, _, look = page.read_text().partition("**Look.**\n\n- ")
+    first, _, _ = look.partition("\n- ")
+    assert "`fleet " in first
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_what_a_page_tells_to_type_is_a_command(page: Path) -> None:
     for words in commands_in(page):
         known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
