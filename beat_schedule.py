@@ -1,8 +1,8 @@
 """When the clock makes work: the names of its ticks and how often each comes round.
 
-A tick's slot is the last multiple of its cadence on the database's wall clock. Beat and the orchestrator both
-write it, once; the message that beat sends only says «look now». What a tick looks for, and which workflow does
-the work, stands in the catalog under the same name.
+A tick's slot is the last multiple of its cadence on the database's wall clock. Upkeep and the orchestrator both
+write it, once; the message that beat sends to upkeep only says «look now». What a tick looks for, and which
+workflow does the work, stands in the catalog under the same name.
 """
 
 MINUTE = 60.0

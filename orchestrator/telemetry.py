@@ -40,8 +40,11 @@ class WhileLeading(Collector):
 
 
 def serve_metrics(port: int) -> None:
-    """Serves this process's figures on loopback."""
-    start_http_server(port, addr="127.0.0.1", registry=REGISTRY)
+    """Serves this process's figures on loopback; raises OSError that names the option where the port is taken."""
+    try:
+        start_http_server(port, addr="127.0.0.1", registry=REGISTRY)
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror}; choose another", f"--metrics-port {port}") from error
 
 
 def configure_logging(role: str) -> None:

@@ -141,7 +141,7 @@ def make_loop(parts: Parts, leadership: Leadership, relay: Relay) -> Loop:
     return Loop(leadership, verbs, look, wake_for(parts.ledger), relay.wake)
 
 
-def run_upkeep(settings: Settings) -> None:
+def run_upkeep(settings: Settings, metrics_port: int | None = None) -> None:
     """The worker of the upkeep lane."""
     from orchestrator.upkeep.app import SLOTS, make_app
     from orchestrator.upkeep.duties import Duties
@@ -150,6 +150,8 @@ def run_upkeep(settings: Settings) -> None:
     configure_logging("upkeep")
     parts = assemble(settings)
     schema.check_version(parts.ledger)
+    if metrics_port is not None:
+        serve_metrics(metrics_port)
     node = f"{UPKEEP_LANE}@{settings.node}"
     door = Door(parts.ledger, parts.store, settings.lease_seconds)
     route = settings.state_dir / "escalations.log"

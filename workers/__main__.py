@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 
+from prometheus_client import start_http_server
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
@@ -38,6 +39,12 @@ def main(argv: list[str] | None = None) -> int:
     except (WrongVersion, LedgerUnreachable) as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    if options.metrics_port is not None:
+        try:
+            _serve_metrics(options.metrics_port)
+        except OSError as error:
+            sys.stderr.write(f"--metrics-port {options.metrics_port}: {error.strerror}; choose another\n")
+            return 1
     logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(levelname)s %(name)s: %(message)s")
     slots = options.slots or (os.cpu_count() or 2 if lanes[0].regime is Regime.COMPUTING else WAITING_SLOTS)
     node = f"{options.name or '+'.join(lane.lane for lane in lanes)}@{socket.gethostname()}"
@@ -73,7 +80,17 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--no-events", action="store_true", help="tell Flower nothing, for lanes of very many short tasks"
     )
+    parser.add_argument(
+        "--metrics-port", type=int, help="serve this process's own figures on this port of loopback"
+    )
     return parser.parse_args(argv)
+
+
+def _serve_metrics(port: int) -> None:
+    """Serves the figures of the parent process. Its children give the port back, or one that outlives it would keep
+    the next worker from it."""
+    server, _ = start_http_server(port, addr="127.0.0.1")
+    os.register_at_fork(after_in_child=server.socket.close)
 
 
 def _told(fault: ErrorDetails) -> str:

@@ -11,7 +11,9 @@ FLOWER_PORT = 5555
 
 MetricsPort = Annotated[
     int | None,
-    typer.Option("--metrics-port", help="Serve this process's own figures on this port of loopback."),
+    typer.Option(
+        "--metrics-port", min=1, max=65535, help="Serve this process's own figures on this port of loopback."
+    ),
 ]
 
 
@@ -54,6 +56,7 @@ def worker(
     no_events: Annotated[
         bool, typer.Option("--no-events", help="Tell Flower nothing, for lanes of very many short tasks.")
     ] = False,
+    metrics_port: MetricsPort = None,
 ) -> None:
     """Run a worker for some lanes. Only workers hold vendor keys.
 
@@ -62,19 +65,19 @@ def worker(
     _become(
         "workers",
         *(["--no-events"] if no_events else []),
-        **{"--lanes": lanes, "--slots": slots, "--name": name},
+        **{"--lanes": lanes, "--slots": slots, "--name": name, "--metrics-port": metrics_port},
     )
 
 
-def upkeep() -> None:
+def upkeep(metrics_port: MetricsPort = None) -> None:
     """Run the worker of the fleet's own maintenance.
 
-    Example: fleet upkeep
+    Example: fleet upkeep --metrics-port 9103
     """
     from orchestrator.settings import Settings
     from orchestrator.wiring import run_upkeep
 
-    run_upkeep(Settings())
+    run_upkeep(Settings(), metrics_port)
 
 
 def beat() -> None:

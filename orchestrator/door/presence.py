@@ -38,7 +38,6 @@ def announce(ledger: Ledger, card: WorkerCard) -> None:
         "simulates": list(card.simulates),
         "reads_limits": list(card.reads_limits),
         "stopped_at": None,
-        "silent_at": None,
         "canary_at": None,
     }
     with ledger.write() as connection:

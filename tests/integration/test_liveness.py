@@ -68,9 +68,6 @@ def test_who_takes_nothing_is_reported_once_granted_nothing_and_told_to_leave(fl
     assert door.beat("hands", busy=0), "it hears that it has to leave"
     with fleet.ledger.read() as connection:
         assert [worker.silent for worker in live_workers(connection, 30.0)] == [True]
-    figures = CollectorRegistry()
-    figures.register(LedgerFigures(fleet.ledger, fleet.catalog))
-    assert figures.get_sample_value("fleet_workers_silent") == 1
 
     other = fleet.submit("fan")
     fleet.turn()
@@ -82,6 +79,32 @@ def test_who_takes_nothing_is_reported_once_granted_nothing_and_told_to_leave(fl
     age(fleet.ledger, tables.attempt, fleet.attempts(job_id, "open")[0].id, granted_at=3.0)
     fleet.run()
     assert fleet.job(other).state == "done"
+
+
+def test_who_fell_silent_is_shown_for_ten_minutes_though_it_left_and_was_started_again(
+    fleet: SmallFleet,
+) -> None:
+    figures = CollectorRegistry()
+    figures.register(LedgerFigures(fleet.ledger, fleet.catalog))
+    fleet.submit("fan")
+    fleet.turn()
+    deaf(fleet)
+    assert figures.get_sample_value("fleet_workers_silent") == 0
+    fleet.reconcile.run()
+    assert figures.get_sample_value("fleet_workers_silent") == 1
+
+    fleet.door.leave("hands")
+    age(fleet.ledger, tables.worker, "hands", beat_at=120.0, silent_at=120.0)
+    assert figures.get_sample_value("fleet_workers_silent") == 1
+    fleet.hands.announce(tuple(fleet.catalog.lanes))
+    assert figures.get_sample_value("fleet_workers_silent") == 1, (
+        "in a container it has the same process id again"
+    )
+    assert not fleet.door.beat("hands", busy=0)
+    fleet.run()
+
+    age(fleet.ledger, tables.worker, "hands", silent_at=500.0)
+    assert figures.get_sample_value("fleet_workers_silent") == 0
 
 
 def test_who_is_heard_again_is_no_longer_silent(fleet: SmallFleet) -> None:

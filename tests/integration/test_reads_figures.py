@@ -3,6 +3,9 @@
 from prometheus_client import CollectorRegistry
 
 from contracts.catalog import Catalog
+from contracts.vendors import Vendor
+from orchestrator import purses
+from orchestrator.ledger.clock import now
 from orchestrator.ledger.engine import Ledger
 from orchestrator.reads.figures.collector import REST_FACTOR, LedgerFigures
 from orchestrator.telemetry import Metric
@@ -55,6 +58,36 @@ def test_beside_the_loops_own_figures_none_stands_twice(ledger: Ledger, catalog:
     theirs = {family.name for family in LedgerFigures(ledger, catalog).collect()}
 
     assert not theirs & {str(metric) for metric in Metric}
+
+
+def test_what_the_catalog_no_longer_names_is_neither_allowed_nor_closed(
+    ledger: Ledger, catalog: Catalog
+) -> None:
+    def seed(vendors: dict[str, Vendor]) -> None:
+        with ledger.write() as connection:
+            purses.seed(connection, catalog.model_copy(update={"vendors": vendors}), now(connection))
+
+    def of(name: str, group: str, dimension: str) -> float | None:
+        labels = {"vendor": "anthropic", "group": group, "dimension": dimension}
+        return registry.get_sample_value(name, labels)
+
+    registry = CollectorRegistry()
+    registry.register(LedgerFigures(ledger, catalog))
+    anthropic = catalog.vendors["anthropic"]
+    two = anthropic.model_copy(update={"accounts": ("default", "second")})
+    seed({"anthropic": two})
+    assert of("fleet_budget_closed_until_seconds", "opus", "all") == 0
+    both = of("fleet_budget_limit", "haiku", "requests")
+
+    groups = {name: group for name, group in anthropic.groups.items() if name != "opus"}
+    seed({"anthropic": anthropic.model_copy(update={"groups": groups})})
+    assert of("fleet_budget_closed_until_seconds", "opus", "all") is None
+    assert of("fleet_budget_limit", "opus", "requests") is None
+    assert of("fleet_budget_closed_until_seconds", "haiku", "all") == 0
+    assert both and of("fleet_budget_limit", "haiku", "requests") == both / 2
+
+    seed({"anthropic": two})
+    assert of("fleet_budget_closed_until_seconds", "opus", "all") == 0
 
 
 def test_more_tenants_and_workers_make_no_more_series(ledger: Ledger, catalog: Catalog, rows: Rows) -> None:

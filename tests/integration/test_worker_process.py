@@ -12,12 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from contracts.quiet import OncePerAbsence
 from orchestrator.door import Claim
 from orchestrator.ledger import schema
 from orchestrator.ledger.engine import Ledger
+from orchestrator.up.ports import free_port, is_free
 from workers.heartbeat import Heartbeat
 
 NOBODY = "redis://127.0.0.1:1/0"
@@ -91,6 +93,35 @@ def test_a_broker_that_is_away_is_told_once_and_does_not_hinder_the_end(
     assert "trying until it answers" in said
     assert "Traceback" not in said
     assert process.returncode == 0
+
+
+PROCESSES = {
+    "threads": RESEARCHER,
+    "prefork": ("workers", "--lanes", "compute"),
+    "upkeep": ("orchestrator", "upkeep"),
+}
+
+
+@pytest.mark.parametrize("module", PROCESSES.values(), ids=PROCESSES)
+def test_each_tells_figures_of_its_own_and_its_port_is_free_as_soon_as_it_is_gone(
+    tmp_path: Path, module: tuple[str, ...]
+) -> None:
+    port = free_port()
+    told = (*module, "--metrics-port", str(port))
+    with worker(migrated(tmp_path), *told) as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if "Cannot connect to" in line)  # its pool has started
+        figures = httpx2.get(f"http://127.0.0.1:{port}/metrics").raise_for_status().text
+        assert "process_resident_memory_bytes" in figures
+
+        with worker(tmp_path, *told) as second:
+            _, said = second.communicate(timeout=30)
+        sentence = said.splitlines()[-1].removeprefix("fleet: ")
+        assert sentence == f"--metrics-port {port}: Address already in use; choose another"
+        assert second.returncode == 1
+        process.kill()
+        process.wait()
+        assert is_free(port)
 
 
 def test_each_absence_of_the_broker_is_told_once_and_so_is_its_end() -> None:

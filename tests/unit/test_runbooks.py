@@ -11,6 +11,7 @@ import yaml
 from contracts.failures import CATEGORY_OF, Category
 from orchestrator.cli.app import app
 from orchestrator.reads.figures.names import Figure
+from orchestrator.reads.figures.standing import SILENT_SHOWN_SECONDS
 from orchestrator.telemetry import Metric
 
 ROOT = Path(__file__).parents[2]
@@ -53,6 +54,26 @@ def test_what_alerts_measure_is_exported() -> None:
         assert measured, alert["alert"]
         for name in measured:
             assert {name, *(name.removesuffix(suffix) for suffix in SUFFIXES)} & known, name
+
+
+def test_no_alert_waits_longer_than_a_silent_worker_is_shown() -> None:
+    (silent,) = [alert for alert in alerts() if Figure.WORKERS_SILENT in alert["expr"]]
+    minutes = int(silent.get("for", "0m").removesuffix("m"))
+    assert minutes * 60 < SILENT_SHOWN_SECONDS / 2
+
+
+def test_what_stands_only_once_something_was_there_calls_while_it_is_missing() -> None:
+    (drill,) = [alert for alert in alerts() if Figure.ESCALATION_DRILL_AGE_SECONDS in alert["expr"]]
+    assert f"or absent({Figure.ESCALATION_DRILL_AGE_SECONDS})" in drill["expr"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_each_page_looks_first_and_by_a_command(page: Path) -> None:
+    if page.name == "README.md":
+        return
+    _, _, look = page.read_text().partition("**Look.**\n\n- ")
+    first, _, _ = look.partition("\n- ")
+    assert "`fleet " in first
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

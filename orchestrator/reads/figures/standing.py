@@ -8,16 +8,18 @@ from prometheus_client.metrics_core import Metric
 from sqlalchemy import Connection, func, select
 
 from contracts.catalog import Catalog
-from orchestrator import escalations
+from orchestrator import escalations, purses
 from orchestrator.ledger.clock import now
 from orchestrator.ledger.tables import approval, dead_letter, escalation, worker
-from orchestrator.liveness import SILENT
 from orchestrator.reads.budgets import budgets
 from orchestrator.reads.figures.names import Figure
 from orchestrator.reads.queues import NO_LANE, Queue, queues
 from orchestrator.reads.readiness import leads
 from orchestrator.reads.tax import tax
 from orchestrator.selections import unsettled
+
+SILENT_SHOWN_SECONDS = 600.0
+"""For so long a worker that fell silent is shown."""
 
 
 def lanes(connection: Connection, catalog: Catalog) -> Iterator[Metric]:
@@ -94,7 +96,8 @@ def promises(connection: Connection) -> Iterator[Metric]:
 
 def pace(connection: Connection) -> Iterator[Metric]:
     """What a vendor's accounts together allow a group and what is left, by dimension. Where one of them is open
-    the group is; where all are closed it carries the time of the first opening, in seconds since 1970."""
+    the group is; where all are closed it carries the time of the first opening, in seconds since 1970. An account
+    that the catalog no longer names is none of them."""
     labels = ["vendor", "group", "dimension"]
     limit = GaugeMetricFamily(
         Figure.BUDGET_LIMIT, "Per minute or day, all accounts; concurrency in calls.", labels=labels
@@ -109,6 +112,8 @@ def pace(connection: Connection) -> Iterator[Metric]:
     levels: dict[tuple[str, ...], float] = defaultdict(float)
     opens: dict[tuple[str, str], float] = {}
     for budget in budgets(connection):
+        if budget.closed_why == purses.RETIRED:
+            continue
         group = budget.vendor, budget.group
         for part in budget.dimensions:
             limits[*group, part.dimension] += part.limit
@@ -124,12 +129,15 @@ def pace(connection: Connection) -> Iterator[Metric]:
 
 
 def workers(connection: Connection) -> Iterator[Metric]:
-    """Workers that beat, and take nothing although there is work for them."""
-    silent = select(func.count()).where(
-        SILENT, worker.c.stopped_at.is_(None), worker.c.beat_at > now(connection) - 60
+    """Workers that lately took nothing although there was work for them, whatever became of them since: each is
+    told to leave at its next beat, which is sooner than anybody scrapes."""
+    lately = worker.c.silent_at > now(connection) - SILENT_SHOWN_SECONDS
+    found = connection.execute(select(func.count()).where(lately)).scalar_one()
+    yield _gauge(
+        Figure.WORKERS_SILENT,
+        "Workers found within ten minutes to take no work that waited for them.",
+        found,
     )
-    found = connection.execute(silent).scalar_one()
-    yield _gauge(Figure.WORKERS_SILENT, "Workers that beat and take no work that waits for them.", found)
 
 
 def leader(connection: Connection) -> Iterator[Metric]:
