@@ -17,7 +17,7 @@ from orchestrator.ledger.events import Event, EventKind
 from orchestrator.ledger.ids import new_id
 from orchestrator.ledger.tables import event, job, replay, replay_item, setting_change, subtask
 from orchestrator.problems import Conflict, Forbidden, Malformed, NotFound
-from orchestrator.selections import found, held_words, left_out, replayed_since
+from orchestrator.selections import found, held_words, left_out, replayed_since, roots
 from orchestrator.wake import ring
 
 OPEN = (ItemState.WAITING, ItemState.RELEASED)
@@ -38,7 +38,8 @@ def open_replay(ledger: Ledger, catalog: Catalog, request: ReplayRequest) -> str
             return _open(connection, catalog, request)
     except IntegrityError:
         raise Conflict(
-            "another replay took up one of these jobs at this very moment; look at it first"
+            "another replay took up one of these jobs, or another job of its chain, at this very moment; look at it "
+            "first"
         ) from None
 
 
@@ -134,8 +135,8 @@ def _freeze(connection: Connection, replay_id: str, selection: Selection) -> int
     left = jobs.c.left_for.is_not(None)
     state = case((left, ItemState.REFUSED.value), else_=ItemState.WAITING.value)
     why = case((left, func.replace(left_out("?"), "?", jobs.c.left_for)), else_="")
-    items = select(literal(replay_id), jobs.c.job_id, jobs.c.subtask_id, state, why)
-    columns = ["replay_id", "job_id", "subtask_id", "state", "why"]
+    items = select(literal(replay_id), jobs.c.job_id, jobs.c.chain, jobs.c.subtask_id, state, why)
+    columns = ["replay_id", "job_id", "chain", "subtask_id", "state", "why"]
     connection.execute(insert(replay_item).from_select(columns, items))
     own = select(func.count()).where(replay_item.c.replay_id == replay_id)
     return connection.execute(own).scalar_one()  # SQLite does not say how many rows such a statement wrote
@@ -194,19 +195,23 @@ def check_ids(connection: Connection, selection: Selection) -> None:
 
 
 def check_free(connection: Connection, selection: Selection) -> None:
-    """No open replay holds any of the selected jobs; raises Conflict."""
+    """No open replay holds any of the selected jobs, nor another job of the chain of replays that one stands in:
+    they would share their effects. Raises Conflict."""
     jobs = found(connection, selection).subquery()
+    chains = select(jobs.c.chain).where(jobs.c.left_for.is_(None))
+    open_ = replay_item.c.state.in_(OPEN)
+    held = roots(select(replay_item.c.job_id).where(open_))  # older code has written down no chain
     # A join would be slow on SQLite, which cannot tell how many they are.
-    among = replay_item.c.job_id.in_(select(jobs.c.job_id).where(jobs.c.left_for.is_(None)))
+    among = replay_item.c.job_id.in_(select(held.c.job_id).where(held.c.root.in_(chains)))
     taken = connection.execute(
         select(func.count(), func.min(replay_item.c.job_id), func.min(replay_item.c.replay_id)).where(
-            replay_item.c.state.in_(OPEN), among
+            open_, among
         )
     ).one()
     if taken[0]:
         raise Conflict(
-            f"{taken[0]} of the selected jobs are in an open replay already, such as {taken[1]} in {taken[2]}; "
-            "wait for its end, or abort it"
+            f"{taken[0]} of the selected jobs are in an open replay already, themselves or by another job of their "
+            f"chain, such as {taken[1]} in {taken[2]}; wait for its end, or abort it"
         )
 
 

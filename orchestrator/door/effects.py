@@ -1,14 +1,17 @@
 """Effects: an intent before anything is applied, a result after, each key once; and what an effect may not follow.
 
 An intent without a result is an end that nobody knows. Whoever begins the same effect again reads the world first
-and writes down what it shows; until then the effect is another attempt's, and no result of it is taken.
+and writes down what it shows; until then the effect is another attempt's, and no result of it is taken. A result
+answers only for what it came of: who was handed something else is told so, and not that it was applied.
 """
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, select, update
 
+from contracts.artifacts import digest_of
 from contracts.failures import Code
 from contracts.handoffs import EffectGrant
 from contracts.workflows import ReplayClass
@@ -21,6 +24,9 @@ from orchestrator.ledger.events import Event, EventKind
 from orchestrator.ledger.missing import insert_missing
 from orchestrator.ledger.tables import attempt, effect, subject
 from orchestrator.pauses import TOLD_TO_STOP
+
+HANDED = "handed"
+"""In an intent: the digest of what is to be applied. What older code began has none."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +49,8 @@ class EffectRefused(Exception):
 
 def begin(ledger: Ledger, claim: Claim, grant: EffectGrant, intent: dict[str, Any]) -> Begun:
     """Writes the intent down before anything is applied. Raises FencedOut where the attempt was taken away
-    meanwhile, and EffectRefused where what it changes is not as it was handed over, or where it may have been done
-    and must not be done twice."""
+    meanwhile, and EffectRefused where what it changes is not as it was handed over, where it may have been done and
+    must not be done twice, or where something else was applied by its key."""
     with ledger.write() as connection:
         at = now(connection)
         if connection.execute(standing(claim).with_for_update()).one_or_none() is None:
@@ -64,6 +70,7 @@ def begin(ledger: Ledger, claim: Claim, grant: EffectGrant, intent: dict[str, An
 def _begin(
     connection: Connection, claim: Claim, grant: EffectGrant, intent: dict[str, Any], at: float
 ) -> Begun:
+    intent = intent | {HANDED: _handed(claim, grant)}
     intended = {
         "key": grant.key,
         "subtask_id": claim.subtask,
@@ -76,6 +83,7 @@ def _begin(
     insert_missing(connection, effect, [intended])
     row = connection.execute(select(effect).where(effect.c.key == grant.key).with_for_update()).one()
     if row.result is not None:
+        _check_same(row, claim, grant, intent[HANDED])
         return Begun(result=row.result)
     ambiguous = row.attempt_id != claim.attempt and grant.replay_class is not ReplayClass.READ_ONLY
     if ambiguous and ReplayClass.UNSAFE in (grant.replay_class, row.replay_class):
@@ -89,6 +97,29 @@ def _begin(
         taken["attempt_id"] = claim.attempt
     connection.execute(update(effect).where(effect.c.key == grant.key).values(taken))
     return Begun(ambiguous=ambiguous)
+
+
+def _handed(claim: Claim, grant: EffectGrant) -> str:
+    """The digest of what is to be applied: of what a person approved or, where nobody had to, of all that it is made
+    of, by whatever round or replay that was made."""
+    if grant.approved_digest is not None:
+        return grant.approved_digest
+    parts = [
+        (item.name, item.artifact.digest if item.artifact else item.value) for item in claim.handoff.context
+    ]
+    return digest_of(json.dumps(parts, sort_keys=True).encode())
+
+
+def _check_same(row: Any, claim: Claim, grant: EffectGrant, handed: str) -> None:
+    """What was applied by this key is what would be applied now."""
+    before = row.intent.get(HANDED, handed)
+    if before != handed:
+        raise EffectRefused(
+            Code.GATE_REFUSED,
+            f"subtask {row.subtask_id} has applied {before[:19]}… to {grant.changes} in the place of this, which is "
+            f"{handed[:19]}…; `fleet replay {claim.job} --from STEP` with the step that made it applies it anew, "
+            "beside that",
+        )
 
 
 def _check_version(connection: Connection, grant: EffectGrant, at: float) -> None:

@@ -595,6 +595,7 @@ replay_item = Table(
     metadata,
     Column("replay_id", Id, ForeignKey("replay.id"), primary_key=True),
     Column("job_id", Id, ForeignKey("job.id"), primary_key=True),
+    Column("chain", Id),
     Column("subtask_id", Id),
     Column("state", Word, nullable=False),
     Column("why", Text, nullable=False, server_default=""),
@@ -604,6 +605,13 @@ replay_item = Table(
     Index(
         "ix_replay_item_open",
         "job_id",
+        unique=True,
+        sqlite_where=text("state IN ('waiting', 'released')"),
+        postgresql_where=text("state IN ('waiting', 'released')"),
+    ),
+    Index(
+        "ix_replay_item_chain",
+        "chain",
         unique=True,
         sqlite_where=text("state IN ('waiting', 'released')"),
         postgresql_where=text("state IN ('waiting', 'released')"),
@@ -622,7 +630,8 @@ replay_item = Table(
         postgresql_where=text("new_job_id IS NOT NULL"),
     ),
     comment="One job of a replay: `waiting` until it is released as `new_job_id`, then `released`, and `done` or "
-    "`failed` as that one ends; `refused` or `aborted` where it never was.",
+    "`failed` as that one ends; `refused` or `aborted` where it never was. `chain` is the first job of the chain of "
+    "replays that the job stands in.",
 )
 
 pause = Table(

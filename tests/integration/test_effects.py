@@ -328,6 +328,26 @@ def test_an_unsafe_effect_whose_end_nobody_knows_is_left_to_a_person(
     fleet.run()
 
 
+def test_a_result_answers_only_for_what_it_came_of(fleet: SmallFleet) -> None:
+    grants = [
+        EffectGrant(key="k", target="scratch:here", approved_digest=digest_of(page)) for page in (b"1", b"2")
+    ]
+    claim, result = fleet.claimed(), {"path": "one"}
+    fleet.door.begin_effect(claim, grants[0], {})
+    fleet.door.finish_effect(claim, grants[0], result)
+    assert fleet.door.begin_effect(claim, grants[0], {}) == Begun(result=result)
+    with pytest.raises(
+        EffectRefused, match=r"has applied sha256:\w+… to scratch:here in the place of this"
+    ) as caught:
+        fleet.door.begin_effect(fleet.claimed(), grants[1], {})
+    assert caught.value.code is Code.GATE_REFUSED
+
+    with fleet.ledger.write() as connection:  # as older code has written it
+        connection.execute(update(tables.effect).values(intent={}))
+    assert fleet.door.begin_effect(fleet.claimed(), grants[1], {}) == Begun(result=result)
+    fleet.run()
+
+
 def test_two_identical_questions_approved_at_once_both_end_well_the_second_asked_again(
     publishing: Publishing,
 ) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import insert, text, update
+from sqlalchemy.exc import IntegrityError
 
 from contracts.artifacts import digest_of
 from contracts.brief import Claim as Claim_
@@ -522,6 +523,32 @@ def test_a_filter_takes_only_the_latest_of_a_chain(fleet: SmallFleet) -> None:
     )
     assert replayed(fleet, latest).state == "done"
     assert fleet.row(tables.replay, id=replay_id).why == "of 2 job(s), 1 done, 1 refused"
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_of_one_chain_one_job_stands_in_an_open_replay(fleet: SmallFleet, order: tuple[int, int]) -> None:
+    """Both would publish by one name, and the second be told the first one's result for its own page."""
+    chain = [failed(fleet)]
+    fleet.hands.will("draft", fails(Code.REFUSED, "again"))
+    opened(fleet, chain[0])
+    fleet.run()
+    chain.append(replayed(fleet, chain[0]).id)
+    first, second = (chain[number] for number in order)
+
+    def edit(question: str) -> list[dict[str, Any]]:
+        return [{"op": "replace", "path": "/question", "value": question}]
+
+    one = opened(fleet, first, edit=edit("What is the first question?"))
+    with pytest.raises(Conflict, match=f"by another job of their chain, such as {first} in {one}"):
+        opened(fleet, second, edit=edit("What is the second question?"))
+    with pytest.raises(IntegrityError), fleet.ledger.write() as connection:  # nor where both look at once
+        same = {"replay_id": one, "job_id": second, "chain": chain[0], "state": "waiting"}
+        connection.execute(insert(tables.replay_item).values(same))
+    fleet.run()
+    assert item(fleet, one, first).state == "done"
+    opened(fleet, second, edit=edit("What is the second question?"), again=True)
+    fleet.run()
+    assert len(fleet.rows(tables.event, kind="effect_applied")) == len(fleet.rows(tables.effect)) == 2
 
 
 def test_what_time_ended_while_it_was_held_is_found_by_what_held_it(fleet: SmallFleet) -> None:
