@@ -3,6 +3,7 @@
 from typing import Any
 
 from sqlalchemy import (
+    CTE,
     ColumnElement,
     Connection,
     Select,
@@ -53,17 +54,20 @@ def left_out(later: str) -> str:
 
 def replayed_since(jobs: Select[Any]) -> Select[Any]:
     """Of each of these jobs (`of`), every later job of its chain of replays, the latest first."""
-    first = roots(jobs)
-    chain = select(first.c.job_id, first.c.root.label("member")).cte(recursive=True)
-    chain = chain.union_all(
-        select(chain.c.job_id, _later.c.id).join(_later, _later.c.replay_of == chain.c.member)
-    )
+    chain = _chains(jobs)
     return (
         select(chain.c.job_id.label("of"), job)
         .join(job, job.c.id == chain.c.member)
         .where(job.c.id > chain.c.job_id)
         .order_by(job.c.id.desc())
     )
+
+
+def requesters(connection: Connection, job_id: str) -> set[str]:
+    """Who asked for any job of the chain of replays that this one stands in."""
+    chain = _chains(select(job.c.id).where(job.c.id == job_id))
+    query = select(job.c.requested_by).join(chain, chain.c.member == job.c.id)
+    return set(connection.execute(query).scalars())
 
 
 def roots(jobs: Select[Any]) -> Subquery:
@@ -85,6 +89,15 @@ def built_on(connection: Connection, subtask_id: str) -> set[str]:
     anybody found it wrong or not."""
     first = _first(connection, subtask_id)
     return {first} | taints.spread(connection, {first})
+
+
+def _chains(jobs: Select[Any]) -> CTE:
+    """Each of these (`job_id`) with every `member` of its chain of replays."""
+    first = roots(jobs)
+    chain = select(first.c.job_id, first.c.root.label("member")).cte(recursive=True)
+    return chain.union_all(
+        select(chain.c.job_id, _later.c.id).join(_later, _later.c.replay_of == chain.c.member)
+    )
 
 
 def _first(connection: Connection, subtask_id: str) -> str:

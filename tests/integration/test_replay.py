@@ -238,6 +238,25 @@ def test_standing_objections_call_for_another_round_of_what_was_kept(fleet: Smal
     assert fleet.job(new.id).state == "done"
 
 
+def test_who_asked_for_any_job_of_a_chain_approves_no_page_of_it(fleet: SmallFleet) -> None:
+    job_id = failed(fleet, workflow="brief")
+    fleet.hands.will("draft", fails(Code.REFUSED))
+    opened(fleet, job_id, requested_by="dave")
+    fleet.run()
+    second = replayed(fleet, job_id).id
+    opened(fleet, second)
+    fleet.run()
+    third = replayed(fleet, second).id
+    for name in ("alice", " Dave ", "carol"):
+        with pytest.raises(Forbidden, match="cannot answer"):
+            fleet.decide(third, "approve", by=name)
+    refused = [(row.actor, row.job_id) for row in fleet.rows(tables.gate_event, result="refused")]
+    assert refused == [(name, third) for name in ("alice", "Dave", "carol")]
+    fleet.decide(third, "approve", by="bob")
+    fleet.run()
+    assert fleet.job(third).state == "done"
+
+
 def test_an_approval_of_the_very_same_page_is_kept(fleet: SmallFleet) -> None:
     fleet.hands.will("publish", fails(Code.HANDLER_ERROR, "the disk is full"))
     job_id = fleet.submit("brief")
