@@ -442,6 +442,32 @@ def test_what_was_cancelled_with_its_replay_is_found_by_the_next_one(fleet: Smal
     assert [job.state for job in fleet.rows(tables.job, replay_id=again)] == ["done"]
 
 
+@pytest.mark.parametrize("by_filter", [False, True])
+def test_what_a_cancelled_replay_had_applied_is_not_applied_again_unasked(
+    fleet: SmallFleet, by_filter: bool
+) -> None:
+    source = failed(fleet, workflow="brief") if by_filter else published(fleet)
+    edit = [{"op": "replace", "path": "/question", "value": "What is the second question?"}]
+    wanted: dict[str, Any] = {"selection": {"code": "refused"}} if by_filter else {"edit": edit}
+    ids = () if by_filter else (source,)
+    replay_id = opened(fleet, *ids, **wanted)
+    fleet.run()
+    new = replayed(fleet, source).id
+    fleet.decide(new, "approve")
+    claim = publishing(fleet)
+    fleet.hands.perform(claim, delivers(fleet.hands.payload(claim.handoff)))
+    abort(fleet.ledger, replay_id, "dave", "it was the wrong one", cancel=True)
+    said = f"1 open one(s) are cancelled (what {new} applied before stands)"
+    assert said in fleet.row(tables.replay, id=replay_id).why
+    fleet.run()
+    assert fleet.job(new).state == "cancelled"
+
+    with pytest.raises(Conflict, match=f"made job {new} of its chain, which is cancelled and had applied"):
+        opened(fleet, *ids, **wanted)
+    opened(fleet, *ids, **wanted, again=True)
+    fleet.run()
+
+
 def test_the_loop_is_called_only_where_something_is_to_be_done(fleet: SmallFleet) -> None:
     look = Looker(fleet.ledger).look
     jobs = [failed(fleet) for _ in range(2)]
