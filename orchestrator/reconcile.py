@@ -10,6 +10,7 @@ from contracts.failures import Code, Failure
 from contracts.states import AttemptState, JobState, SubtaskState
 from orchestrator import (
     blocking,
+    effects,
     liveness,
     recovering,
     ringing,
@@ -85,7 +86,7 @@ class Reconciler:
             resumed = self._resume(connection, at, self._aside.among(job.c.id, only))
             released = _release(connection, at, self._aside.among(subtask.c.job_id, only))
             released += self._unblock(connection, at, self._aside.among(subtask.c.job_id, only))
-            marked = taints.finish(connection, at, ACTOR)
+            marked = taints.finish(connection, at, ACTOR) + effects.call(connection, at, ACTOR)
             liveness.report_silent(connection, at, ACTOR, self._heartbeat_seconds, self._silent_seconds)
             rung = ringing.ring_again(connection, at, self._heartbeat_seconds)
             return returned + stopped + lost + resumed + released + marked + rung

@@ -213,21 +213,21 @@ def check_ids(connection: Connection, selection: Selection) -> None:
 def check_free(connection: Connection, selection: Selection) -> None:
     """No open replay holds any of the selected jobs, nor another job of the chain of replays that one stands in:
     they would share their effects. Raises Conflict."""
+    held = roots(
+        select(replay_item.c.job_id).where(replay_item.c.state.in_(OPEN))
+    )  # older code wrote no chain down
+    roots_of = {row.job_id: row.root for row in connection.execute(select(held))}
+    if not roots_of:
+        return
     jobs = found(connection, selection).subquery()
-    chains = select(jobs.c.chain).where(jobs.c.left_for.is_(None))
-    open_ = replay_item.c.state.in_(OPEN)
-    held = roots(select(replay_item.c.job_id).where(open_))  # older code has written down no chain
-    # A join would be slow on SQLite, which cannot tell how many they are.
-    among = replay_item.c.job_id.in_(select(held.c.job_id).where(held.c.root.in_(chains)))
-    taken = connection.execute(
-        select(func.count(), func.min(replay_item.c.job_id), func.min(replay_item.c.replay_id)).where(
-            open_, among
-        )
-    ).one()
-    if taken[0]:
+    chains = set(connection.execute(select(jobs.c.chain).where(jobs.c.left_for.is_(None))).scalars())
+    taken = sorted(job_id for job_id, root in roots_of.items() if root in chains)
+    if taken:
+        of_it = replay_item.c.job_id == taken[0], replay_item.c.state.in_(OPEN)
+        holder = connection.execute(select(replay_item.c.replay_id).where(*of_it)).scalar_one()
         raise Conflict(
-            f"{taken[0]} of the selected jobs are in an open replay already, themselves or by another job of their "
-            f"chain, such as {taken[1]} in {taken[2]}; wait for its end, or abort it"
+            f"{len(taken)} of the selected jobs are in an open replay already, themselves or by another job of their "
+            f"chain, such as {taken[0]} in {holder}; wait for its end, or abort it"
         )
 
 
@@ -237,13 +237,7 @@ def check_again(connection: Connection, request: ReplayRequest) -> None:
     and would be applied again beside it."""
     if request.again:
         return
-    jobs = found(connection, request.selection).subquery()
-    replayed = exists().where(job.c.replay_of == jobs.c.job_id)
-    in_chains = select(jobs.c.job_id).where(
-        jobs.c.left_for.is_(None), or_(jobs.c.chain != jobs.c.job_id, replayed)
-    )
-    ids = listed(connection, connection.execute(in_chains).scalars())  # mostly few or none of very many
-    later = replayed_since(ids).subquery()
+    later = replayed_since(_in_chains(connection, request.selection)).subquery()
     applied = _applied_in(later.c.id)
     counts = select(later, applied.label("applied")).where(or_(later.c.state.not_in(UNWELL), applied))
     rows = connection.execute(counts.order_by(later.c.id.desc())).all()
@@ -252,9 +246,20 @@ def check_again(connection: Connection, request: ReplayRequest) -> None:
         more = f" ({many} of the selected jobs were)" if many > 1 else ""
         otherwise = "" if request.selection.ids else ", or discard its dead letter"
         raise Conflict(
-            f"{row.of} was replayed before{more}: replay {row.replay_id} made job {row.id} of its chain, which "
+            f"{row.of} was replayed before{more}: replay {row.replay_id} made job {row.id} of it, which "
             f"{_came_to(row)}; say that it is to be done again (again) if it must be{otherwise}"
         )
+
+
+def _in_chains(connection: Connection, selection: Selection) -> Select[Any]:
+    """The selected jobs that are not alone in their chain: mostly few, however many are selected."""
+    jobs = found(connection, selection).subquery()
+    rows = connection.execute(select(jobs.c.job_id, jobs.c.chain).where(jobs.c.left_for.is_(None))).all()
+    firsts = listed(connection, (row.job_id for row in rows if row.job_id == row.chain))
+    replayed = set(connection.execute(select(job.c.replay_of).where(job.c.replay_of.in_(firsts))).scalars())
+    return listed(
+        connection, (row.job_id for row in rows if row.job_id != row.chain or row.job_id in replayed)
+    )
 
 
 def _applied_in(job_id: ColumnElement[str]) -> ColumnElement[bool]:

@@ -17,6 +17,7 @@ from contracts.handoffs import EffectGrant
 from contracts.workflows import ReplayClass
 from orchestrator import taints
 from orchestrator.door.claims import Claim, FencedOut, standing
+from orchestrator.effects import how_to_settle, raise_version
 from orchestrator.ledger import events
 from orchestrator.ledger.clock import now
 from orchestrator.ledger.engine import Ledger
@@ -89,10 +90,15 @@ def _begin(
     if ambiguous and ReplayClass.UNSAFE in (grant.replay_class, row.replay_class):
         raise EffectRefused(
             Code.GATE_REFUSED,
-            f"attempt {row.attempt_id} may have changed {grant.changes} and never said so; doing it twice would do "
-            f"harm, so a person has to look",
+            f"attempt {row.attempt_id} may have changed {grant.changes} and never said so, and doing it twice would "
+            f"do harm: {how_to_settle(grant.key)}, and a replay goes on from there",
         )
-    taken = {"subtask_id": claim.subtask, "intent": intent, "replay_class": grant.replay_class}
+    taken: dict[str, Any] = {
+        "subtask_id": claim.subtask,
+        "intent": intent,
+        "replay_class": grant.replay_class,
+    }
+    taken["called_at"] = None
     if not ambiguous:
         taken["attempt_id"] = claim.attempt
     connection.execute(update(effect).where(effect.c.key == grant.key).values(taken))
@@ -177,20 +183,8 @@ def finish(ledger: Ledger, claim: Claim, grant: EffectGrant, result: dict[str, A
         ).rowcount
         if applied:
             if grant.replay_class is not ReplayClass.READ_ONLY:
-                _raise_version(connection, claim, grant, at)
+                raise_version(connection, grant, claim.subtask, at)
             events.record(connection, _event(claim, grant, EventKind.EFFECT_APPLIED, at))
-
-
-def _raise_version(connection: Connection, claim: Claim, grant: EffectGrant, at: float) -> None:
-    names = dict.fromkeys((grant.target, grant.changes))
-    insert_missing(connection, subject, [{"name": name, "version": 0, "changed_at": at} for name in names])
-    of_target = select(subject.c.version).where(subject.c.name == grant.target).with_for_update()
-    version = connection.execute(of_target).scalar_one() + 1
-    connection.execute(
-        update(subject)
-        .where(subject.c.name.in_(names))
-        .values(version=version, changed_at=at, changed_by=claim.subtask)
-    )
 
 
 def _event(claim: Claim, grant: EffectGrant, kind: EventKind, at: float, more: str = "") -> Event:

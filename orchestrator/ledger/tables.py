@@ -495,9 +495,18 @@ effect = Table(
     Column("replay_class", Word, nullable=False, server_default="idempotent"),
     Column("verified_at", Double),
     Column("verification", Text, nullable=False, server_default=""),
+    Column("called_at", Double),
+    Column("settled_by", String(100)),
     Index("ix_effect_subtask_id", "subtask_id"),
+    Index(
+        "ix_effect_begun",
+        "key",
+        sqlite_where=text("applied_at IS NULL"),
+        postgresql_where=text("applied_at IS NULL"),
+    ),
     comment="`replay_class` says whether it may be applied again; `verification` what the world was read to show "
-    "before that.",
+    "before that. `called_at` is when a person was called, since it ended before anybody knew whether it was "
+    "applied; `settled_by` who looked then and found that it was.",
 )
 
 approval = Table(

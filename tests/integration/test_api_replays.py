@@ -343,7 +343,7 @@ def test_while_a_replay_runs_no_other_job_of_its_chain_is_replayed_unasked(
         assert http.post("/v1/replays", json=ALL | BECAUSE | {"selection": selection}).status_code == 201
         fleet.run() if each else fleet.turn()
     named = ALL | {"selection": {"ids": [job_id]}}
-    assert "which is under way (running)" in problem_of(http.post("/v1/replays", json=named | BECAUSE), 409)
+    assert "by another job of their chain" in problem_of(http.post("/v1/replays", json=named | BECAUSE), 409)
     assert [each["state"] for each in http.post("/v1/replays", json=named).json()["earlier"]] == [
         "running",
         "failed",

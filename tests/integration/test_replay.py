@@ -462,7 +462,7 @@ def test_what_a_cancelled_replay_had_applied_is_not_applied_again_unasked(
     fleet.run()
     assert fleet.job(new).state == "cancelled"
 
-    with pytest.raises(Conflict, match=f"made job {new} of its chain, which is cancelled and had applied"):
+    with pytest.raises(Conflict, match=f"made job {new} of it, which is cancelled and had applied"):
         opened(fleet, *ids, **wanted)
     opened(fleet, *ids, **wanted, again=True)
     fleet.run()
