@@ -17,6 +17,7 @@ from contracts.catalog import Catalog
 from contracts.failures import Code
 from contracts.workflows import ReplayClass, Workflow
 from orchestrator import purses
+from orchestrator.cancelling import request_cancel
 from orchestrator.cli.app import app
 from orchestrator.cli.ending import run
 from orchestrator.client import FleetClient, FleetError
@@ -38,6 +39,7 @@ from tests.integration.ledgers import (
     serving,
 )
 from tests.integration.small_fleet import SmallFleet, bench_catalog, fails, fleet, insert_rows
+from tests.integration.test_effects import begun, falls_silent
 
 __all__ = ["bench_catalog", "catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
 
@@ -348,6 +350,23 @@ def test_while_a_replay_runs_no_other_job_of_its_chain_is_replayed_unasked(
         "running",
         "failed",
     ]
+
+
+def test_a_person_settles_an_effect_of_which_nobody_knows(
+    fleet: SmallFleet, face: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job_id, claim = begun(fleet)
+    request_cancel(fleet.ledger, job_id, "bob")
+    falls_silent(fleet, claim)
+    key = fleet.row(tables.effect).key
+    monkeypatch.setenv("FLEET_API_URL", face)
+    looked = ("effect", "settle", key, "--not-applied", "--reason", "there is no such page", "--as", "olga")
+    assert run(app, looked) == 0
+    told = f"the effect on scratch:{job_id} counts as not applied, and a replay applies it"
+    assert told in capsys.readouterr().out
+    assert fleet.row(tables.event, kind="effect_settled").actor == "olga"
+    assert run(app, looked) != 0
+    assert "was begun; give the whole key" in capsys.readouterr().err
 
 
 def test_of_a_job_and_its_own_replay_only_the_latest_is_taken(
