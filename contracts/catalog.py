@@ -339,6 +339,11 @@ def _effect_problems(where: str, workflow: Workflow, step: Step, lane: Lane) -> 
         return
     if lane.right is not Right.EFFECT:
         yield f"{where} declares an effect, but lane {lane.lane} has no effect right"
+    if step.for_each is not None:
+        yield (
+            f"{where} declares one effect for all items of {step.for_each}, and it would be applied once; "
+            "let one step that needs them all apply it"
+        )
     yield from _target_problems(where, step.effect)
     approver = step.effect.approved_by
     if approver is None and not step.effect.disposable:

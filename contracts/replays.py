@@ -94,8 +94,8 @@ class ReplayRequest(Contract):
     most_open: int = Field(default=MOST_OPEN, ge=1, le=1000)
     """At most so many of its jobs are under way at once."""
     again: bool = False
-    """Go on although a job that is named by its id was replayed before, and that replay is under way or was done. One
-    that ended otherwise needs no such word."""
+    """Go on although a later job of a selected one's chain of replays is under way, was done or has applied an
+    effect. One that ended otherwise needs no such word."""
     dry_run: bool = True
     """Only say what would be done."""
 

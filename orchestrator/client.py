@@ -20,6 +20,7 @@ from orchestrator.reads.caps import CapRead
 from orchestrator.reads.changes import ChangeRead
 from orchestrator.reads.dead_letters import DeadLetterGroup, DeadLetterLine
 from orchestrator.reads.diagnosis import DiagnosisRead
+from orchestrator.reads.effects import SettledRead
 from orchestrator.reads.escalations import EscalationRead
 from orchestrator.reads.events import EventRead
 from orchestrator.reads.explain import Explanation
@@ -201,6 +202,13 @@ class FleetClient:
     def taint(self, subtask_id: str, by: str, why: str) -> TaintedRead:
         """Marks a result as wrong, and everything that was built on it."""
         return self._ask(TaintedRead, "POST", f"/v1/subtasks/{subtask_id}/taint", json={"by": by, "why": why})
+
+    def settle_effect(
+        self, key: str, applied: bool, by: str, why: str, result: Mapping[str, Any] | None = None
+    ) -> SettledRead:
+        """Says whether an effect was applied whose end nobody knew."""
+        body = _given({"key": key, "applied": applied, "by": by, "why": why, "result": result})
+        return self._ask(SettledRead, "POST", "/v1/effects/settle", json=body)
 
     def preview_replay(self, asked: Mapping[str, Any]) -> ReplayPreview:
         """What a replay would do, as the body of ``POST /v1/replays`` asks for it; nothing is done."""

@@ -10,6 +10,7 @@ from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.events import Event, EventKind
 from orchestrator.ledger.tables import approval, dead_letter, escalation, gate_event
 from orchestrator.problems import Conflict, Forbidden, Malformed, NotFound
+from orchestrator.selections import requesters
 from orchestrator.wake import ring
 
 Decision = Literal["approve", "reject", "revise"]
@@ -28,13 +29,14 @@ def answer(
     digest: str | None = None,
 ) -> None:
     """Writes a person's answer down. `digest` says what they saw; without one the answer is bound to what the
-    approval itself names, which never changes. Raises a Problem where the answer is refused; nothing but the
-    refusal of a requester is written then."""
+    approval itself names, which never changes. Whoever asked for its job, or for any of the same chain of replays,
+    cannot answer. Raises a Problem where the answer is refused; nothing but the refusal of a requester is written
+    then."""
     person, comment = _named(by), comment.strip()
     try:
         with ledger.write() as connection:
             row = _waiting(connection, approval_id)
-            _check(row, decision, person, comment, digest)
+            _check(row, requesters(connection, row.job_id), decision, person, comment, digest)
             _answer(connection, row, decision, person, comment)
             ring(connection)
     except Forbidden as refusal:
@@ -109,9 +111,16 @@ def _waiting(connection: Connection, approval_id: str) -> Any:
     return row
 
 
-def _check(row: Any, decision: Decision, person: str, comment: str, digest: str | None) -> None:
+def _check(
+    row: Any, asked: set[str], decision: Decision, person: str, comment: str, digest: str | None
+) -> None:
     if person.casefold() == row.requested_by.strip().casefold():
         raise Forbidden(f"{person} asked for this job and cannot answer for it; another person must")
+    if person.casefold() in {name.strip().casefold() for name in asked}:
+        raise Forbidden(
+            f"{person} asked for a job of the same chain of replays and cannot answer for this one; another person "
+            "must"
+        )
     if digest is not None and digest != row.digest:
         raise Conflict(f"digest: what is asked about is {row.digest}, not {digest}; look at it again")
     if decision == "revise" and not comment:

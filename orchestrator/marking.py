@@ -9,6 +9,7 @@ from orchestrator.batch import Batch
 from orchestrator.deciders.handing import purpose_of
 from orchestrator.deciders.nodes import Node, Planned, name_of
 from orchestrator.deciders.signing import normalised, signature
+from orchestrator.effects import SETTLE
 from orchestrator.ledger.events import Event, EventKind
 from orchestrator.ledger.ids import new_id
 from orchestrator.ledger.moves import SubtaskMove
@@ -58,7 +59,10 @@ def move(view: JobView, node: Node, new: SubtaskState, why: str, batch: Batch, *
 
 
 def bury(view: JobView, node: Node, code: Code, why: str, batch: Batch, **sets: Any) -> None:
-    """A node ends as a dead letter."""
+    """A node ends as a dead letter, which says what it may have changed."""
+    begun = view.begun.get(node.id)
+    if begun and SETTLE not in why:
+        why = f"{why}; {begun}"
     move(view, node, SubtaskState.DEAD, why, batch, **sets)
     lane, category, alike = (
         node.lane or view.workflow.steps[node.step].lane,

@@ -11,6 +11,7 @@ from contracts.failures import Code, Failure
 from contracts.states import AttemptState, JobState, SubtaskState
 from orchestrator import (
     blocking,
+    effects,
     liveness,
     recovering,
     ringing,
@@ -82,6 +83,7 @@ class Reconciler:
             vendor_batches.give_up,
             lambda connection, at: blocking.resolve(connection, at, ACTOR),
             lambda connection, at: taints.finish(connection, at, ACTOR),
+            lambda connection, at: effects.call(connection, at, ACTOR),
             lambda connection, at: liveness.report_silent(
                 connection, at, ACTOR, heartbeat_seconds, silent_seconds
             ),

@@ -3,26 +3,42 @@
 from collections import defaultdict
 from typing import Any
 
-from sqlalchemy import Connection, Select, case, func, insert, literal, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    case,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from contracts.catalog import Catalog
 from contracts.replays import ItemState, ReplayRequest, ReplayState, Selection
 from contracts.states import JobState, SubtaskState
+from contracts.workflows import ReplayClass
 from orchestrator.deciders.replaying import fault_of, unsafe_steps
 from orchestrator.ledger import events
 from orchestrator.ledger.clock import now
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.events import Event, EventKind
 from orchestrator.ledger.ids import new_id
-from orchestrator.ledger.tables import event, job, replay, replay_item, setting_change, subtask
+from orchestrator.ledger.listing import listed
+from orchestrator.ledger.tables import effect, event, job, replay, replay_item, setting_change, subtask
 from orchestrator.problems import Conflict, Forbidden, Malformed, NotFound
-from orchestrator.selections import found, held_words, left_out, replayed_since
+from orchestrator.selections import found, held_words, left_out, replayed_since, roots
 from orchestrator.wake import ring
 
 OPEN = (ItemState.WAITING, ItemState.RELEASED)
 UNWELL = (JobState.FAILED, JobState.CANCELLED)
-"""How a replay ended that may be tried again without another word."""
+"""How a replay ended that may be tried again without another word, where it had applied nothing."""
+MOST_NAMED = 5
+"""Jobs in a sentence."""
 
 
 def open_replay(ledger: Ledger, catalog: Catalog, request: ReplayRequest) -> str:
@@ -38,7 +54,8 @@ def open_replay(ledger: Ledger, catalog: Catalog, request: ReplayRequest) -> str
             return _open(connection, catalog, request)
     except IntegrityError:
         raise Conflict(
-            "another replay took up one of these jobs at this very moment; look at it first"
+            "another replay took up one of these jobs, or another job of its chain, at this very moment; look at it "
+            "first"
         ) from None
 
 
@@ -134,8 +151,8 @@ def _freeze(connection: Connection, replay_id: str, selection: Selection) -> int
     left = jobs.c.left_for.is_not(None)
     state = case((left, ItemState.REFUSED.value), else_=ItemState.WAITING.value)
     why = case((left, func.replace(left_out("?"), "?", jobs.c.left_for)), else_="")
-    items = select(literal(replay_id), jobs.c.job_id, jobs.c.subtask_id, state, why)
-    columns = ["replay_id", "job_id", "subtask_id", "state", "why"]
+    items = select(literal(replay_id), jobs.c.job_id, jobs.c.chain, jobs.c.subtask_id, state, why)
+    columns = ["replay_id", "job_id", "chain", "subtask_id", "state", "why"]
     connection.execute(insert(replay_item).from_select(columns, items))
     own = select(func.count()).where(replay_item.c.replay_id == replay_id)
     return connection.execute(own).scalar_one()  # SQLite does not say how many rows such a statement wrote
@@ -194,39 +211,67 @@ def check_ids(connection: Connection, selection: Selection) -> None:
 
 
 def check_free(connection: Connection, selection: Selection) -> None:
-    """No open replay holds any of the selected jobs; raises Conflict."""
+    """No open replay holds any of the selected jobs, nor another job of the chain of replays that one stands in:
+    they would share their effects. Raises Conflict."""
+    held = roots(
+        select(replay_item.c.job_id).where(replay_item.c.state.in_(OPEN))
+    )  # older code wrote no chain down
+    roots_of = {row.job_id: row.root for row in connection.execute(select(held))}
+    if not roots_of:
+        return
     jobs = found(connection, selection).subquery()
-    # A join would be slow on SQLite, which cannot tell how many they are.
-    among = replay_item.c.job_id.in_(select(jobs.c.job_id).where(jobs.c.left_for.is_(None)))
-    taken = connection.execute(
-        select(func.count(), func.min(replay_item.c.job_id), func.min(replay_item.c.replay_id)).where(
-            replay_item.c.state.in_(OPEN), among
-        )
-    ).one()
-    if taken[0]:
+    chains = set(connection.execute(select(jobs.c.chain).where(jobs.c.left_for.is_(None))).scalars())
+    taken = sorted(job_id for job_id, root in roots_of.items() if root in chains)
+    if taken:
+        of_it = replay_item.c.job_id == taken[0], replay_item.c.state.in_(OPEN)
+        holder = connection.execute(select(replay_item.c.replay_id).where(*of_it)).scalar_one()
         raise Conflict(
-            f"{taken[0]} of the selected jobs are in an open replay already, such as {taken[1]} in {taken[2]}; "
-            "wait for its end, or abort it"
+            f"{len(taken)} of the selected jobs are in an open replay already, themselves or by another job of their "
+            f"chain, such as {taken[0]} in {holder}; wait for its end, or abort it"
         )
 
 
 def check_again(connection: Connection, request: ReplayRequest) -> None:
-    """No replay of a job that is named by its id is under way or was done, unless the request says that it may be;
-    raises Conflict. A filter finds no such job."""
-    if request.again or not request.selection.ids:
+    """No later job of the chain that a selected one stands in is under way, was done or has applied an effect, unless
+    the request says that it may be; raises Conflict. What it applied is not taken back by its end, however that came,
+    and would be applied again beside it."""
+    if request.again:
         return
-    jobs = found(connection, request.selection).subquery()
-    later = replayed_since(select(jobs.c.job_id).where(jobs.c.left_for.is_(None))).subquery()
-    well = select(later).where(later.c.state.not_in(UNWELL)).order_by(later.c.id.desc())
-    rows = connection.execute(well).all()
+    later = replayed_since(_in_chains(connection, request.selection)).subquery()
+    applied = _applied_in(later.c.id)
+    counts = select(later, applied.label("applied")).where(or_(later.c.state.not_in(UNWELL), applied))
+    rows = connection.execute(counts.order_by(later.c.id.desc())).all()
     if rows:
         row, many = rows[0], len({row.of for row in rows})
         more = f" ({many} of the selected jobs were)" if many > 1 else ""
-        ended = "is done" if row.state == JobState.DONE else f"is under way ({row.state})"
+        otherwise = "" if request.selection.ids else ", or discard its dead letter"
         raise Conflict(
-            f"{row.of} was replayed before{more}: replay {row.replay_id} made job {row.id} of it, which {ended}; "
-            "say that it is to be done again (again) if it must be"
+            f"{row.of} was replayed before{more}: replay {row.replay_id} made job {row.id} of it, which "
+            f"{_came_to(row)}; say that it is to be done again (again) if it must be{otherwise}"
         )
+
+
+def _in_chains(connection: Connection, selection: Selection) -> Select[Any]:
+    """The selected jobs that are not alone in their chain: mostly few, however many are selected."""
+    jobs = found(connection, selection).subquery()
+    rows = connection.execute(select(jobs.c.job_id, jobs.c.chain).where(jobs.c.left_for.is_(None))).all()
+    firsts = listed(connection, (row.job_id for row in rows if row.job_id == row.chain))
+    replayed = set(connection.execute(select(job.c.replay_of).where(job.c.replay_of.in_(firsts))).scalars())
+    return listed(
+        connection, (row.job_id for row in rows if row.job_id != row.chain or row.job_id in replayed)
+    )
+
+
+def _applied_in(job_id: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether this job has changed something."""
+    changed = effect.c.applied_at.is_not(None) & (effect.c.replay_class != ReplayClass.READ_ONLY)
+    return exists().where(subtask.c.job_id == job_id, effect.c.subtask_id == subtask.c.id, changed)
+
+
+def _came_to(row: Any) -> str:
+    if row.state in UNWELL:
+        return f"is {row.state} and had applied its effect before"
+    return "is done" if row.state == JobState.DONE else f"is under way ({row.state})"
 
 
 def _workflows(connection: Connection, replay_id: str) -> list[str]:
@@ -249,9 +294,10 @@ def _abort(connection: Connection, replay_id: str, person: str, reason: str, can
     ).rowcount
     released = _released(replay_id)
     open_ = connection.execute(select(func.count()).select_from(released.subquery())).scalar_one()
+    applied = _applied_before(connection, released)
     if cancel:
         _cancel(connection, released, person, at)
-    goes_on = f"{open_} open one(s) {'are cancelled' if cancel else 'go on'}"
+    goes_on = f"{open_} open one(s) {f'are cancelled{applied}' if cancel else 'go on'}"
     why = f"aborted by {person}: {reason}; {taken_back} job(s) were not released, {goes_on}"
     ended = {} if open_ else {"ended_at": at}
     connection.execute(
@@ -266,10 +312,11 @@ def _abort(connection: Connection, replay_id: str, person: str, reason: str, can
 def _cancel_rest(connection: Connection, row: Any, person: str, reason: str) -> None:
     """What went on when the replay was aborted is cancelled after all; said again, it changes nothing."""
     at = now(connection)
+    applied = _applied_before(connection, _released(row.id))
     asked = _cancel(connection, _released(row.id), person, at)
     if not asked:
         return
-    then = f"{asked} open one(s) were cancelled by {person}: {reason}"
+    then = f"{asked} open one(s) were cancelled by {person}{applied}: {reason}"
     connection.execute(update(replay).where(replay.c.id == row.id).values(why=f"{row.why}; then {then}"))
     sentence = f"of replay {row.id}, which was aborted before, {then}"
     events.record(connection, Event(at, EventKind.REPLAY_ENDED, person, sentence=sentence))
@@ -279,6 +326,14 @@ def _cancel_rest(connection: Connection, row: Any, person: str, reason: str) -> 
 def _released(replay_id: str) -> Select[Any]:
     own = replay_item.c.replay_id == replay_id
     return select(replay_item.c.new_job_id).where(own, replay_item.c.state == ItemState.RELEASED)
+
+
+def _applied_before(connection: Connection, jobs: Select[Any]) -> str:
+    """Which of these jobs have changed what cancelling them does not take back; empty where none has."""
+    changed = select(job.c.id).where(job.c.id.in_(jobs), job.c.ended_at.is_(None), _applied_in(job.c.id))
+    ids = list(connection.execute(changed.order_by(job.c.id)).scalars())
+    more = f" and {len(ids) - MOST_NAMED} more" if len(ids) > MOST_NAMED else ""
+    return f" (what {', '.join(ids[:MOST_NAMED])}{more} applied before stands)" if ids else ""
 
 
 def _cancel(connection: Connection, jobs: Select[Any], person: str, at: float) -> int:

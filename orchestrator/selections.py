@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import (
+    CTE,
     ColumnElement,
     Connection,
     Select,
@@ -44,13 +45,15 @@ _NO_SUBTASK = null().cast(Id).label("subtask_id")
 
 def found(connection: Connection, selection: Selection) -> Select[Any]:
     """`job_id` of every ended job that the selection finds, each once; `subtask_id` of the subtask from which on it
-    is to be made anew, where there is one such; and `left_for`, where a later job of the same chain of replays is
-    found as well: only the latest of a chain is taken, or the same effects would be applied side by side."""
+    is to be made anew, where there is one such; `chain`, the first job of its chain of replays; and `left_for`, where
+    a later job of that chain is found as well: only the latest of a chain is taken, or the same effects would be
+    applied side by side."""
     chosen = _chosen(connection, selection).cte()
-    root = _roots(select(chosen.c.job_id))
+    root = roots(select(chosen.c.job_id))
     latest = func.max(chosen.c.job_id).over(partition_by=root.c.root)
     left_for = case((latest != chosen.c.job_id, latest), else_=None).label("left_for")
-    return select(chosen.c.job_id, chosen.c.subtask_id, left_for).join(root, root.c.job_id == chosen.c.job_id)
+    columns = chosen.c.job_id, chosen.c.subtask_id, root.c.root.label("chain"), left_for
+    return select(*columns).join(root, root.c.job_id == chosen.c.job_id)
 
 
 def left_out(later: str) -> str:
@@ -62,11 +65,7 @@ def left_out(later: str) -> str:
 
 def replayed_since(jobs: Select[Any]) -> Select[Any]:
     """Of each of these jobs (`of`), every later job of its chain of replays, the latest first."""
-    roots = _roots(jobs)
-    chain = select(roots.c.job_id, roots.c.root.label("member")).cte(recursive=True)
-    chain = chain.union_all(
-        select(chain.c.job_id, _later.c.id).join(_later, _later.c.replay_of == chain.c.member)
-    )
+    chain = _chains(jobs)
     return (
         select(chain.c.job_id.label("of"), job)
         .join(job, job.c.id == chain.c.member)
@@ -75,14 +74,14 @@ def replayed_since(jobs: Select[Any]) -> Select[Any]:
     )
 
 
-def built_on(connection: Connection, subtask_id: str) -> set[str]:
-    """The subtask that first gave this result, and all that was built on it by lineage, in whatever job, whether
-    anybody found it wrong or not."""
-    first = _first(connection, subtask_id)
-    return {first} | taints.spread(connection, {first})
+def requesters(connection: Connection, job_id: str) -> set[str]:
+    """Who asked for any job of the chain of replays that this one stands in."""
+    chain = _chains(select(job.c.id).where(job.c.id == job_id))
+    query = select(job.c.requested_by).join(chain, chain.c.member == job.c.id)
+    return set(connection.execute(query).scalars())
 
 
-def _roots(jobs: Select[Any]) -> Subquery:
+def roots(jobs: Select[Any]) -> Subquery:
     """`job_id` of each of these, and the `root` of its chain of replays. An older job has a smaller id."""
     named = job.c.id.in_(jobs)
     up = select(job.c.id.label("job_id"), job.c.id.label("ancestor"), job.c.replay_of).where(named)
@@ -94,6 +93,22 @@ def _roots(jobs: Select[Any]) -> Subquery:
     )
     root = func.min(climbed.c.ancestor).label("root")
     return select(climbed.c.job_id, root).group_by(climbed.c.job_id).subquery()
+
+
+def built_on(connection: Connection, subtask_id: str) -> set[str]:
+    """The subtask that first gave this result, and all that was built on it by lineage, in whatever job, whether
+    anybody found it wrong or not."""
+    first = _first(connection, subtask_id)
+    return {first} | taints.spread(connection, {first})
+
+
+def _chains(jobs: Select[Any]) -> CTE:
+    """Each of these (`job_id`) with every `member` of its chain of replays."""
+    first = roots(jobs)
+    chain = select(first.c.job_id, first.c.root.label("member")).cte(recursive=True)
+    return chain.union_all(
+        select(chain.c.job_id, _later.c.id).join(_later, _later.c.replay_of == chain.c.member)
+    )
 
 
 def _first(connection: Connection, subtask_id: str) -> str:

@@ -11,11 +11,21 @@ from contracts.handoffs import Handoff
 from contracts.reports import Summary
 from contracts.states import JobState, SubtaskState
 from contracts.workflows import Workflow
+from orchestrator import effects
 from orchestrator.deciders.handing import JobFacts, targets_read
 from orchestrator.deciders.nodes import Delivered, Node
 from orchestrator.deciders.planning import source_of
 from orchestrator.ledger.snapshots import Snapshots
 from orchestrator.ledger.tables import job, subject, subtask
+
+MAY_HAVE_BEGUN = (
+    SubtaskState.READY,
+    SubtaskState.DISPATCHED,
+    SubtaskState.RUNNING,
+    SubtaskState.REPORTED,
+    SubtaskState.PARKED,
+)
+"""In which states a subtask may have begun its effect."""
 
 
 @dataclass
@@ -35,6 +45,8 @@ class JobView:
     """The rule that ends it before its result, with its numbers."""
     versions: dict[str, int] = field(default_factory=dict)
     """Of the targets that its effects change, as far as they were ever changed."""
+    begun: dict[str, str] = field(default_factory=dict)
+    """Subtasks that have begun an effect and not said what came of it, each with a sentence."""
 
     def replace(self, node: Node, **changes: Any) -> None:
         self.nodes[self.nodes.index(node)] = replace(node, **changes)
@@ -47,7 +59,7 @@ class JobView:
 
 
 def load(connection: Connection, snapshots: Snapshots, job_ids: Iterable[str]) -> dict[str, JobView]:
-    """The jobs and their nodes, with four statements for all of them at most."""
+    """The jobs and their nodes, with five statements for all of them at most."""
     wanted = set(job_ids)
     if not wanted:
         return {}
@@ -76,6 +88,7 @@ def load(connection: Connection, snapshots: Snapshots, job_ids: Iterable[str]) -
             state=JobState(row.state),
         )
     _read_versions(connection, views.values())
+    _read_begun(connection, views.values())
     return views
 
 
@@ -89,6 +102,19 @@ def _read_versions(connection: Connection, views: Iterable[JobView]) -> None:
     known = {row.name: row.version for row in connection.execute(query)}
     for view in views:
         view.versions = {name: known[name] for name in targets[view.facts.id] & known.keys()}
+
+
+def _read_begun(connection: Connection, views: Iterable[JobView]) -> None:
+    """So that whatever ends them says so."""
+    wanted = {
+        node.id: view
+        for view in views
+        for node in view.nodes
+        if view.workflow.steps[node.step].effect and node.state in MAY_HAVE_BEGUN
+    }
+    if wanted:
+        for subtask_id, sentence in effects.begun_by(connection, wanted).items():
+            wanted[subtask_id].begun[subtask_id] = sentence
 
 
 def _nodes(connection: Connection, job_ids: set[str]) -> tuple[dict[str, list[Node]], dict[str, Any]]:

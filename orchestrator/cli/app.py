@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import approvals, budgets, dead, drill, lanes, roles
+from orchestrator.cli import approvals, budgets, dead, drill, effect, lanes, roles
 from orchestrator.cli.artifact import artifact
 from orchestrator.cli.blockers import blockers
 from orchestrator.cli.check import check
@@ -65,6 +65,7 @@ for panel, commands in {
 
 app.add_typer(approvals.app, name="approvals", rich_help_panel=PEOPLE)
 app.add_typer(dead.app, name="dead", rich_help_panel=PEOPLE)
+app.add_typer(effect.app, name="effect", rich_help_panel=PEOPLE)
 app.add_typer(drill.app, name="drill", rich_help_panel=PEOPLE)
 app.add_typer(budgets.app, name="budgets", rich_help_panel=FIGURES)
 app.add_typer(lanes.app, name="lanes", rich_help_panel=FIGURES)

@@ -69,7 +69,8 @@ def replay(
         int | None, typer.Option("--most-open", help="At most so many jobs at once.")
     ] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Although a replay of it is under way or was done.")
+        bool,
+        typer.Option("--again", help="Although a replay of it is under way, was done or applied an effect."),
     ] = False,
     show: Annotated[
         str | None, typer.Option("--show", metavar="REPLAY", help="Show how far a replay is.")

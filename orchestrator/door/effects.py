@@ -1,19 +1,23 @@
 """Effects: an intent before anything is applied, a result after, each key once; and what an effect may not follow.
 
 An intent without a result is an end that nobody knows. Whoever begins the same effect again reads the world first
-and writes down what it shows; until then the effect is another attempt's, and no result of it is taken.
+and writes down what it shows; until then the effect is another attempt's, and no result of it is taken. A result
+answers only for what it came of: who was handed something else is told so, and not that it was applied.
 """
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, select, update
 
+from contracts.artifacts import digest_of
 from contracts.failures import Code
 from contracts.handoffs import EffectGrant
 from contracts.workflows import ReplayClass
 from orchestrator import taints
 from orchestrator.door.claims import Claim, FencedOut, standing
+from orchestrator.effects import how_to_settle, raise_version
 from orchestrator.ledger import events
 from orchestrator.ledger.clock import now
 from orchestrator.ledger.engine import Ledger
@@ -21,6 +25,9 @@ from orchestrator.ledger.events import Event, EventKind
 from orchestrator.ledger.missing import insert_missing
 from orchestrator.ledger.tables import attempt, effect, subject
 from orchestrator.pauses import TOLD_TO_STOP
+
+HANDED = "handed"
+"""In an intent: the digest of what is to be applied. What older code began has none."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +50,8 @@ class EffectRefused(Exception):
 
 def begin(ledger: Ledger, claim: Claim, grant: EffectGrant, intent: dict[str, Any]) -> Begun:
     """Writes the intent down before anything is applied. Raises FencedOut where the attempt was taken away
-    meanwhile, and EffectRefused where what it changes is not as it was handed over, or where it may have been done
-    and must not be done twice."""
+    meanwhile, and EffectRefused where what it changes is not as it was handed over, where it may have been done and
+    must not be done twice, or where something else was applied by its key."""
     with ledger.write() as connection:
         at = now(connection)
         if connection.execute(standing(claim).with_for_update()).one_or_none() is None:
@@ -64,6 +71,7 @@ def begin(ledger: Ledger, claim: Claim, grant: EffectGrant, intent: dict[str, An
 def _begin(
     connection: Connection, claim: Claim, grant: EffectGrant, intent: dict[str, Any], at: float
 ) -> Begun:
+    intent = intent | {HANDED: _handed(claim, grant)}
     intended = {
         "key": grant.key,
         "subtask_id": claim.subtask,
@@ -76,19 +84,48 @@ def _begin(
     insert_missing(connection, effect, [intended])
     row = connection.execute(select(effect).where(effect.c.key == grant.key).with_for_update()).one()
     if row.result is not None:
+        _check_same(row, claim, grant, intent[HANDED])
         return Begun(result=row.result)
     ambiguous = row.attempt_id != claim.attempt and grant.replay_class is not ReplayClass.READ_ONLY
     if ambiguous and ReplayClass.UNSAFE in (grant.replay_class, row.replay_class):
         raise EffectRefused(
             Code.GATE_REFUSED,
-            f"attempt {row.attempt_id} may have changed {grant.changes} and never said so; doing it twice would do "
-            f"harm, so a person has to look",
+            f"attempt {row.attempt_id} may have changed {grant.changes} and never said so, and doing it twice would "
+            f"do harm: {how_to_settle(grant.key)}, and a replay goes on from there",
         )
-    taken = {"subtask_id": claim.subtask, "intent": intent, "replay_class": grant.replay_class}
+    taken: dict[str, Any] = {
+        "subtask_id": claim.subtask,
+        "intent": intent,
+        "replay_class": grant.replay_class,
+    }
+    taken["called_at"] = None
     if not ambiguous:
         taken["attempt_id"] = claim.attempt
     connection.execute(update(effect).where(effect.c.key == grant.key).values(taken))
     return Begun(ambiguous=ambiguous)
+
+
+def _handed(claim: Claim, grant: EffectGrant) -> str:
+    """The digest of what is to be applied: of what a person approved or, where nobody had to, of all that it is made
+    of, by whatever round or replay that was made."""
+    if grant.approved_digest is not None:
+        return grant.approved_digest
+    parts = [
+        (item.name, item.artifact.digest if item.artifact else item.value) for item in claim.handoff.context
+    ]
+    return digest_of(json.dumps(parts, sort_keys=True).encode())
+
+
+def _check_same(row: Any, claim: Claim, grant: EffectGrant, handed: str) -> None:
+    """What was applied by this key is what would be applied now."""
+    before = row.intent.get(HANDED, handed)
+    if before != handed:
+        raise EffectRefused(
+            Code.GATE_REFUSED,
+            f"subtask {row.subtask_id} has applied {before[:19]}… to {grant.changes} in the place of this, which is "
+            f"{handed[:19]}…; `fleet replay {claim.job} --from STEP` with the step that made it applies it anew, "
+            "beside that",
+        )
 
 
 def _check_version(connection: Connection, grant: EffectGrant, at: float) -> None:
@@ -146,20 +183,8 @@ def finish(ledger: Ledger, claim: Claim, grant: EffectGrant, result: dict[str, A
         ).rowcount
         if applied:
             if grant.replay_class is not ReplayClass.READ_ONLY:
-                _raise_version(connection, claim, grant, at)
+                raise_version(connection, grant, claim.subtask, at)
             events.record(connection, _event(claim, grant, EventKind.EFFECT_APPLIED, at))
-
-
-def _raise_version(connection: Connection, claim: Claim, grant: EffectGrant, at: float) -> None:
-    names = dict.fromkeys((grant.target, grant.changes))
-    insert_missing(connection, subject, [{"name": name, "version": 0, "changed_at": at} for name in names])
-    of_target = select(subject.c.version).where(subject.c.name == grant.target).with_for_update()
-    version = connection.execute(of_target).scalar_one() + 1
-    connection.execute(
-        update(subject)
-        .where(subject.c.name.in_(names))
-        .values(version=version, changed_at=at, changed_by=claim.subtask)
-    )
 
 
 def _event(claim: Claim, grant: EffectGrant, kind: EventKind, at: float, more: str = "") -> Event:

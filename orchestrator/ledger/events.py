@@ -40,6 +40,8 @@ class EventKind(StrEnum):
     UNBLOCKED = "unblocked"
     TAINTED = "tainted"
     EFFECT_VERIFIED = "effect_verified"
+    EFFECT_SETTLED = "effect_settled"
+    """A person looked, and says whether an effect was applied whose end nobody knew."""
     WORKER_SILENT = "worker_silent"
     """A live worker that claims nothing although there is work for it."""
     INVARIANT_BROKEN = "invariant_broken"

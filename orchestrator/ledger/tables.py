@@ -496,9 +496,18 @@ effect = Table(
     Column("replay_class", Word, nullable=False, server_default="idempotent"),
     Column("verified_at", Double),
     Column("verification", Text, nullable=False, server_default=""),
+    Column("called_at", Double),
+    Column("settled_by", String(100)),
     Index("ix_effect_subtask_id", "subtask_id"),
+    Index(
+        "ix_effect_begun",
+        "key",
+        sqlite_where=text("applied_at IS NULL"),
+        postgresql_where=text("applied_at IS NULL"),
+    ),
     comment="`replay_class` says whether it may be applied again; `verification` what the world was read to show "
-    "before that.",
+    "before that. `called_at` is when a person was called, since it ended before anybody knew whether it was "
+    "applied; `settled_by` who looked then and found that it was.",
 )
 
 approval = Table(
@@ -596,6 +605,7 @@ replay_item = Table(
     metadata,
     Column("replay_id", Id, ForeignKey("replay.id"), primary_key=True),
     Column("job_id", Id, ForeignKey("job.id"), primary_key=True),
+    Column("chain", Id),
     Column("subtask_id", Id),
     Column("state", Word, nullable=False),
     Column("why", Text, nullable=False, server_default=""),
@@ -605,6 +615,13 @@ replay_item = Table(
     Index(
         "ix_replay_item_open",
         "job_id",
+        unique=True,
+        sqlite_where=text("state IN ('waiting', 'released')"),
+        postgresql_where=text("state IN ('waiting', 'released')"),
+    ),
+    Index(
+        "ix_replay_item_chain",
+        "chain",
         unique=True,
         sqlite_where=text("state IN ('waiting', 'released')"),
         postgresql_where=text("state IN ('waiting', 'released')"),
@@ -623,7 +640,8 @@ replay_item = Table(
         postgresql_where=text("new_job_id IS NOT NULL"),
     ),
     comment="One job of a replay: `waiting` until it is released as `new_job_id`, then `released`, and `done` or "
-    "`failed` as that one ends; `refused` or `aborted` where it never was.",
+    "`failed` as that one ends; `refused` or `aborted` where it never was. `chain` is the first job of the chain of "
+    "replays that the job stands in.",
 )
 
 pause = Table(

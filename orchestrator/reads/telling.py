@@ -23,6 +23,7 @@ _VERBS: dict[EventKind, str] = {
     EventKind.ATTEMPT_SETTLED: "an attempt was settled",
     EventKind.EFFECT_INTENDED: "an effect was intended",
     EventKind.EFFECT_APPLIED: "an effect was applied",
+    EventKind.EFFECT_SETTLED: "a person looked whether an effect was applied",
     EventKind.EFFECT_VERIFIED: "the world was read, as the end of an effect was not known",
     EventKind.TAINTED: "it cannot be trusted",
     EventKind.APPROVAL_ASKED: "a person was asked",

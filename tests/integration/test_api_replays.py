@@ -17,6 +17,7 @@ from contracts.catalog import Catalog
 from contracts.failures import Code
 from contracts.workflows import ReplayClass, Workflow
 from orchestrator import purses
+from orchestrator.cancelling import request_cancel
 from orchestrator.capping import set_cap
 from orchestrator.cli.app import app
 from orchestrator.cli.ending import MISUSED, run
@@ -43,6 +44,7 @@ from tests.integration.ledgers import (
     serving,
 )
 from tests.integration.small_fleet import SmallFleet, bench_catalog, fails, fleet, insert_rows
+from tests.integration.test_effects import begun, falls_silent
 
 __all__ = ["bench_catalog", "catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
 
@@ -412,11 +414,28 @@ def test_while_a_replay_runs_no_other_job_of_its_chain_is_replayed_unasked(
         assert http.post("/v1/replays", json=ALL | BECAUSE | {"selection": selection}).status_code == 201
         fleet.run() if each else fleet.turn()
     named = ALL | {"selection": {"ids": [job_id]}}
-    assert "which is under way (running)" in problem_of(http.post("/v1/replays", json=named | BECAUSE), 409)
+    assert "by another job of their chain" in problem_of(http.post("/v1/replays", json=named | BECAUSE), 409)
     assert [each["state"] for each in http.post("/v1/replays", json=named).json()["earlier"]] == [
         "running",
         "failed",
     ]
+
+
+def test_a_person_settles_an_effect_of_which_nobody_knows(
+    fleet: SmallFleet, face: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job_id, claim = begun(fleet)
+    request_cancel(fleet.ledger, job_id, "bob")
+    falls_silent(fleet, claim)
+    key = fleet.row(tables.effect).key
+    monkeypatch.setenv("FLEET_API_URL", face)
+    looked = ("effect", "settle", key, "--not-applied", "--reason", "there is no such page", "--as", "olga")
+    assert run(app, looked) == 0
+    told = f"the effect on scratch:{job_id} counts as not applied, and a replay applies it"
+    assert told in capsys.readouterr().out
+    assert fleet.row(tables.event, kind="effect_settled").actor == "olga"
+    assert run(app, looked) != 0
+    assert "was begun; give the whole key" in capsys.readouterr().err
 
 
 def test_of_a_job_and_its_own_replay_only_the_latest_is_taken(

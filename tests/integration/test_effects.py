@@ -11,18 +11,29 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from contracts.artifacts import digest_of
 from contracts.brief import CheckedClaim, CheckedClaims, Draft
+from contracts.catalog import Catalog
 from contracts.failures import Code
 from contracts.handoffs import EffectGrant
+from contracts.replays import ReplayRequest
 from contracts.workflows import ReplayClass
 from orchestrator.artifacts import ArtifactStore, StoreUnreachable
+from orchestrator.cancelling import request_cancel
 from orchestrator.deciders.switches import Scope
 from orchestrator.door import Begun, Claim, Door, EffectRefused
+from orchestrator.intake import Intake
 from orchestrator.ledger import tables
+from orchestrator.ledger.clock import now
 from orchestrator.ledger.engine import LedgerUnreachable
+from orchestrator.ledger.promises import AFTER_DRAIN, promises
 from orchestrator.pausing import Wish, hold, release
+from orchestrator.problems import Conflict, Malformed, NotFound
 from orchestrator.reads.explain import explain
+from orchestrator.replay import Replayer
+from orchestrator.replaying import open_replay
+from orchestrator.vouching import settle
 from tests.integration.ledgers import ledger, migrated_file, migrated_schema
 from tests.integration.small_fleet import SmallFleet, age, bench_catalog, delivers, fails, fleet
+from tests.integration.test_replay import with_unsafe_publishing
 from workers.attempts import AttemptFailed, Attempts
 from workers.heartbeat import Heartbeat
 from workers.settings import WorkerSettings
@@ -325,6 +336,125 @@ def test_an_unsafe_effect_whose_end_nobody_knows_is_left_to_a_person(
     else:
         assert fleet.door.begin_effect(second, grant, {}).ambiguous
     assert fleet.row(tables.effect).result is None
+    fleet.run()
+
+
+def begun(fleet: SmallFleet, **fields: Any) -> tuple[str, Claim]:
+    """A summary whose worker wrote its intent to publish down, and was never heard of again."""
+    job_id = fleet.submit("summary", **fields)
+    for _ in range(20):
+        fleet.turn()
+        for bell in fleet.hands.doorbells():
+            if bell.lane != "publish":
+                fleet.hands.do(bell.attempt_id)
+                continue
+            claim = fleet.hands.claim(bell.attempt_id)
+            assert isinstance(claim, Claim) and claim.handoff.effect
+            fleet.door.begin_effect(claim, claim.handoff.effect, {})
+            return job_id, claim
+    raise AssertionError("it was never to be published")
+
+
+def falls_silent(fleet: SmallFleet, claim: Claim) -> None:
+    age(fleet.ledger, tables.attempt, claim.attempt, lease_until=3600.0)
+    fleet.run()
+
+
+def test_of_an_effect_that_was_begun_as_its_job_was_cancelled_a_person_is_told_once(
+    fleet: SmallFleet,
+) -> None:
+    job_id, claim = begun(fleet)
+    request_cancel(fleet.ledger, job_id, "bob")
+    falls_silent(fleet, claim)
+    assert fleet.job(job_id).state == "cancelled"
+    called = fleet.row(tables.escalation)
+    key = fleet.row(tables.effect).key
+    assert (called.job_id, called.subject) == (job_id, f"effect/{key}")
+    assert (
+        f"publish of job {job_id} is cancelled, and its attempt never said whether it changed"
+        in called.sentence
+    )
+    assert f"`fleet effect settle {key} --applied`" in called.sentence
+    fleet.reconcile.run()
+    assert len(fleet.rows(tables.escalation)) == 1
+    with fleet.ledger.read() as connection:
+        assert not promises(AFTER_DRAIN)["somebody_knows_of_each_effect"].broken(connection)
+
+    settle(fleet.ledger, key, False, "olga", "there is no such page")
+    assert fleet.row(tables.escalation).acknowledged_by == "olga"
+    assert fleet.rows(tables.effect) == []
+
+
+def test_a_deadline_that_ends_an_effect_that_was_begun_says_what_may_have_been_changed(
+    fleet: SmallFleet,
+) -> None:
+    job_id, _ = begun(fleet)
+    with fleet.ledger.write() as connection:
+        past = now(connection) - 1.0
+        late = update(tables.job).where(tables.job.c.id == job_id)
+        connection.execute(late.values(deadline=past, stop_at=past))
+    fleet.run()
+    letter = fleet.row(tables.dead_letter, job_id=job_id)
+    assert letter.code == "too_late"
+    assert f"scratch:{job_id} may have been changed: look there, then `fleet effect settle" in letter.sentence
+    assert fleet.row(tables.escalation).job_id == job_id
+
+
+@pytest.mark.parametrize("applied", [True, False])
+def test_a_person_says_whether_an_unsafe_effect_was_applied_and_a_replay_goes_on_from_there(
+    fleet: SmallFleet, bench_catalog: Catalog, applied: bool
+) -> None:
+    fleet.catalog = unsafe = bench_catalog.model_copy(
+        update={"workflows": bench_catalog.workflows | with_unsafe_publishing(bench_catalog).workflows}
+    )
+    fleet.intake = Intake(fleet.ledger, unsafe, fleet.store, fleet.settings.webhook_allow)
+    fleet.replay = Replayer(fleet.leadership, fleet.snapshots, unsafe)
+    job_id, claim = begun(fleet)
+    key = fleet.row(tables.effect).key
+    with pytest.raises(Conflict, match="an attempt is at the effect"):
+        settle(fleet.ledger, key, applied, "olga", "I looked")
+    falls_silent(fleet, claim)
+    assert fleet.job(job_id).state == "failed"
+    assert f"`fleet effect settle {key}" in fleet.row(tables.dead_letter).sentence
+    published = fleet.hands.payload(claim.handoff).model_dump(mode="json")
+    if applied:
+        with pytest.raises(Malformed, match=r"result: give what it came to as a site\.Published@1"):
+            settle(fleet.ledger, key, applied, "olga", "I looked")
+    settle(fleet.ledger, key, applied, "olga", "I looked", published if applied else None)
+    (told,) = fleet.rows(tables.event, kind="effect_settled")
+    assert told.actor == "olga" and told.sentence.endswith(
+        f"it was {'' if applied else 'not '}applied: I looked"
+    )
+
+    again = {"selection": {"ids": [job_id]}, "requested_by": "carol", "reason": "olga has looked"}
+    wanted = ReplayRequest.model_validate(again | {"approved_by": "dave", "dry_run": False})
+    open_replay(fleet.ledger, unsafe, wanted)
+    fleet.run()
+    assert fleet.row(tables.job, replay_of=job_id).state == "done"
+    effect = fleet.row(tables.effect)
+    assert (effect.settled_by, effect.result) == ("olga" if applied else None, published)
+    assert len(fleet.rows(tables.event, kind="effect_applied")) == (0 if applied else 1)
+    with pytest.raises(Conflict, match="was applied, and its result is in the ledger"):
+        settle(fleet.ledger, key, True, "olga", "again")
+    with pytest.raises(NotFound):
+        settle(fleet.ledger, "sha256:none", True, "olga", "again")
+
+
+def test_a_result_answers_only_for_what_it_came_of(fleet: SmallFleet) -> None:
+    grants = [
+        EffectGrant(key="k", target="scratch:here", approved_digest=digest_of(page)) for page in (b"1", b"2")
+    ]
+    claim, result = fleet.claimed(), {"path": "one"}
+    fleet.door.begin_effect(claim, grants[0], {})
+    fleet.door.finish_effect(claim, grants[0], result)
+    assert fleet.door.begin_effect(claim, grants[0], {}) == Begun(result=result)
+    with pytest.raises(EffectRefused, match=r"has applied sha256:\w+… to scratch:here") as caught:
+        fleet.door.begin_effect(fleet.claimed(), grants[1], {})
+    assert caught.value.code is Code.GATE_REFUSED
+
+    with fleet.ledger.write() as connection:  # as older code has written it
+        connection.execute(update(tables.effect).values(intent={}))
+    assert fleet.door.begin_effect(fleet.claimed(), grants[1], {}) == Begun(result=result)
     fleet.run()
 
 

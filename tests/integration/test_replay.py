@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import delete, insert, text, update
+from sqlalchemy.exc import IntegrityError
 
 from contracts.artifacts import digest_of
 from contracts.brief import Claim as Claim_
@@ -239,6 +240,25 @@ def test_standing_objections_call_for_another_round_of_what_was_kept(fleet: Smal
     assert fleet.job(new.id).state == "done"
 
 
+def test_who_asked_for_any_job_of_a_chain_approves_no_page_of_it(fleet: SmallFleet) -> None:
+    job_id = failed(fleet, workflow="brief")
+    fleet.hands.will("draft", fails(Code.REFUSED))
+    opened(fleet, job_id, requested_by="dave")
+    fleet.run()
+    second = replayed(fleet, job_id).id
+    opened(fleet, second)
+    fleet.run()
+    third = replayed(fleet, second).id
+    for name in ("alice", " Dave ", "carol"):
+        with pytest.raises(Forbidden, match="cannot answer"):
+            fleet.decide(third, "approve", by=name)
+    refused = [(row.actor, row.job_id) for row in fleet.rows(tables.gate_event, result="refused")]
+    assert refused == [(name, third) for name in ("alice", "Dave", "carol")]
+    fleet.decide(third, "approve", by="bob")
+    fleet.run()
+    assert fleet.job(third).state == "done"
+
+
 def test_an_approval_of_the_very_same_page_is_kept(fleet: SmallFleet) -> None:
     fleet.hands.will("publish", fails(Code.HANDLER_ERROR, "the disk is full"))
     job_id = fleet.submit("brief")
@@ -441,6 +461,32 @@ def test_what_was_cancelled_with_its_replay_is_found_by_the_next_one(fleet: Smal
     assert [job.state for job in fleet.rows(tables.job, replay_id=again)] == ["done"]
 
 
+@pytest.mark.parametrize("by_filter", [False, True])
+def test_what_a_cancelled_replay_had_applied_is_not_applied_again_unasked(
+    fleet: SmallFleet, by_filter: bool
+) -> None:
+    source = failed(fleet, workflow="brief") if by_filter else published(fleet)
+    edit = [{"op": "replace", "path": "/question", "value": "What is the second question?"}]
+    wanted: dict[str, Any] = {"selection": {"code": "refused"}} if by_filter else {"edit": edit}
+    ids = () if by_filter else (source,)
+    replay_id = opened(fleet, *ids, **wanted)
+    fleet.run()
+    new = replayed(fleet, source).id
+    fleet.decide(new, "approve")
+    claim = publishing(fleet)
+    fleet.hands.perform(claim, delivers(fleet.hands.payload(claim.handoff)))
+    abort(fleet.ledger, replay_id, "dave", "it was the wrong one", cancel=True)
+    said = f"1 open one(s) are cancelled (what {new} applied before stands)"
+    assert said in fleet.row(tables.replay, id=replay_id).why
+    fleet.run()
+    assert fleet.job(new).state == "cancelled"
+
+    with pytest.raises(Conflict, match=f"made job {new} of it, which is cancelled and had applied"):
+        opened(fleet, *ids, **wanted)
+    opened(fleet, *ids, **wanted, again=True)
+    fleet.run()
+
+
 def test_the_loop_is_called_only_where_something_is_to_be_done(fleet: SmallFleet) -> None:
     look = Looker(fleet.ledger).look
     jobs = [failed(fleet) for _ in range(2)]
@@ -625,6 +671,32 @@ def test_a_filter_takes_only_the_latest_of_a_chain(fleet: SmallFleet) -> None:
     )
     assert replayed(fleet, latest).state == "done"
     assert fleet.row(tables.replay, id=replay_id).why == "of 2 job(s), 1 done, 1 refused"
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_of_one_chain_one_job_stands_in_an_open_replay(fleet: SmallFleet, order: tuple[int, int]) -> None:
+    """Both would publish by one name, and the second be told the first one's result for its own page."""
+    chain = [failed(fleet)]
+    fleet.hands.will("draft", fails(Code.REFUSED, "again"))
+    opened(fleet, chain[0])
+    fleet.run()
+    chain.append(replayed(fleet, chain[0]).id)
+    first, second = (chain[number] for number in order)
+
+    def edit(question: str) -> list[dict[str, Any]]:
+        return [{"op": "replace", "path": "/question", "value": question}]
+
+    one = opened(fleet, first, edit=edit("What is the first question?"))
+    with pytest.raises(Conflict, match=f"by another job of their chain, such as {first} in {one}"):
+        opened(fleet, second, edit=edit("What is the second question?"))
+    with pytest.raises(IntegrityError), fleet.ledger.write() as connection:  # nor where both look at once
+        same = {"replay_id": one, "job_id": second, "chain": chain[0], "state": "waiting"}
+        connection.execute(insert(tables.replay_item).values(same))
+    fleet.run()
+    assert item(fleet, one, first).state == "done"
+    opened(fleet, second, edit=edit("What is the second question?"), again=True)
+    fleet.run()
+    assert len(fleet.rows(tables.event, kind="effect_applied")) == len(fleet.rows(tables.effect)) == 2
 
 
 def test_what_time_ended_while_it_was_held_is_found_by_what_held_it(fleet: SmallFleet) -> None:

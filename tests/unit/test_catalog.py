@@ -112,6 +112,15 @@ def test_the_subject_of_an_effect_is_named_by_what_was_approved(tmp_path: Path) 
     assert "step publish names its subject by what was approved, and nothing is approved for it" in said
 
 
+def test_an_effect_is_not_mapped(tmp_path: Path) -> None:
+    """Its name holds no item, so the second would be told the first one's result."""
+    said = problems(overlay(tmp_path, "workflows", "summary", steps__publish__for_each="inputs.documents"))
+    assert (
+        "step publish declares one effect for all items of inputs.documents, and it would be applied once"
+        in said
+    )
+
+
 def test_no_model_lane_has_an_effect_right(tmp_path: Path) -> None:
     assert "no model lane has an effect right" in problems(
         overlay(tmp_path, "lanes", "draft", right="effect")
