@@ -237,7 +237,10 @@ def check_again(connection: Connection, request: ReplayRequest) -> None:
     and would be applied again beside it."""
     if request.again:
         return
-    later = replayed_since(_in_chains(connection, request.selection)).subquery()
+    in_chains = _in_chains(connection, request.selection)
+    if not in_chains:
+        return
+    later = replayed_since(listed(connection, in_chains)).subquery()
     applied = _applied_in(later.c.id)
     counts = select(later, applied.label("applied")).where(or_(later.c.state.not_in(UNWELL), applied))
     rows = connection.execute(counts.order_by(later.c.id.desc())).all()
@@ -251,15 +254,13 @@ def check_again(connection: Connection, request: ReplayRequest) -> None:
         )
 
 
-def _in_chains(connection: Connection, selection: Selection) -> Select[Any]:
+def _in_chains(connection: Connection, selection: Selection) -> set[str]:
     """The selected jobs that are not alone in their chain: mostly few, however many are selected."""
     jobs = found(connection, selection).subquery()
     rows = connection.execute(select(jobs.c.job_id, jobs.c.chain).where(jobs.c.left_for.is_(None))).all()
     firsts = listed(connection, (row.job_id for row in rows if row.job_id == row.chain))
     replayed = set(connection.execute(select(job.c.replay_of).where(job.c.replay_of.in_(firsts))).scalars())
-    return listed(
-        connection, (row.job_id for row in rows if row.job_id != row.chain or row.job_id in replayed)
-    )
+    return {row.job_id for row in rows if row.job_id != row.chain or row.job_id in replayed}
 
 
 def _applied_in(job_id: ColumnElement[str]) -> ColumnElement[bool]:
