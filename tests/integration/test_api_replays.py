@@ -15,6 +15,7 @@ from sqlalchemy import update
 from contracts.artifacts import digest_of
 from contracts.catalog import Catalog
 from contracts.failures import Code
+from contracts.registry import contract
 from contracts.workflows import ReplayClass, Workflow
 from orchestrator import purses
 from orchestrator.cancelling import request_cancel
@@ -335,7 +336,7 @@ def test_an_edit_is_tried_on_each_job_before_anything_is_opened(
     (unfit,), anew, jobs = shown(nowhere)
     assert (unfit["jobs"], unfit["example_id"], jobs) == (1, one, 2)
     assert unfit["why"].startswith("the edit does not fit its inputs: can't remove a non-existent object")
-    assert anew == {"research": 3, "check-quotes": 3, "draft": 1, "publish": 1}, "of the other job only"
+    assert anew == {"research": 1, "check-quotes": 1, "draft": 1, "publish": 1}, "of the other job only"
     (unfit,), anew, jobs = shown(short | {"value": "Why?"})
     assert (unfit["jobs"], unfit["example_id"], anew, jobs) == (2, one, {}, 2)
     assert unfit["why"].startswith("its inputs are no brief.Inputs@1: inputs.question: ")
@@ -348,7 +349,10 @@ def test_an_edit_is_tried_on_each_job_before_anything_is_opened(
     followed = http.get(f"/v1/replays/{opened['id']}").json()
     assert followed["items"] == {"done": 1, "refused": 1}
     assert [each["example_id"] for each in followed["refused"]] == [one]
-    assert [row.replay_of for row in fleet.rows(tables.job, replay_id=opened["id"])] == [three]
+    (again,) = fleet.rows(tables.job, replay_id=opened["id"])
+    assert again.replay_of == three
+    kept = {row.name for row in fleet.rows(tables.subtask, job_id=again.id) if row.kept_from}
+    assert kept == {"research[1]", "check-quotes[1]"}, "the other document took the place of the one removed"
 
 
 def test_inputs_that_todays_contract_refuses_are_named(fleet: SmallFleet, http: httpx2.Client) -> None:
@@ -572,12 +576,16 @@ def test_thousands_of_letters_are_previewed_and_it_tells_how_long_that_took(
     assert opened["id"] in against
 
 
+MAKES = {"research": "brief.Claims@1", "check-quotes": "brief.CheckedClaims@1"}
+
+
 def _many_failed(rows: Rows) -> str:
     """So many jobs that failed at their draft; the signature of their letters."""
     signed = signature("deterministic", "refused", "draft", "openai", "many")
     kept = {"digest": digest_of(b"something"), "size_bytes": 9, "media_type": "text/plain"}
     documents = [{"name": f"document-{number}", "artifact": kept} for number in range(3)]
-    inputs = {"question": "What stands in the documents?", "documents": documents}
+    given = {"question": "What stands in the documents?", "documents": documents}
+    inputs = contract("brief.Inputs@1").model_validate(given).model_dump(mode="json")
     template = rows.job("summary", state="failed", ended_at=rows.at, inputs=inputs)
     (job,) = (row._asdict() for row in rows_of(rows.ledger, tables.job) if row.id == template)
     parts = [("research", item, "done") for item in range(3)]
@@ -591,6 +599,9 @@ def _many_failed(rows: Rows) -> str:
         for step, item, state in parts:
             own = {"id": new_id(), "step": step, "item": item, "name": step, "lane": step, "state": state}
             same = {"round": 1, "purpose": "feature", "priority": 1, "reserve_input_tokens": 100}
+            same |= {
+                "summary": {"contract": MAKES[step], "text": "", "output": kept} if state == "done" else None
+            }
             made["subtask"].append(of | own | same | {"created_at": rows.at, "ended_at": rows.at})
             if state == "dead":
                 kind = {"lane": "draft", "category": "deterministic", "code": "refused", "vendor": "openai"}
