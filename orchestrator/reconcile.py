@@ -60,6 +60,10 @@ HELD_BY_NOBODY = (
 """What a cancelled job ends at once."""
 
 
+Look = Callable[[Connection, float], int]
+"""Looks at something at a moment, and answers how much was done."""
+
+
 class Reconciler:
     """The verb that takes up what fell silent; every statement of it may be repeated."""
 
@@ -78,10 +82,12 @@ class Reconciler:
         self._correct = correct
         self._chance = chance
         self._aside = Aside(leadership, ACTOR)
-        self._beyond_jobs: tuple[Callable[[Connection, float], int], ...] = (
+        self._before_jobs: tuple[Look, ...] = (
             lambda connection, at: ticks.note_due(connection, cadences, at),
             vendor_batches.give_up,
             lambda connection, at: blocking.resolve(connection, at, ACTOR),
+        )
+        self._after_jobs: tuple[Look, ...] = (
             lambda connection, at: taints.finish(connection, at, ACTOR),
             lambda connection, at: effects.call(connection, at, ACTOR),
             lambda connection, at: liveness.report_silent(
@@ -92,20 +98,21 @@ class Reconciler:
 
     def run(self) -> int:
         """Takes everything up that fell silent, and answers how much that was; where it raises, job by job."""
-        return self._look_beyond_jobs() + self._aside.run(self._reconcile, self._silent)
+        before = self._look_at(self._before_jobs)
+        return before + self._aside.run(self._reconcile, self._silent) + self._look_at(self._after_jobs)
 
-    def _look_beyond_jobs(self) -> int:
+    def _look_at(self, looks: tuple[Look, ...]) -> int:
         """What is nobody's job; whatever raises here keeps no job from its leases, and nothing else here."""
         try:
             with self._leadership.decide() as (connection, at):
-                return sum(look(connection, at) for look in self._beyond_jobs)
+                return sum(look(connection, at) for look in looks)
         except (Deposed, LedgerUnreachable):
             raise
         except Exception:
             log.exception("what reconcile looks at beside jobs raises; trying one by one")
-        return sum(map(self._look_alone, self._beyond_jobs))
+        return sum(map(self._look_alone, looks))
 
-    def _look_alone(self, look: Callable[[Connection, float], int]) -> int:
+    def _look_alone(self, look: Look) -> int:
         try:
             with self._leadership.decide() as (connection, at):
                 return look(connection, at)

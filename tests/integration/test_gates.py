@@ -8,10 +8,11 @@ from contracts.failures import Code
 from contracts.lanes import Lane
 from contracts.reports import Summary
 from contracts.workflows import Workflow
+from orchestrator.door import Claim
 from orchestrator.ledger import tables
 from orchestrator.problems import Conflict, Forbidden
 from tests.integration.ledgers import ledger, migrated_file, migrated_schema
-from tests.integration.small_fleet import SmallFleet, age, bench_catalog, fails, fleet, objects
+from tests.integration.small_fleet import SmallFleet, age, bench_catalog, delivers, fails, fleet, objects
 
 __all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
 
@@ -159,15 +160,15 @@ def test_a_reviewer_of_the_authors_vendor_is_refused_when_the_work_starts(fleet:
         fleet.turn()
         for bell in fleet.hands.doorbells():
             if bell.lane == "draft":
-                fleet.hands.claim(bell.attempt_id)
+                claim = fleet.hands.claim(bell.attempt_id)
             else:
                 fleet.hands.do(bell.attempt_id)
+    assert isinstance(claim, Claim)
     draft = fleet.subtask(job_id, "draft")
     with fleet.ledger.write() as connection:
         really = update(tables.subtask).where(tables.subtask.c.id == draft.id)
         connection.execute(really.values(vendor="openai"))
-    (attempt,) = fleet.attempts(job_id, "draft")
-    age(fleet.ledger, tables.attempt, attempt.id, lease_until=60.0)
+    assert fleet.hands.perform(claim, delivers(fleet.hands.payload(claim.handoff)))
     fleet.run()
 
     (letter,) = fleet.rows(tables.dead_letter)

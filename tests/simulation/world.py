@@ -20,6 +20,7 @@ from orchestrator import purses, taints
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.door import Claim, Door, Refusal
 from orchestrator.door.claims import FencedOut
+from orchestrator.effects import BEGUN, UNWELL
 from orchestrator.intake import Intake
 from orchestrator.ledger import tables
 from orchestrator.ledger.clock import now
@@ -253,12 +254,16 @@ class World:
 
     def is_over(self) -> bool:
         """Whether nothing is open; what was granted and not claimed outlives a cancelled job by its start-by, and
-        what ended last is still to be passed on to whoever lacks it, or was built on something wrong."""
+        what ended last is still to be passed on to whoever lacks it, was built on something wrong, or has to know."""
         kinds = (tables.job, tables.attempt, tables.replay)
         lacking = select(tables.blocker.c.id).where(tables.blocker.c.resolved_at.is_(None))
         spreading = select(tables.taint.c.cause).where(tables.taint.c.spreading_since.is_not(None))
+        untold = select(tables.effect.c.key).join(
+            tables.subtask, tables.subtask.c.id == tables.effect.c.subtask_id
+        )
+        untold = untold.where(BEGUN, tables.effect.c.called_at.is_(None), tables.subtask.c.state.in_(UNWELL))
         ended = (select(each.c.id).where(each.c.ended_at.is_(None)) for each in kinds)
-        open_ = union_all(lacking, spreading, *ended)
+        open_ = union_all(lacking, spreading, untold, *ended)
         return not self.rows(select(open_.subquery()).limit(1))
 
     def tell_what_came(self) -> None:
