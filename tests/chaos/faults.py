@@ -468,6 +468,30 @@ for kind, says in VENDOR_FAULTS.items():
         bit_later=partial(_seen, kind=kind),
     )
 
+AWAY_SECONDS = 20.0
+"""Longer than a subtask's tries would last."""
+
+
+def _vendor_away(stack: Stack) -> int:
+    stack.vendors.script(
+        {"kind": "server_error", "vendor": "anthropic", "times": None, "until_seconds": AWAY_SECONDS}
+    )
+    return 0
+
+
+def _taken_for_away(stack: Stack) -> int:
+    """How often the fleet noticed it and let one call ask."""
+    noticed = "SELECT count(*) AS number FROM event WHERE sentence LIKE '%calls in a row were not answered%'"
+    return int(stack.rows(noticed)[0].number)
+
+
+FAULTS["vendor-away"] = Fault(
+    "vendor-away",
+    f"one vendor answers nothing but 500 for {AWAY_SECONDS:.0f} seconds",
+    _vendor_away,
+    bit_later=_taken_for_away,
+)
+
 BY_NAME_ONLY = frozenset({"broker-away-60"})
 
 
