@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,7 @@ class Fleet:
         workflow: str = "load",
         max_cost_usd: float | None = None,
         words: int = 0,
+        deadline: datetime | None = None,
     ) -> str:
         """One job of so many subtasks, whose prompts are longer by so many words; answers its id."""
         names = [f"{self.submitted + number}{' word' * words}" for number in range(items)]
@@ -80,6 +82,7 @@ class Fleet:
             requested_by="bench",
             priority=priority,
             max_cost_usd=max_cost_usd,
+            deadline=deadline,
         )
         return self.parts.intake.submit(request).job_id
 

@@ -1,6 +1,7 @@
 """A replay of many thousand dead letters: how soon it is previewed and aborted, and whether the vendor is flooded."""
 
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Table, insert, select
@@ -21,11 +22,12 @@ from tests.bench.services import Services
 MANY = 15_000
 AT_ONCE = 1000
 """Jobs of the replay under way, the most that may be: the budgets alone hold it back."""
-BROKEN_SECONDS = 200.0
-"""Long enough for the first of them to use up its tries."""
+BROKEN_SECONDS = 60.0
+LATE_SECONDS = 8.0
+"""The first of them ends at its deadline: no error of its vendor's ends a job while the vendor is away."""
 QUIET_SECONDS = 5.0
 ASKED = {
-    "selection": {"code": "vendor_error"},
+    "selection": {"code": "too_late"},
     "requested_by": "bench",
     "reason": "a measurement",
     "most_open": AT_ONCE,
@@ -35,7 +37,7 @@ ASKED = {
 def run(services: Services, scenario: Scenario, seed: int, workers: int) -> Run:
     with vendor(scenario, seed) as simulator, fleet(services, scenario, simulator.url, workers) as ours:
         simulator.script({"kind": "server_error", "times": None, "until_seconds": BROKEN_SECONDS})
-        job_id = ours.submit(1)
+        job_id = ours.submit(1, deadline=datetime.now(UTC) + timedelta(seconds=LATE_SECONDS))
         ours.wait("SELECT count(*) FROM job WHERE state = 'failed'", 1, BROKEN_SECONDS)
         simulator.reset()
         _multiply(ours, job_id)
