@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.chaos.faults import BY_NAME_ONLY, FAULTS, left_out
 from tests.chaos.load import Load
-from tests.chaos.monkey import Monkey
+from tests.chaos.monkey import DONE_BETWEEN, Monkey
 from tests.chaos.servers import NotHere
 from tests.chaos.stacks import STACKS, running_stack
 from tests.chaos.verdict import Verdict, judged
@@ -37,6 +37,7 @@ def main() -> int:
             options.subtasks,
             options.fault,
             options.root,
+            options.between,
             loud=True,
         )
     except NotHere as missing:
@@ -52,6 +53,7 @@ def run(
     subtasks: int,
     only: str | None = None,
     root: Path | None = None,
+    between: int = DONE_BETWEEN,
     loud: bool = False,
 ) -> tuple[Verdict, Monkey]:
     """One run, from the servers' start to the verdict; raises NotHere."""
@@ -66,7 +68,7 @@ def run(
         say("the fleet is ready")
         for each in left_out(fleet) if only is None else []:
             say(f"{each.name} is left out: it needs {each.needs}")
-        monkey = Monkey(fleet, seconds, random.Random(seed), only, say)
+        monkey = Monkey(fleet, seconds, random.Random(seed), only, say, between)
         load = Load(fleet.api_url, subtasks, random.Random(seed), monkey.progress, fleet.open_jobs)
         load.start()
         monkey.run(load.is_accepted)
@@ -112,6 +114,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=SMOKE_SECONDS, help="of faults")
     parser.add_argument("--root", type=Path, help="keeps the fleet's files and logs here")
     parser.add_argument("--subtasks", type=int, default=SMOKE_SUBTASKS)
+    parser.add_argument(
+        "--between",
+        type=int,
+        default=DONE_BETWEEN,
+        help="subtasks that end between two faults, once each was done (%(default)s)",
+    )
     return parser.parse_args()
 
 

@@ -18,8 +18,8 @@ AGAIN_SECONDS = 3.0
 RECOVERY_SECONDS = 12 * LEASE_SECONDS
 LOOK_SECONDS = 0.5
 DONE_BETWEEN = 50
-"""Subtasks that end before the next fault, once each was done: one strikes a fleet that works, however slow its
-machine is."""
+"""Subtasks that end before the next fault, once each was done, where nobody says another number: one strikes a fleet
+that works, however slow its machine is."""
 
 
 @dataclass
@@ -31,6 +31,7 @@ class Monkey:
     chance: random.Random
     only: str | None = None
     say: Callable[[str], None] = lambda line: None
+    between: int = DONE_BETWEEN
     done: Counter[str] = field(default_factory=Counter)
     bit: Counter[str] = field(default_factory=Counter)
     _began: float = 0.0
@@ -56,7 +57,7 @@ class Monkey:
             ended = self.stack.ended()
             self._do(self._left.pop())
             if self.only is None:
-                worked = partial(self._has_ended, ended + DONE_BETWEEN, is_over)
+                worked = partial(self._has_ended, ended + self.between, is_over)
                 eventually(worked, RECOVERY_SECONDS, LOOK_SECONDS)
 
     def _has_ended(self, subtasks: int, is_over: Callable[[], bool]) -> bool:
