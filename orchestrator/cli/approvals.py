@@ -52,9 +52,7 @@ def listing(
             age(line.asked_at), text(line.answered_by or ""),
         )  # fmt: skip
     console().print(questions)
-    if page.next_cursor:
-        console().print(more(page.next_cursor, "fleet approvals list"), style="dim")
-    return None
+    return more(page.next_cursor, "fleet approvals list", {"state": approval_state})
 
 
 @app.command()

@@ -39,7 +39,4 @@ def blockers(
             text(each.resolution or each.supply_state),
         )
     console().print(listed)
-    if page.next_cursor:
-        command = f"fleet blockers{' --all' if everything else ''}"
-        console().print(more(page.next_cursor, command), style="dim", soft_wrap=True)
-    return None
+    return more(page.next_cursor, "fleet blockers", {"all": everything})

@@ -1,7 +1,6 @@
 """`fleet dead`: what ended unwell."""
 
-import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,13 +9,29 @@ from rich.table import Table
 from orchestrator.cli.approvals import told
 from orchestrator.cli.link import fleet
 from orchestrator.cli.options import Actor, AsJson, Cursor, Limit, actor_or_user
-from orchestrator.cli.screen import age, card, console, kin, money, more, short, show_json, state, table, text
+from orchestrator.cli.screen import (
+    age,
+    card,
+    console,
+    kin,
+    money,
+    more,
+    options,
+    short,
+    show_json,
+    state,
+    table,
+    text,
+)
 
 if TYPE_CHECKING:
     from orchestrator.reads.attempts import AttemptRead
     from orchestrator.reads.dead_letters import DeadLetterGroup, DeadLetterLine
     from orchestrator.reads.paging import Page
 
+    Given = Mapping[str, str | bool | None]
+
+LIST = "fleet dead list"
 GIVEN = ("subproblem", "context", "tried", "desired_output", "success", "effect")
 """What of a handoff is worth a look; `--json` shows all of it."""
 app = typer.Typer(help="Dead letters: subtasks that ended unwell, kept whole.", invoke_without_command=True)
@@ -63,35 +78,23 @@ def listing(
     switches = {"each": each, "discarded": discarded, "replayed": replayed}
     wanted = {"job_id" if name == "job" else name: value for name, value in words.items()}
     wanted |= {name: "yes" if switches[name] else "no" for name in ("discarded", "replayed")}
-    command = _command(switches, words)
+    given: Given = {**switches, **words}
     if each:
-        return _show_each(fleet().dead_letters(limit, cursor, **wanted), command, as_json)
-    return _show_groups(fleet().dead_letter_groups(limit, cursor, **wanted), command, words, as_json)
+        return _show_each(fleet().dead_letters(limit, cursor, **wanted), given, as_json)
+    return _show_groups(fleet().dead_letter_groups(limit, cursor, **wanted), given, words, as_json)
 
 
-def _command(switches: dict[str, bool], words: dict[str, str | None]) -> str:
-    """The command that was given, so that the next page is one of the same list."""
-    given = [f"--{name}" for name, is_on in switches.items() if is_on]
-    return " ".join(["fleet dead list", *given, _options(words)]).strip()
-
-
-def _options(words: dict[str, str | None]) -> str:
-    return " ".join(f"--{name} {shlex.quote(value)}" for name, value in words.items() if value is not None)
-
-
-def _show_each(page: "Page[DeadLetterLine]", command: str, as_json: bool) -> None:
+def _show_each(page: "Page[DeadLetterLine]", given: "Given", as_json: bool) -> None:
     if as_json:
         return show_json(page)
     if not page.items:
         return console().print("no dead letters")
     console().print(letters_table(page.items))
-    if page.next_cursor:
-        console().print(text(more(page.next_cursor, command)), style="dim", soft_wrap=True)
-    return None
+    return more(page.next_cursor, LIST, given)
 
 
 def _show_groups(
-    page: "Page[DeadLetterGroup]", command: str, words: dict[str, str | None], as_json: bool
+    page: "Page[DeadLetterGroup]", given: "Given", words: dict[str, str | None], as_json: bool
 ) -> None:
     if as_json:
         return show_json(page)
@@ -100,9 +103,7 @@ def _show_groups(
     console().print(groups_table(page.items))
     for line in _hints(page.items, words):
         console().print(text(line), style="dim", soft_wrap=True)
-    if page.next_cursor:
-        console().print(text(more(page.next_cursor, command)), style="dim", soft_wrap=True)
-    return None
+    return more(page.next_cursor, LIST, given)
 
 
 def _hints(groups: "Iterable[DeadLetterGroup]", words: dict[str, str | None]) -> Iterator[str]:
@@ -112,11 +113,11 @@ def _hints(groups: "Iterable[DeadLetterGroup]", words: dict[str, str | None]) ->
     again = ""
     if groups[0].replayable:
         # A replay takes ids or a filter, and the job is an id.
-        filters = words["job"] or _options({k: v for k, v in narrowed.items() if k != "job"})
+        filters = words["job"] or options({k: v for k, v in narrowed.items() if k != "job"})
         again = f"; to run them again: `fleet replay {filters}`"
     yield (
         f"the first row: one of them whole: `fleet dead show {groups[0].example_id}`; one by one: "
-        f"`{_command({'each': True}, narrowed)}`{again}"
+        f"`{LIST} {options({'each': True, **narrowed})}`{again}"
     )
     if left := sum(each.count - each.replayable for each in groups):
         yield (

@@ -57,10 +57,7 @@ def listing(
     console().print(calls)
     if unheard := next((call.id for call in page.items if not call.acknowledged_by), None):
         console().print(f"to say that you heard one: `fleet drill acknowledge {unheard}`", style="dim")
-    if page.next_cursor:
-        command = f"fleet drill list{' --open' if open_only else ''}"
-        console().print(more(page.next_cursor, command), style="dim", soft_wrap=True)
-    return None
+    return more(page.next_cursor, "fleet drill list", {"open": open_only})
 
 
 @app.command(NAMED, hidden=True)

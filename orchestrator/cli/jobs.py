@@ -60,7 +60,7 @@ def jobs(
             text(f"{job.reason}{again}"),
         )
     console().print(listing)
-    return _hint(more(page.next_cursor, "fleet jobs"))
+    return more(page.next_cursor, "fleet jobs", {"state": job_state, "workflow": workflow, "tenant": tenant})
 
 
 def show(job: JobId, as_json: AsJson = False) -> None:
@@ -161,8 +161,3 @@ def _artifacts(job: "JobRead") -> RenderableType:
         ref = output.artifact
         listing.add_row(text(output.subtask), text(output.contract), str(ref.size_bytes), ref.digest)
     return listing
-
-
-def _hint(sentence: str) -> None:
-    if sentence:
-        console().print(sentence, style="dim")

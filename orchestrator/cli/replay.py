@@ -84,6 +84,9 @@ def replay(
     cancel: Annotated[
         bool, typer.Option("--cancel", help="With --abort: cancel what was released, too.")
     ] = False,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, max=200, help="How many replays a page of the list has.")
+    ] = None,
     cursor: Cursor = None,
     actor: Actor = None,
     as_json: AsJson = False,
@@ -98,7 +101,7 @@ def replay(
     how = {"approve-as": approve_as, "edit": edit, "from": from_step, "rate": rate, "most-open": most_open}
     selecting = {"ID": ids, "downstream-of": downstream_of} | words
     doing = how | {"again": again, "yes": yes}
-    beside = {"reason": reason, "watch": watch, "cancel": cancel, "cursor": cursor}
+    beside = {"reason": reason, "watch": watch, "cancel": cancel, "limit": limit, "cursor": cursor}
     if abort is not None:
         _refuse("--abort REPLAY", selecting | doing | {"show": show} | beside, "reason", "cancel")
     elif show is not None:
@@ -106,7 +109,9 @@ def replay(
     elif any(selecting.values()):
         _refuse("a replay by ids or filters", beside, "reason", *(["watch"] if yes else []))
     elif not yes:
-        _refuse("the list of replays (say what is run again: ids, or a filter)", doing | beside, "cursor")
+        _refuse(
+            "the list of replays (say what is run again: ids, or a filter)", doing | beside, "limit", "cursor"
+        )
     client, name = fleet(), actor_or_user(actor)
     if abort is not None:
         if not reason:
@@ -119,7 +124,7 @@ def replay(
     if not selection:
         if yes:
             raise typer.BadParameter("say what is run again: ids, or at least one of the filters")
-        return listed(client.replays(cursor=cursor), as_json)
+        return listed(client.replays(**_given(limit=limit, cursor=cursor)), as_json)
     asked = _given(
         selection=selection,
         requested_by=name,

@@ -26,9 +26,7 @@ def listed(page: "Page[ReplayLine]", as_json: bool) -> None:
     if not page.items:
         return console().print("no replays; `fleet replay ID` says what running a job again would do")
     console().print(replays_table(page.items))
-    if page.next_cursor:
-        console().print(more(page.next_cursor, "fleet replay"), style="dim")
-    return None
+    return more(page.next_cursor, "fleet replay")
 
 
 def previewed(read: "ReplayPreview", as_json: bool) -> None:

@@ -1,7 +1,8 @@
 """What commands print: text and tables for people, JSON for programs."""
 
+import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -106,9 +107,20 @@ def saved(cost: "Cost") -> str:
     return f"{money(cost.saved_usd, cost.simulated)} and {cost.saved_tokens} tokens, by answers of before"
 
 
-def more(next_cursor: str | None, command: str) -> str:
-    """How to read on, or nothing at the end of the list."""
-    return f"more: {command} --cursor {next_cursor}" if next_cursor else ""
+def more(next_cursor: str | None, command: str, given: Mapping[str, str | bool | None] | None = None) -> None:
+    """Says how to read on in the same list, with the options it was given; nothing at its end."""
+    if next_cursor:
+        line = f"more: {command} {options({**(given or {}), 'cursor': next_cursor})}"
+        console().print(text(line), style="dim", soft_wrap=True)
+
+
+def options(given: Mapping[str, str | bool | None]) -> str:
+    """Options as they are typed: a switch where it is on, and what has no value not at all."""
+    return " ".join(
+        f"--{name}" if value is True else f"--{name} {shlex.quote(str(value))}"
+        for name, value in given.items()
+        if value not in (None, False)
+    )
 
 
 _STYLES = {

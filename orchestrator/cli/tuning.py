@@ -101,6 +101,4 @@ def changes(limit: Limit = 20, cursor: Cursor = None, as_json: AsJson = False) -
     if as_json:
         return show_json(page)
     console().print(changes_shown(page.items) if page.items else "no changes")
-    if page.next_cursor:
-        console().print(more(page.next_cursor, "fleet budgets changes"), style="dim")
-    return None
+    return more(page.next_cursor, "fleet budgets changes")

@@ -197,6 +197,36 @@ def test_escalations_are_listed_in_pages(
     assert "call 0" in rest and "call 1" not in rest and "more:" not in rest
 
 
+def test_the_next_page_is_one_of_the_list_that_was_asked_for(
+    api: str, rows: Rows, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever it was narrowed by."""
+
+    def said(*typed: str) -> str:
+        assert run(app, typed) == 0
+        return capsys.readouterr().out
+
+    monkeypatch.setenv("FLEET_API_URL", api)
+    jobs = {}
+    for name, tenant, state in (
+        ("first", "zenith", "lapsed"),
+        ("other", "acme", "waiting"),
+        ("second", "zenith", "lapsed"),
+    ):
+        jobs[name] = rows.job(tenant=tenant, workflow="summary", state="failed")
+        asks = rows.subtask(jobs[name], "approval", "dead", lane=None)
+        rows.approval(jobs[name], asks, tenant=tenant, state=state)
+    for typed in (
+        ("approvals", "list", "--state", "lapsed"),
+        ("jobs", "--state", "failed", "--tenant", "zenith"),
+    ):
+        page = said(*typed, "--limit", "1")
+        rest = said(*page.split("more: fleet ")[1].split())
+        assert {name for name, job_id in jobs.items() if job_id in page + rest} == {"first", "second"}
+        assert jobs["first"] not in page or jobs["first"] not in rest
+        assert "more:" not in rest
+
+
 def test_a_drill_is_begun_by_its_name(
     api: str, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -664,6 +664,9 @@ def test_what_a_person_types(
     assert run(app, ("replay", "--show", opened_in_vain["id"], "--watch")) == 1  # not all of it is done
     told = capsys.readouterr().out
     assert f"refused: 1 job(s) such as {again.id}, since its inputs are no brief.Inputs@1" in told
+    latest = said("--limit", "1")
+    assert opened_in_vain["id"] in latest and opened["id"] not in latest
+    assert opened["id"] in said(*latest.split("more: fleet replay ")[1].split())
     assert run(app, ("jobs", "--state", "failed", "--json")) == 0
     (line,) = json.loads(capsys.readouterr().out)["items"]
     assert (line["id"], line["replayed_as"]) == (job_id, {"job_id": again.id, "state": "done"})
@@ -681,6 +684,7 @@ def test_what_a_person_types(
         (("SOME", "--yes", "--cancel"), "a replay by ids or filters goes without --cancel"),
         (("--lane", "draft", "--watch"), "a replay by ids or filters goes without --watch"),
         (("--lane", "draft", "--cursor", "x"), "a replay by ids or filters goes without --cursor"),
+        (("SOME", "--limit", "3"), "a replay by ids or filters goes without --limit"),
         (("--show", "SOME", "--yes"), "--show REPLAY goes without --yes"),
         (("SOME", "--show", "SOME"), "--show REPLAY goes without ID"),
         (("--abort", "SOME", "--reason", "why", "--show", "SOME"), "--abort REPLAY goes without --show"),
