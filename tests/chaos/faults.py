@@ -32,6 +32,8 @@ from tests.chaos.stacks import (
 )
 
 AWAY_SECONDS = 8.0
+VENDOR_AWAY_SECONDS = 20.0
+"""Longer than a subtask's tries would last."""
 HUNG_SECONDS = 5.0
 STILL_SECONDS = 1.0
 SKEW_SECONDS = (7200, -7200)
@@ -468,13 +470,10 @@ for kind, says in VENDOR_FAULTS.items():
         bit_later=partial(_seen, kind=kind),
     )
 
-AWAY_SECONDS = 20.0
-"""Longer than a subtask's tries would last."""
-
 
 def _vendor_away(stack: Stack) -> int:
     stack.vendors.script(
-        {"kind": "server_error", "vendor": "anthropic", "times": None, "until_seconds": AWAY_SECONDS}
+        {"kind": "server_error", "vendor": "anthropic", "times": None, "until_seconds": VENDOR_AWAY_SECONDS}
     )
     return 0
 
@@ -487,7 +486,7 @@ def _taken_for_away(stack: Stack) -> int:
 
 FAULTS["vendor-away"] = Fault(
     "vendor-away",
-    f"one vendor answers nothing but 500 for {AWAY_SECONDS:.0f} seconds",
+    f"one vendor answers nothing but 500 for {VENDOR_AWAY_SECONDS:.0f} seconds",
     _vendor_away,
     bit_later=_taken_for_away,
 )

@@ -10,7 +10,7 @@ from functools import partial
 from tests.chaos.faults import FAULTS, Fault, mixed
 from tests.chaos.stacks import LEASE_SECONDS, Stack, eventually
 
-PAUSE_SECONDS = (0.2, 1.2)
+PAUSE_SECONDS = (0.1, 0.5)
 KEPT_BACK = 0.9
 """So much of the load is submitted while the faults are done for the first time."""
 AGAIN_SECONDS = 3.0
