@@ -136,6 +136,8 @@ def term_worker(stack: Stack) -> int:
 
 def _kill_role(stack: Stack, roles: tuple[str, ...]) -> int:
     killed = {role: pid for role in roles if (pid := stack.signal(role, signal.SIGKILL))}
+    if "api" in killed:
+        stack.notes.api_killed.append(time.monotonic())
     return sum(stack.back(role, pid) for role, pid in killed.items())
 
 

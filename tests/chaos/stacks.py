@@ -94,6 +94,8 @@ class Notes:
     broker_away: list[tuple[float, float]] = field(default_factory=list)
     """From when until when, on the monotonic clock."""
     ledger_away: list[tuple[float, float]] = field(default_factory=list)
+    api_killed: list[float] = field(default_factory=list)
+    """When, on the monotonic clock."""
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """The verdict: what the ledger promises, and what those say who have seen the run from outside of it."""
 
+import math
 import sqlite3
 import time
 from collections import Counter
@@ -206,6 +207,16 @@ def _while_away(stack: Stack, load: Load) -> list[Answer]:
     ]
 
 
+def _without_api(stack: Stack, load: Load) -> Iterator[tuple[float, float]]:
+    """From when until when nobody listened, since a fault had killed the API and it was not back: what is submitted
+    then tells nothing of any other fault."""
+    for killed in stack.notes.api_killed:
+        answered = (
+            answer.answered_at for answer in load.answers if answer.status and answer.sent_at > killed
+        )
+        yield killed, min(answered, default=math.inf)
+
+
 def _figures(stack: Stack, load: Load) -> Iterator[Figure]:
     if back := _taken_back(stack):
         name = f"{len(back)} attempts of killed or stopped workers taken back"
@@ -224,6 +235,8 @@ def _figures(stack: Stack, load: Load) -> Iterator[Figure]:
         began = [pair[0] for pair in stack.notes.broker_away]
         ends = [pair[1] for pair in stack.notes.broker_away]
         during = [a for a in load.answers for b, e in zip(began, ends, strict=True) if b <= a.sent_at <= e]
+        gone = list(_without_api(stack, load))
+        during = [answer for answer in during if not any(b <= answer.sent_at < e for b, e in gone)]
         errors = sum(answer.job_id is None for answer in during)
         yield Figure(f"intake errors of {len(during)} while the broker was away", errors, "", 0)
         yield Figure("broker back, first claim after", max(_first_claims(stack)), "s", 5)
