@@ -1,6 +1,8 @@
 """Alerts and runbooks: each alert and each category of dead letters has its page, and what they name exists."""
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,22 @@ def test_what_alerts_measure_is_exported() -> None:
         assert measured, alert["alert"]
         for name in measured:
             assert {name, *(name.removesuffix(suffix) for suffix in SUFFIXES)} & known, name
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool, which comes with Prometheus, is not here")
+def test_each_alert_fires_on_what_it_is_for_and_on_a_calm_day_none_does() -> None:
+    ran = subprocess.run(
+        ("promtool", "test", "rules", ROOT / "deploy" / "alerts.test.yml"), capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_each_alert_is_tried() -> None:
+    groups = yaml.safe_load((ROOT / "deploy" / "alerts.test.yml").read_text())["tests"]
+    tried = [case for group in groups for case in group["alert_rule_test"]]
+    names = {alert["alert"] for alert in alerts()}
+    assert {case["alertname"] for case in tried if case.get("exp_alerts")} == names
+    assert {case["alertname"] for case in tried if not case.get("exp_alerts")} == names
 
 
 def test_no_alert_waits_longer_than_a_silent_worker_is_shown() -> None:
