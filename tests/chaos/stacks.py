@@ -197,15 +197,24 @@ class Stack:
         return [row.id for row in self.rows(query, worker=f"%/{pid}")]
 
     def has_recovered(self) -> bool:
-        """Whether what killed and stopped workers held was claimed again, or is over, and all workers are back."""
-        query = (
+        """Whether what killed and stopped workers held was claimed again, or is over, whatever nobody could ring was
+        claimed, and all workers are back."""
+        lost = (
             "SELECT held.id FROM attempt AS held JOIN subtask ON subtask.id = held.subtask_id "
             "WHERE held.id IN :held AND subtask.ended_at IS NULL AND NOT EXISTS (SELECT 1 FROM attempt AS later "
             "WHERE later.subtask_id = held.subtask_id AND later.claimed_at > held.claimed_at)"
         )
+        unheard = (
+            "SELECT held.id FROM attempt AS held JOIN subtask ON subtask.id = held.subtask_id "
+            "WHERE held.id IN :held AND subtask.ended_at IS NULL AND NOT EXISTS (SELECT 1 FROM attempt AS later "
+            "WHERE later.subtask_id = held.subtask_id AND later.granted_at >= held.granted_at "
+            "AND later.claimed_at IS NOT NULL)"
+        )
         beating = "SELECT id FROM worker WHERE stopped_at IS NULL AND beat_at > :since"
         back = len(self.rows(beating, since=self.now() - LEASE_SECONDS)) >= WORKERS
-        return back and not self.rows(query, held=list(self.notes.killed))
+        if not back or self.rows(lost, held=list(self.notes.killed)):
+            return False
+        return not self.rows(unheard, held=[*self.notes.flushed, *self.notes.rung_late])
 
     def note_killed(self, attempts: list[str]) -> None:
         self.notes.killed |= dict.fromkeys(attempts, self.now())
