@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -64,6 +64,8 @@ READY_SECONDS = 180.0
 SETTLED_SECONDS = 0.2
 """After so long what a process had sent before it was stopped has been done."""
 
+_OPEN_JOBS = "SELECT count(*) AS number FROM job WHERE ended_at IS NULL AND tenant = 'acme'"
+
 Found = TypeVar("Found")
 
 
@@ -117,6 +119,7 @@ class Stack:
     notes: Notes = field(default_factory=Notes)
     environments: dict[str, dict[str, str]] = field(default_factory=dict)
     """Of the workers that wait: what each will have when it is started again."""
+    _open_jobs: int = 0
 
     def rows(self, query: str, **values: Any) -> list[Any]:
         """Rows of the ledger, once it answers. A list of words is what stands behind an IN."""
@@ -130,8 +133,13 @@ class Stack:
 
     def open_jobs(self) -> int:
         """How many of the load's have not ended."""
-        query = "SELECT count(*) AS number FROM job WHERE ended_at IS NULL AND tenant = 'acme'"
-        return int(self.rows(query)[0].number)
+        return int(self.rows(_OPEN_JOBS)[0].number)
+
+    def open_jobs_lately(self) -> int:
+        """As many as before where the ledger does not answer now, since who submits does not wait for it."""
+        with suppress(LedgerUnreachable), self.ledger.read() as connection:
+            self._open_jobs = connection.execute(text(_OPEN_JOBS)).scalar_one()
+        return self._open_jobs
 
     def ended(self) -> int:
         """How many subtasks have."""
