@@ -37,7 +37,7 @@ class Ending(StrEnum):
     DEAD = "dead"
     """A dead letter, kept whole."""
     SKIP = "skip"
-    """The branch is left out; a best-effort join names it as missing."""
+    """The branch is left out; a best-effort join names it as missing. Who is left with nothing by that dies of it."""
 
 
 class PlanAgain(Contract):

@@ -42,6 +42,8 @@ def _apply(view: JobView, found: Progress, batch: Batch) -> None:
     add_nodes(view, found.plan, found.plan_why, batch)
     for node, why in found.die:
         bury(view, node, Code.OBJECTIONS_STAND, why, batch)
+    for node, why in found.starve:
+        bury(view, node, Code.NO_EVIDENCE, why, batch)
     for node, why in found.skip:
         move(view, node, SubtaskState.SKIPPED, why, batch)
     for node, why in found.cancel:

@@ -1,9 +1,10 @@
 """Joining: whether what a subtask needs has really delivered."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from contracts.states import SubtaskState
-from contracts.workflows import Join, Need, Quorum, Workflow
+from contracts.workflows import Ending, Join, Need, Quorum, Workflow
 from orchestrator.deciders.nodes import Node, current
 from orchestrator.deciders.planning import source_of
 
@@ -21,6 +22,8 @@ class Never:
     """It can never start."""
 
     why: str
+    lost: tuple[Node, ...] = ()
+    """Instances that did not deliver; none where their list is empty."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +74,11 @@ def joined(other: str, need: Need, instances: list[Node]) -> Joined:
         return _quorum(other, need.quorum, instances)
     lost = [node for node in instances if _ended_badly(node)]
     if need is Join.ALL and lost:
-        return Never(_because(other, lost[0]))
+        return Never(_because(other, lost[0]), tuple(lost))
     if not all(node.ended for node in instances):
         return NotYet()
     if instances and len(lost) == len(instances):
-        return Never(_none_of(other, lost))
+        return Never(_none_of(other, lost), tuple(lost))
     return Met(tuple(lost))
 
 
@@ -91,7 +94,9 @@ def _quorum(other: str, wanted: int, instances: list[Node]) -> Joined:
         return NotYet()
     cause = f": {lost[0].why}" if lost and lost[0].why else ""
     can = len(instances) - len(lost)
-    return Never(f"needs {wanted} of {len(instances)} {other}, and only {can} can still deliver{cause}")
+    return Never(
+        f"needs {wanted} of {len(instances)} {other}, and only {can} can still deliver{cause}", tuple(lost)
+    )
 
 
 def is_left_over(workflow: Workflow, node: Node, nodes: list[Node]) -> bool:
@@ -119,16 +124,30 @@ def _went_on(need: Need, dependent: Node) -> bool:
     return cancels(need) and dependent.state not in (SubtaskState.WAITING, SubtaskState.SKIPPED)
 
 
+def starves(workflow: Workflow, node: Node, never: Never, nodes: list[Node]) -> bool:
+    """Whether a node ends as a dead letter because of what it lacks: each that did not deliver was allowed not to, so
+    that nobody else tells of it, and the node itself was not."""
+    trouble = workflow.steps[node.step].trouble
+    if trouble is not None and trouble.fail is Ending.SKIP:
+        return False
+    causes = (cause for lost in never.lost for cause in _causes(workflow, lost, nodes))
+    return all(cause.state is SubtaskState.SKIPPED for cause in causes)
+
+
 def first_cause(workflow: Workflow, node: Node, nodes: list[Node]) -> Node:
     """Where it began that this node could not deliver: the node itself, or what it was skipped for."""
-    if node.state is not SubtaskState.SKIPPED:
-        return node
-    for other, need in workflow.steps[node.step].needs.items():
-        instances = needed(workflow, node.step, node.item, other, nodes)
-        lost = [found for found in instances if _ended_badly(found)]
-        if lost and isinstance(joined(other, need, instances), Never):
-            return first_cause(workflow, lost[0], nodes)
-    return node
+    return next(_causes(workflow, node, nodes))
+
+
+def _causes(workflow: Workflow, node: Node, nodes: list[Node]) -> Iterator[Node]:
+    found = False
+    for other, need in workflow.steps[node.step].needs.items() if node.state is SubtaskState.SKIPPED else ():
+        never = joined(other, need, needed(workflow, node.step, node.item, other, nodes))
+        for lost in never.lost if isinstance(never, Never) else ():
+            found = True
+            yield from _causes(workflow, lost, nodes)
+    if not found:
+        yield node
 
 
 def _ended_badly(node: Node) -> bool:

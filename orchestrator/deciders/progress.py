@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from contracts.states import SubtaskState
 from contracts.workflows import Workflow
 from orchestrator.deciders import revising
-from orchestrator.deciders.joining import Met, Never, cancels, is_left_over, join
+from orchestrator.deciders.joining import Met, Never, cancels, is_left_over, join, starves
 from orchestrator.deciders.nodes import Node, Planned, current
 
 
@@ -31,11 +31,14 @@ class Progress:
     cancel: list[tuple[Node, str]] = field(default_factory=list)
     die: list[tuple[Node, str]] = field(default_factory=list)
     """Nodes before which objections stand that no revision is left to settle."""
+    starve: list[tuple[Node, str]] = field(default_factory=list)
+    """Nodes that lack what they need, of which no dead letter tells yet."""
     plan: list[Planned] = field(default_factory=list)
     plan_why: str = ""
 
     def __bool__(self) -> bool:
-        return bool(self.unseal or self.start or self.skip or self.cancel or self.die or self.plan)
+        ends = self.skip or self.cancel or self.die or self.starve
+        return bool(self.unseal or self.start or ends or self.plan)
 
 
 def progress(workflow: Workflow, nodes: list[Node]) -> Progress:
@@ -63,8 +66,8 @@ def _decide_waiting(workflow: Workflow, node: Node, nodes: list[Node], found: Pr
     match join(workflow, node.step, node.item, nodes):
         case Met(missing=missing):
             found.start.append(Start(node, missing))
-        case Never(why=why):
-            found.skip.append((node, why))
+        case Never(why=why) as never:
+            (found.starve if starves(workflow, node, never, nodes) else found.skip).append((node, why))
 
 
 def _principal(workflow: Workflow, node: Node, nodes: list[Node]) -> Node | None:

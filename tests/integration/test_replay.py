@@ -34,6 +34,7 @@ from orchestrator.selections import found
 from tests.integration.ledgers import Rows, catalog, ledger, migrated_file, migrated_schema, rows, rows_of
 from tests.integration.small_fleet import (
     SmallFleet,
+    assert_story_holds,
     bench_catalog,
     delivers,
     fails,
@@ -671,6 +672,24 @@ def test_a_filter_takes_only_the_latest_of_a_chain(fleet: SmallFleet) -> None:
     )
     assert replayed(fleet, latest).state == "done"
     assert fleet.row(tables.replay, id=replay_id).why == "of 2 job(s), 1 done, 1 refused"
+
+
+def test_a_job_whose_every_branch_may_fail_leaves_a_dead_letter_to_replay_by(fleet: SmallFleet) -> None:
+    """Of the step that was left with nothing; its branches are made anew."""
+    job_id = fleet.submit("summary", documents=2)
+    for number in (1, 2):
+        fleet.hands.will(f"research[{number}]", fails(Code.REFUSED, "the model will not"))
+    fleet.run()
+    states = fleet.states(job_id)
+    assert (states["research[1]"], states["research[2]"], states["draft"]) == ("skipped", "skipped", "dead")
+    letter = fleet.row(tables.dead_letter, job_id=job_id)
+    assert (letter.lane, letter.code) == ("draft", "no_evidence")
+    assert "check-quotes" in letter.sentence and "the model will not" in letter.sentence
+    assert (fleet.job(job_id).state, fleet.job(job_id).why) == ("failed", f"draft: {letter.sentence}")
+    opened(fleet, selection={"lane": "draft"})
+    fleet.run()
+    assert replayed(fleet, job_id).state == "done"
+    assert_story_holds(fleet.ledger)
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])

@@ -117,7 +117,9 @@ def test_each_policy_decides_as_soon_as_it_can(
 
 def test_a_quorum_that_cannot_be_met_says_by_how_many_and_why() -> None:
     never = decided({"quorum": 2}, DONE, DEAD, DEAD)
-    assert never == Never("needs 2 of 3 branch, and only 1 can still deliver: branch 1 says no")
+    assert isinstance(never, Never)
+    assert never.why == "needs 2 of 3 branch, and only 1 can still deliver: branch 1 says no"
+    assert [node.id for node in never.lost] == ["branch1", "branch2"]
     made = workflow(steps(close={"needs": {"branch": {"quorum": 2}}}))
     every = [*nodes(DONE, DEAD, DEAD), *nodes(SKIPPED, step="close")]
     assert first_cause(made, every[-1], every).id == "branch1"
@@ -125,6 +127,36 @@ def test_a_quorum_that_cannot_be_met_says_by_how_many_and_why() -> None:
 
 def test_over_an_empty_list_nobody_can_be_the_first() -> None:
     assert decided("any") == Never("needs 1 of branch, and there is none: its list is empty")
+
+
+@pytest.mark.parametrize(
+    ("need", "branches", "ends"),
+    [
+        ("best_effort", (SKIPPED, SKIPPED), "starve"),
+        ("all", (DONE, SKIPPED), "starve"),
+        ("any", (), "starve"),
+        ({"quorum": 2}, (DONE, SKIPPED, SKIPPED), "starve"),
+        ("best_effort", (SKIPPED, DEAD), "skip"),
+        ("all", (S.CANCELLED, SKIPPED), "skip"),
+    ],
+)
+def test_who_lacks_what_was_allowed_to_fail_dies_of_it_where_nobody_else_tells(
+    need: Any, branches: tuple[SubtaskState, ...], ends: str
+) -> None:
+    """Or a job would fail without a dead letter."""
+    every = [*nodes(*branches), *nodes(IDLE, step="close"), *nodes(IDLE, step="last")]
+    last = {"needs": {"close": "all"}}
+    found = progress(workflow(steps(close={"needs": {"branch": need}}, last=last)), every)
+    told = {"starve": found.starve, "skip": found.skip}
+    assert {how: [node.id for node, _ in some] for how, some in told.items()} == {
+        "starve": [], "skip": [], ends: ["close0"]
+    }  # fmt: skip
+    allowed = TROUBLE | {"fail": "skip"}
+    may = workflow(steps(close={"needs": {"branch": need}, "trouble": allowed}, last=last))
+    assert [node.id for node, _ in progress(may, every).skip] == ["close0"], "it may fail itself"
+    skipped = [*nodes(*branches), *nodes(SKIPPED, step="close"), *nodes(IDLE, step="last")]
+    found = progress(may, skipped)
+    assert [node.id for node, _ in getattr(found, ends)] == ["last0"], "then whoever needs it is asked"
 
 
 def left_over(need: Any, close: SubtaskState, **more: Any) -> list[str]:
