@@ -10,8 +10,10 @@ from orchestrator.deciders.switches import read as read_rows
 from orchestrator.ledger.clock import wall_clock
 from orchestrator.ledger.tables import attempt, job, pause, subtask
 
+# Without IN, whose list is written out for each execution: a statement with one cannot be asked for many rows at
+# once, as a group of claims is.
 _READABLE = and_(
-    pause.c.scope.in_(list(Scope)),
+    or_(*(pause.c.scope == scope for scope in Scope)),
     (pause.c.scope == Scope.FLEET) == (pause.c.name == ""),
     pause.c.at.between(0.0, wall_clock() + CLOCK_SLACK_SECONDS),
     or_(pause.c.until.is_(None), pause.c.until.between(pause.c.at, LATEST)),
@@ -27,7 +29,7 @@ _OF_THIS_ATTEMPT = or_(
         .correlate(attempt, pause),
     ),
     and_(
-        pause.c.scope.in_([Scope.TENANT, Scope.WORKFLOW]),
+        or_(pause.c.scope == Scope.TENANT, pause.c.scope == Scope.WORKFLOW),
         exists()
         .where(
             job.c.id == attempt.c.job_id,

@@ -4,6 +4,7 @@ Flat combining (Hendler, Incze, Shavit, Tzafrir, SPAA 2010): whoever gets the tu
 asked for. Nobody waits for a group to fill, so one thread alone is as fast as without.
 """
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -11,6 +12,8 @@ from concurrent.futures import Future
 from typing import Generic, TypeVar
 
 from orchestrator.ledger.engine import LedgerUnreachable
+
+log = logging.getLogger(__name__)
 
 Entry = TypeVar("Entry")
 Answer = TypeVar("Answer")
@@ -39,6 +42,7 @@ class Groups(Generic[Entry, Answer]):
             answers = self._act([entry for entry, _ in group])
         except BaseException as error:  # nobody may be left waiting
             if len(group) > 1 and not isinstance(error, LedgerUnreachable):
+                log.warning("%d at once failed (%s: %s); each alone", len(group), type(error).__name__, error)
                 for member in group:  # each alone, so that only who is at fault hears of it
                     self._serve([member])
                 return

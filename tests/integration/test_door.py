@@ -18,7 +18,8 @@ from contracts.handoffs import EffectGrant
 from contracts.states import SubtaskState
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.deciders.switches import Scope
-from orchestrator.door import Begun, Claim, Door, FencedOut, Refusal, WorkerCard, patience
+from orchestrator.door import Begun, Claim, Door, FencedOut, Refusal, WorkerCard, claims, patience
+from orchestrator.door.claims import Delivery
 from orchestrator.ledger import tables
 from orchestrator.ledger.clock import now
 from orchestrator.ledger.engine import Ledger, LedgerUnreachable
@@ -365,7 +366,24 @@ def granted(fleet: SmallFleet, count: int) -> list[str]:
     return [bell.attempt_id for bell in fleet.hands.doorbells()]
 
 
-def test_those_who_claim_or_report_at_once_share_transactions(fleet: SmallFleet) -> None:
+def test_a_group_of_claims_is_taken_in_one_transaction(fleet: SmallFleet) -> None:
+    """Whatever its statements hold an attempt against."""
+    wanted = [Delivery(attempt, "hands", new_id()) for attempt in granted(fleet, 4)]
+    taken = claims.claim(fleet.ledger, wanted, lease_seconds=30.0)
+    assert [claim.attempt for claim in taken] == [delivery.attempt for delivery in wanted]
+    assert all(isinstance(claim, Claim) for claim in taken)
+
+
+def test_a_group_of_claims_on_what_is_held_is_refused_in_one_transaction(fleet: SmallFleet) -> None:
+    wanted = [Delivery(attempt, "hands", new_id()) for attempt in granted(fleet, 4)]
+    hold(fleet.ledger, fleet.catalog, Wish(Scope.TENANT, "acme", "olga", "a trial"))
+    refused = claims.claim(fleet.ledger, wanted, lease_seconds=30.0)
+    assert all(isinstance(answer, Refusal) and "it is paused" in answer.why for answer in refused)
+
+
+def test_those_who_claim_or_report_at_once_share_transactions(
+    fleet: SmallFleet, caplog: pytest.LogCaptureFixture
+) -> None:
     attempts = granted(fleet, 8)
     commits: list[Connection] = []
 
@@ -373,13 +391,14 @@ def test_those_who_claim_or_report_at_once_share_transactions(fleet: SmallFleet)
         commits.append(connection)
 
     event.listen(fleet.ledger.engine, "commit", committed)
-    claims = at_once(fleet, [partial(fleet.hands.claim, attempt) for attempt in attempts])
-    reported = at_once(fleet, [partial(fleet.hands.perform, claim, WELL) for claim in claims])
+    taken = at_once(fleet, [partial(fleet.hands.claim, attempt) for attempt in attempts])
+    reported = at_once(fleet, [partial(fleet.hands.perform, claim, WELL) for claim in taken])
     event.remove(fleet.ledger.engine, "commit", committed)
 
-    assert [claim.attempt for claim in claims] == attempts
+    assert [claim.attempt for claim in taken] == attempts
     assert reported == [True] * 8
     assert len(commits) < 2 * 8
+    assert "each alone" not in caplog.text
     for attempt in attempts:
         told = [row.new for row in fleet.rows(tables.event, attempt_id=attempt)]
         assert told == ["dispatched", "running", "reported"]
@@ -410,14 +429,14 @@ def test_one_that_moved_meanwhile_does_not_spoil_the_claims_of_others(fleet: Sma
 
 def test_one_that_was_taken_away_does_not_spoil_the_reports_of_others(fleet: SmallFleet) -> None:
     answers = [fleet.hands.claim(attempt) for attempt in granted(fleet, 6)]
-    claims = [answer for answer in answers if isinstance(answer, Claim)]
-    lost = claims[3]
+    taken = [answer for answer in answers if isinstance(answer, Claim)]
+    lost = taken[3]
     age(fleet.ledger, tables.attempt, lost.attempt, lease_until=60.0)
     fleet.reconcile.run()
 
-    reported = at_once(fleet, [partial(fleet.hands.perform, claim, WELL) for claim in claims])
+    reported = at_once(fleet, [partial(fleet.hands.perform, claim, WELL) for claim in taken])
 
-    assert reported == [claim is not lost for claim in claims]
+    assert reported == [claim is not lost for claim in taken]
     (stale,) = fleet.rows(tables.event, kind="attempt_stale")
     assert stale.attempt_id == lost.attempt
     fleet.run()
