@@ -281,14 +281,12 @@ def _claimed_again(stack: Stack, marked: dict[str, float], or_itself: bool = Fal
         "JOIN attempt AS later ON later.subtask_id = marked.subtask_id "
         "WHERE marked.id IN :marked AND later.claimed_at IS NOT NULL ORDER BY later.claimed_at"
     )
-    ids = list(marked)
-    for start in range(0, len(ids), AT_A_TIME):
-        found: dict[str, Again] = {}
-        for row in stack.rows(query, marked=ids[start : start + AT_A_TIME]):
-            after = row.claimed_at - marked[row.marked]
-            if after > 0 and (or_itself or row.id != row.marked):
-                found.setdefault(row.marked, Again(after, bool(row.suspect)))
-        yield from found.values()
+    found: dict[str, Again] = {}
+    for row in _rows_of(stack, query, marked):
+        after = row.claimed_at - marked[row.marked]
+        if after > 0 and (or_itself or row.id != row.marked):
+            found.setdefault(row.marked, Again(after, bool(row.suspect)))
+    yield from found.values()
 
 
 def _rung_again(stack: Stack, flushed: dict[str, float]) -> Iterator[float]:
@@ -297,14 +295,19 @@ def _rung_again(stack: Stack, flushed: dict[str, float]) -> Iterator[float]:
     query = (
         "SELECT gone.id, gone.rung_at, gone.claimed_at, (SELECT min(later.granted_at) FROM attempt AS later WHERE "
         "later.subtask_id = gone.subtask_id AND later.granted_at > gone.granted_at) AS granted_anew "
-        "FROM attempt AS gone WHERE gone.id IN :gone"
+        "FROM attempt AS gone WHERE gone.id IN :marked"
     )
-    ids = list(flushed)
+    for row in _rows_of(stack, query, flushed):
+        moments = (row.rung_at, row.claimed_at, row.granted_anew)
+        if after := [each - flushed[row.id] for each in moments if each and each > flushed[row.id]]:
+            yield min(after)
+
+
+def _rows_of(stack: Stack, query: str, marked: dict[str, float]) -> Iterator[Any]:
+    """What a query says of these attempts, which it knows as `:marked`."""
+    ids = list(marked)
     for start in range(0, len(ids), AT_A_TIME):
-        for row in stack.rows(query, gone=ids[start : start + AT_A_TIME]):
-            moments = (row.rung_at, row.claimed_at, row.granted_anew)
-            if after := [each - flushed[row.id] for each in moments if each and each > flushed[row.id]]:
-                yield min(after)
+        yield from stack.rows(query, marked=ids[start : start + AT_A_TIME])
 
 
 def _first_claims(stack: Stack) -> list[float]:
