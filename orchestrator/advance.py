@@ -11,7 +11,7 @@ from contracts.catalog import Catalog
 from contracts.failures import Category, Code, Failure
 from contracts.reports import Completed, Failed, Report, Summary
 from contracts.states import AttemptState, SubtaskState
-from orchestrator import recovering, taints
+from orchestrator import escalations, recovering, spending, taints
 from orchestrator.batch import Batch
 from orchestrator.blocking import Suppliers
 from orchestrator.deciders.nodes import Node
@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 ACTOR = "orchestrator.advance"
 BATCH = 200
+ABOUT_PARKED = "parked/"
+"""How the subjects begin of calls about jobs with a report that nobody can read; what follows is the job's id."""
 
 
 class Advancer:
@@ -99,10 +101,11 @@ class Advancer:
         return len(ids)
 
     def _park(self, attempt_id: str, why: str) -> None:
-        """Its attempt is over, and charged at the reservation as nobody can say what it used."""
+        """Its attempt is over, and charged at the reservation as nobody can say what it used. A person is called,
+        once for each job: nothing that the fleet does brings it on."""
         with self._leadership.decide() as (connection, at):
-            batch = Batch(at, ACTOR)
-            for row in _reported(connection, attempt_id):
+            batch, rows = Batch(at, ACTOR), _reported(connection, attempt_id)
+            for row in rows:
                 batch.settled.append(charged(row, AttemptState.SETTLED, at))
                 self._correct(row.subtask_id, tokens_reserved(row))
                 parked = SubtaskMove(
@@ -112,13 +115,21 @@ class Advancer:
                 flawed = Event(at, EventKind.FLAWED, ACTOR, row.job_id, row.subtask_id, row.id, sentence=why)
                 batch.events.append(flawed)
             batch.write(connection)
+            known = escalations.called(connection, ABOUT_PARKED)
+            for row in rows:
+                if (subject := f"{ABOUT_PARKED}{row.job_id}") not in known:
+                    told = f"subtask {row.subtask_id} of job {row.job_id} is parked, and nothing takes it up: {why}"
+                    escalations.call(connection, at, ACTOR, told[:2000], row.job_id, subject=subject)
+                    known.add(subject)
 
     def _apply_report(
         self, connection: Connection, row: Any, view: JobView, batch: Batch, books: Books
     ) -> None:
         report = Report.read(row.report)
         books.settle(row, report)
-        batch.settled.append(settled_columns(row, report, batch.at))
+        columns = settled_columns(row, report, batch.at)
+        batch.settled.append(columns)
+        view.spent_now += spending.spent(row, columns)
         batch.artifacts += references(report)
         if row.vendor_batch_id is None and isinstance(report.outcome, Completed):
             self._learn(row.lane, report.worker_seconds)
@@ -189,6 +200,7 @@ def _reported(connection: Connection, only: str | None) -> list[Any]:
             attempt.c.estimated_input_tokens,
             attempt.c.reserved_input_tokens,
             attempt.c.reserved_output_tokens,
+            attempt.c.reserved_nano_usd,
             attempt.c.promised_output_tokens,
             attempt.c.granted_at,
             attempt.c.reported_at,

@@ -10,6 +10,7 @@ from orchestrator.aside import Aside
 from orchestrator.batch import Batch
 from orchestrator.deciders.nodes import Node, current
 from orchestrator.deciders.revising import AnotherRound, RoundsExhausted, after_person
+from orchestrator.deciders.stopping import overgrown
 from orchestrator.ledger.events import Event, EventKind
 from orchestrator.ledger.leadership import Leadership
 from orchestrator.ledger.snapshots import Snapshots
@@ -108,6 +109,8 @@ def _approve(view: JobView, node: Node, row: Any, batch: Batch, waited: dict[str
 def _revise(view: JobView, node: Node, row: Any, batch: Batch, waited: dict[str, float]) -> None:
     wish = f"{row.answered_by} asks for a revision: {row.comment}"
     match after_person(view.workflow, node.step, view.nodes, row.comment):
+        case AnotherRound(planned=planned) if stop := overgrown(view.workflow, view.nodes, planned):
+            bury(view, node, stop.code, f"{wish}; {stop.why(view.workflow, view.nodes)}", batch, **waited)
         case AnotherRound(planned=planned, why=why):
             move(view, node, SubtaskState.SKIPPED, wish, batch, **waited)
             add_nodes(view, planned, why, batch)

@@ -28,7 +28,7 @@ from orchestrator.ledger.tables import blocker, job, subtask, supply, taint
 from orchestrator.marking import bury, move
 from orchestrator.problems import Problem
 from orchestrator.progressing import advance_job
-from orchestrator.recovering import enact, handed_again, policy_of, times, trouble_of
+from orchestrator.recovering import enact, handed_again, overspent, policy_of, times, trouble_of
 from orchestrator.selections import replayed_since
 from orchestrator.starting import columns_of
 from orchestrator.views import JobView, load
@@ -54,6 +54,8 @@ class Suppliers:
         lack = lack_of(failure)
         situation = self._situation(connection, view, node, row, lack, batch)
         decided: Join | Follow | Open | Retry | End = decide(failure, lack, policy, on, situation)
+        if not isinstance(decided, End):
+            decided = overspent(connection, view, node, row, failure.sentence, batch) or decided
         if isinstance(decided, Follow) and isinstance(lack, Lack):
             told = f"job {decided.job}, a replay, supplies it"
             decided = _stand(connection, view, node, lack, failure, decided.job, told, batch)

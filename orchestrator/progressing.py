@@ -32,7 +32,7 @@ def advance_job(view: JobView, batch: Batch) -> None:
 
 
 def _clocks(view: JobView) -> Clocks:
-    return Clocks(view.row.created_at, view.row.deadline, view.row.spent_nano_usd)
+    return Clocks(view.row.created_at, view.row.deadline, view.row.spent_nano_usd + view.spent_now)
 
 
 def _apply(view: JobView, found: Progress, batch: Batch) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from contracts.reports import Summary
 from contracts.states import SubtaskState
-from orchestrator import repeats
+from orchestrator import repeats, taints
 from orchestrator.batch import Batch
 from orchestrator.deciders.repeating import stands
 from orchestrator.deciders.spans import span
@@ -71,6 +71,7 @@ class Recaller:
             for job_id in sorted({moved.job_id for moved in batch.moves}):
                 advance_job(views[job_id], batch)
             batch.write(connection)
+            taints.pass_on(connection, {moved.job_id for moved in batch.moves}, at, ACTOR)
             repeats.release(connection, released, at)
             repeats.forget(connection, answers.keys() - good.keys())
             return len(rows)

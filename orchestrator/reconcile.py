@@ -12,6 +12,7 @@ from contracts.states import AttemptState, JobState, SubtaskState
 from orchestrator import (
     blocking,
     effects,
+    escalations,
     liveness,
     recovering,
     ringing,
@@ -43,6 +44,10 @@ ACTOR = "orchestrator.reconcile"
 BATCH = 200
 START_BY_GRACE_SECONDS = 1.0
 """A claim is checked against the start-by itself; only after this is silence taken for a lost doorbell."""
+CALLED_AFTER = 5
+"""So often in a row a subtask comes back unclaimed before a person is called: some minutes, with its rests."""
+ABOUT_UNTAKEN = "untaken/"
+"""How the subjects begin of calls about lanes whose work nobody claims; what follows is the lane's name."""
 MOVING = (
     SubtaskState.READY,
     SubtaskState.DISPATCHED,
@@ -150,7 +155,7 @@ class Reconciler:
 
     def _return_unrun(self, connection: Connection, at: float, among: ColumnElement[bool]) -> int:
         """They go back: refunded, and not counted as a try."""
-        batch, books = Batch(at, ACTOR), Books()
+        batch, books, untaken = Batch(at, ACTOR), Books(), set[str]()
         rows = _unrun(connection, at, among)
         before = _returned_in_a_row(connection, [row.subtask_id for row in rows])
         for row in rows:
@@ -159,7 +164,10 @@ class Reconciler:
             batch.settled.append({"id": row.id, "state": AttemptState.RETURNED, "ended_at": at})
             if row.subtask_state != SubtaskState.DISPATCHED:
                 continue
-            why, resting = _why_unrun(row, before.get(row.subtask_id, 0))
+            again = before.get(row.subtask_id, 0)
+            why, resting = _why_unrun(row, again)
+            if resting and again + 1 >= CALLED_AFTER:
+                untaken.add(row.lane)
             batch.moves.append(
                 SubtaskMove(
                     row.subtask_id,
@@ -175,6 +183,7 @@ class Reconciler:
         ringing.take_down(connection, gone)
         books.write(connection, at, ACTOR)
         batch.write(connection)
+        _call_for(connection, untaken, at)
         return len(gone)
 
     def _take_back(self, connection: Connection, at: float, among: ColumnElement[bool]) -> int:
@@ -194,7 +203,9 @@ class Reconciler:
     def _lose(self, connection: Connection, row: Any, view: JobView, blamed: Blame, batch: Batch) -> None:
         sentence = f"{_silence(row, batch.at)}; {blamed.why}" if blamed.why else _silence(row, batch.at)
         failure = Failure(code=Code.CRASHED, sentence=sentence)
-        batch.settled.append(_lost_columns(row, batch.at))
+        columns = _lost_columns(row, batch.at)
+        batch.settled.append(columns)
+        view.spent_now += spending.spent(row, columns)
         self._correct(row.subtask_id, tokens_reserved(row))
         node = view.node(row.subtask_id)
         if view.row.cancel_requested_by:
@@ -239,6 +250,18 @@ def _unrun(connection: Connection, at: float, among: ColumnElement[bool]) -> lis
         .limit(BATCH)
     )
     return list(connection.execute(query))
+
+
+def _call_for(connection: Connection, lanes: set[str], at: float) -> None:
+    """Calls a person, once until somebody takes note, for lanes whose work is granted and rung and never claimed.
+    Its subtasks look fresh each time, and its workers take their doorbells, so that nothing else would tell."""
+    for lane in sorted(lanes):
+        if (subject := f"{ABOUT_UNTAKEN}{lane}") not in escalations.called(connection, ABOUT_UNTAKEN):
+            sentence = (
+                f"work of lane {lane} was granted and rung {CALLED_AFTER} times in a row, and nobody claimed it: "
+                "`fleet lanes` says who serves it, and its workers' logs whether their claims fail"
+            )
+            escalations.call(connection, at, ACTOR, sentence, subject=subject)
 
 
 def _why_unrun(row: Any, before: int) -> tuple[str, float]:

@@ -23,7 +23,6 @@ from orchestrator.deciders.recovery import (
     Climb,
     End,
     History,
-    Recovery,
     Retry,
     counted_with,
     is_try,
@@ -85,7 +84,8 @@ def after_report(
     # What its worker could not read may have been written by newer code than this, too: it stays as it is.
     unread = failure.code is Code.UNKNOWN_CONTRACT
     handoff = None if unread else handed_again(connection, node, row, failure, answer)
-    decided = _affordable(connection, view, node, row, decided, batch)
+    if not isinstance(decided, End):
+        decided = overspent(connection, view, node, row, decided.why, batch) or decided
     enact(view, node, row, failure, decided, handoff, batch, tries=tries, suspect=False)
 
 
@@ -113,19 +113,19 @@ def after_loss(
     )
     decided = recover(failure, policy_of(view, row), trouble_of(view, node), history, chance())
     handoff = handed_again(connection, node, row, failure, None)
-    decided = _affordable(connection, view, node, row, decided, batch)
+    if not isinstance(decided, End):
+        decided = overspent(connection, view, node, row, decided.why, batch) or decided
     enact(view, node, row, failure, decided, handoff, batch, crashes=crashes, suspect=blamed.suspect)
 
 
-def _affordable(
-    connection: Connection, view: JobView, node: Node, row: Any, decided: Recovery, batch: Batch
-) -> Recovery:
-    """What was decided, unless the subtask's attempts have spent too much for another."""
-    if isinstance(decided, End):
-        return decided
-    this = sum(each.get("cost_nano_usd", 0) for each in batch.settled if each["id"] == row.id)
+def overspent(
+    connection: Connection, view: JobView, node: Node, row: Any, why: str, batch: Batch
+) -> End | None:
+    """The end of a subtask whose attempts have spent too much for another, whatever else would follow; `why` is
+    what ended the last of them."""
+    this = sum(spending.spent(row, each) for each in batch.settled if each["id"] == row.id)
     stop = spent_out(view.workflow.stops, spending.of_subtask(connection, node.id) + this)
-    return End(Ending.DEAD, f"{stop}: {decided.why}", Code.STOPPED) if stop else decided
+    return End(Ending.DEAD, f"{stop}: {why}", Code.STOPPED) if stop else None
 
 
 def _history(view: JobView, node: Node, row: Any, **facts: Any) -> History:

@@ -9,6 +9,7 @@ from orchestrator.batch import Batch
 from orchestrator.deciders.nodes import Node
 from orchestrator.deciders.progress import not_started
 from orchestrator.deciders.revising import AnotherRound, RoundsExhausted, after_change
+from orchestrator.deciders.stopping import overgrown
 from orchestrator.marking import add_nodes, bury, move
 from orchestrator.views import JobView
 
@@ -19,6 +20,9 @@ def plan_again(view: JobView, node: Node, failure: Failure, batch: Batch, **sets
     if failure.code is not Code.STATE_CHANGED:
         return False
     match after_change(view.workflow, node, view.nodes, failure.sentence):
+        case AnotherRound(planned=planned) if stop := overgrown(view.workflow, view.nodes, planned):
+            why = f"{failure.sentence}; {stop.why(view.workflow, view.nodes)}"
+            bury(view, node, stop.code, why, batch, **sets)
         case AnotherRound(planned=planned, why=why):
             rounds = {(each.step, each.item) for each in planned}
             for old in list(view.nodes):

@@ -54,6 +54,13 @@ def next_day(at: float) -> float:
     return (at // DAY_SECONDS + 1) * DAY_SECONDS
 
 
+def spent(row: Any, columns: Mapping[str, Any]) -> int:
+    """Nano-dollars that an attempt has spent which ends with these columns, as `SPENT` will say once they are
+    written."""
+    cost = int(columns.get("cost_nano_usd", 0))
+    return max(cost, int(row.reserved_nano_usd)) if columns.get("ambiguous") else cost
+
+
 def of_subtask(connection: Connection, subtask_id: str) -> int:
     """Nano-dollars that the attempts of a subtask have spent which ended."""
     query = select(func.coalesce(func.sum(SPENT), 0)).where(

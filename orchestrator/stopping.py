@@ -5,16 +5,18 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
-from contracts.failures import CATEGORY_OF, Code
+from contracts.failures import CATEGORY_OF, Code, Failure
 from contracts.states import AttemptState, JobState, SubtaskState
+from orchestrator import spending
 from orchestrator.batch import Batch
+from orchestrator.deciders.recovery import Retry
 from orchestrator.deciders.stopping import moment
 from orchestrator.deciders.switches import Standing, Work
 from orchestrator.ledger.snapshots import Snapshots
 from orchestrator.ledger.tables import attempt, job, subtask
-from orchestrator.marking import move
 from orchestrator.pauses import TOLD_TO_STOP, standing
 from orchestrator.progressing import advance_job
+from orchestrator.recovering import COLUMNS, enact, handed_again
 from orchestrator.settling import charged, tokens_reserved
 from orchestrator.views import load
 
@@ -46,12 +48,15 @@ def stop_overdue(
     for row in rows:
         view = views[row.job_id]
         late = view.row.stop_at is not None and view.row.stop_at < at
-        batch.settled.append(_columns(row, Code.TOO_LATE if late else Code.STOPPED, at))
-        correct(row.subtask_id, tokens_reserved(row))
         why = f"its job was to end by {moment(view.row.stop_at)}" if late else _held(switches, row)
-        move(
-            view, view.node(row.subtask_id), SubtaskState.READY, f"stopped: {why}"[:2000], batch, ready_at=at
-        )
+        stopped = Failure(code=Code.TOO_LATE if late else Code.STOPPED, sentence=f"stopped: {why}"[:2000])
+        columns = _columns(row, stopped.code, at)
+        batch.settled.append(columns)
+        view.spent_now += spending.spent(row, columns)
+        correct(row.subtask_id, tokens_reserved(row))
+        node = view.node(row.subtask_id)
+        handoff = handed_again(connection, node, row, stopped, None)
+        enact(view, node, row, stopped, Retry(0.0, stopped.sentence), handoff, batch)
     for view in views.values():
         advance_job(view, batch)
     batch.write(connection)
@@ -67,7 +72,7 @@ def _to_take_back(connection: Connection, at: float, among: Among) -> list[Any]:
     """Attempts that a switch killed, and those of jobs whose time is up. What waits for a vendor's batch holds no
     worker, so a switch leaves it there."""
     query = (
-        select(attempt, subtask.c.vendor.label("of_vendor"), job.c.tenant, job.c.workflow)
+        select(attempt, *COLUMNS, subtask.c.vendor.label("of_vendor"), job.c.tenant, job.c.workflow)
         .join(subtask, subtask.c.id == attempt.c.subtask_id)
         .join(job, job.c.id == attempt.c.job_id)
         .where(

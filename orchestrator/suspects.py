@@ -12,7 +12,7 @@ from contracts.states import AttemptState
 from orchestrator.deciders.liveness import Serving
 from orchestrator.deciders.slots import Slots
 from orchestrator.deciders.suspecting import ALONE, Blame, Process, blame, room
-from orchestrator.ledger.tables import attempt, subtask
+from orchestrator.ledger.tables import attempt, subtask, worker
 
 _LOST: ColumnElement[str] = literal_column(f"'{AttemptState.LOST}'")
 """Written out, since SQLite finds a partial index by nothing else."""
@@ -82,15 +82,13 @@ def _together(connection: Connection, silent: list[Any]) -> list[Any]:
         attempt.c.lease_until,
         attempt.c.deadline_at,
         attempt.c.ended_at,
+        worker.c.started_at,
     )
+    query = select(*columns).join(worker, worker.c.id == attempt.c.worker, isouter=True)
     in_them = attempt.c.worker.in_({row.worker for row in silent}), attempt.c.vendor_batch_id.is_(None)
     running = attempt.c.state == AttemptState.RUNNING, attempt.c.ended_at.is_(None)
     gone = attempt.c.state == _LOST, attempt.c.ended_at > since
-    return [
-        row
-        for those in (running, gone)
-        for row in connection.execute(select(*columns).where(*in_them, *those))
-    ]
+    return [row for those in (running, gone) for row in connection.execute(query.where(*in_them, *those))]
 
 
 def _lost_before(connection: Connection, silent: list[Any]) -> set[str]:
@@ -104,5 +102,8 @@ def _lost_before(connection: Connection, silent: list[Any]) -> set[str]:
 def _beside(row: Any, other: Any) -> bool:
     """Whether the other was in the process when this one fell silent there."""
     if other.id == row.id or other.worker != row.worker:
+        return False
+    # A container that was started again has the same name: what it claimed since is in another process.
+    if other.started_at and (row.claimed_at < other.started_at) != (other.claimed_at < other.started_at):
         return False
     return other.ended_at is None or (fell_silent(other) and other.ended_at > row.claimed_at)

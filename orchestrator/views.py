@@ -45,6 +45,8 @@ class JobView:
     """The rule that ends it before its result, with its numbers."""
     versions: dict[str, int] = field(default_factory=dict)
     """Of the targets that its effects change, as far as they were ever changed."""
+    spent_now: int = 0
+    """Nano-dollars of attempts that end in this transaction, which its row has not yet."""
     begun: dict[str, str] = field(default_factory=dict)
     """Subtasks that have begun an effect and not said what came of it, each with a sentence."""
 

@@ -62,7 +62,11 @@ class Child:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C reaches the supervisor alone, which drains in order
             )
-        self._pid_file().write(self.process.pid)
+        try:
+            self._pid_file().write(self.process.pid)
+        except OSError:  # of what nobody knows, another would be started beside it
+            self.kill()
+            raise
         self.started_at, self.due_at = now, None
 
     def ended(self) -> int | None:
@@ -86,8 +90,8 @@ class Child:
     def _forget(self) -> None:
         if self.process is not None:
             signal_group(self.process.pid, signal.SIGKILL)
-            self._pid_file().remove()
             self.process = None
+            self._pid_file().remove()
 
     def last_line(self) -> str:
         """The last thing it said, for a sentence about why it does not run."""

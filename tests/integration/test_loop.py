@@ -266,21 +266,27 @@ def test_what_would_fail_again_is_a_dead_letter_at_once(fleet: SmallFleet, code:
 
 
 def test_a_report_that_nobody_can_read_is_parked_and_stops_no_other(fleet: SmallFleet) -> None:
-    broken, fine = fleet.submit("summary"), fleet.submit("summary")
+    broken, fine = fleet.submit("summary", documents=2), fleet.submit("summary")
     fleet.turn()
     for bell in fleet.hands.doorbells():
         fleet.hands.do(bell.attempt_id)
-    (attempt,) = fleet.attempts(broken, "research[1]")
-    break_report(fleet.ledger, attempt.id)
+    (attempt,), (other,) = (fleet.attempts(broken, f"research[{item}]") for item in (1, 2))
+    for each in (attempt, other):
+        break_report(fleet.ledger, each.id)
     fleet.run()
 
     parked = fleet.subtask(broken, "research[1]")
     assert (parked.state, "its handling raised ValidationError" in parked.why) == ("parked", True)
-    (flawed,) = fleet.rows(tables.event, kind="flawed")
+    (flawed,) = fleet.rows(tables.event, kind="flawed", attempt_id=attempt.id)
     assert (flawed.job_id, flawed.subtask_id, flawed.attempt_id) == (broken, parked.id, attempt.id)
     (kept,) = fleet.attempts(broken, "research[1]")
     assert (kept.state, kept.ambiguous, kept.input_tokens) == ("settled", True, kept.reserved_input_tokens)
     assert fleet.job(fine).state == "done"
+    (called,) = fleet.rows(tables.escalation)
+    assert (called.job_id, "is parked, and nothing takes it up: its handling raised" in called.sentence) == (
+        broken,
+        True,
+    )
 
 
 def test_what_no_database_keeps_in_a_text_parks_nothing_that_was_paid_for(fleet: SmallFleet) -> None:

@@ -211,6 +211,25 @@ def test_what_was_killed_counts_no_crash_though_its_worker_dies_after_the_switch
     assert (subtask.state, subtask.crashes, subtask.tries) == ("ready", 0, 0)
 
 
+def test_whoever_goes_on_with_what_was_killed_is_told_what_may_have_been_changed(fleet: SmallFleet) -> None:
+    job_id = fleet.submit("summary")
+    while not (bells := doorbells_of(fleet, "publish")):
+        fleet.turn()
+    claim = fleet.hands.claim(bells[0].attempt_id)
+    assert isinstance(claim, Claim) and claim.handoff.effect is not None
+    fleet.door.begin_effect(claim, claim.handoff.effect, {})
+    paused(fleet, Scope.LANE, "publish", kills=True)
+    fleet.reconcile.run()
+    release(fleet.ledger, Scope.LANE, "publish", "bob", "")
+    fleet.run()
+
+    assert fleet.job(job_id).state == "done"
+    (tried,) = fleet.handed("publish")[-1].tried
+    assert (tried.attempt, tried.code) == (claim.attempt, "stopped")
+    assert tried.sentence.startswith("stopped: lane publish is killed by bob since ")
+    assert tried.kept == f"scratch:{job_id} may have been changed: look first"
+
+
 def test_a_killed_attempt_begins_no_effect(fleet: SmallFleet) -> None:
     job_id = fleet.submit("summary")
     while not (bells := doorbells_of(fleet, "publish")):

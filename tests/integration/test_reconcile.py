@@ -253,7 +253,8 @@ def test_what_is_nobodys_job_and_raises_keeps_no_job_from_its_lease(fleet: Small
 def test_what_nobody_claims_rests_longer_each_time_and_not_once_it_was_claimed(fleet: SmallFleet) -> None:
     job_id, attempt_id = fleet.grant()
     rested = []
-    for _ in range(4):
+    for _ in range(6):
+        assert len(fleet.rows(tables.escalation)) == (len(rested) >= 5)
         age(fleet.ledger, tables.attempt, attempt_id, granted_at=60.0, start_by=60.0)
         fleet.reconcile.run()
         opening = fleet.subtask(job_id, "open")
@@ -262,10 +263,14 @@ def test_what_nobody_claims_rests_longer_each_time_and_not_once_it_was_claimed(f
         age(fleet.ledger, tables.subtask, opening.id, not_before=60.0)
         assert fleet.dispatch.run() == 1
         attempt_id = fleet.hands.doorbells()[-1].attempt_id
-    assert rested == pytest.approx([0.0, 1.5, 3.0, 6.0])
+    assert rested == pytest.approx([0.0, 1.5, 3.0, 6.0, 12.0, 24.0])
     assert "nobody claimed it by its start-by, 4 times in a row; again in 6 s" in [
         row.sentence for row in fleet.rows(tables.event, job_id=job_id)
     ]
+    (called,) = fleet.rows(tables.escalation)
+    assert called.sentence.startswith(
+        "work of lane noop was granted and rung 5 times in a row, and nobody claimed"
+    )
     fleet.hands.do(attempt_id)
     fleet.run()
     assert fleet.job(job_id).state == "done"

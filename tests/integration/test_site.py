@@ -80,6 +80,27 @@ def test_without_a_grant_for_exactly_this_draft_and_place_nothing_is_published(t
     assert job.bench.effects.intents == {}
 
 
+@pytest.mark.parametrize(
+    ("body", "missing"),
+    [
+        ("Wind turns the blades.", "the body has 0 citations, at least 1 is needed"),
+        ("Wind turns the blades [wind-9].", "the body cites “wind-9”, none of the 2 checked claims"),
+    ],
+)
+def test_nothing_is_published_without_its_sources_wherever_it_goes(
+    tmp_path: Path, body: str, missing: str
+) -> None:
+    job = site_job(tmp_path, body=body)
+    for grant in (job.grant(), EffectGrant(key="k", target="scratch:job-1", approved_digest=None)):
+        failure = _refused(job, grant)
+        assert (failure.code, failure.sentence) == (
+            Code.INELIGIBLE,
+            f"nothing is published without its sources: {missing}",
+        )
+    assert job.bench.effects.intents == {}
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_disposable_place_needs_no_approval(tmp_path: Path) -> None:
     job = site_job(tmp_path)
     grant = EffectGrant(key="k", target="scratch:job-1", approved_digest=None)

@@ -30,6 +30,7 @@ from tests.integration.small_fleet import (
     fleet,
     objects,
 )
+from tests.integration.test_blockers import lacks
 
 __all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
 
@@ -155,6 +156,30 @@ def test_a_job_that_spent_its_worth_starts_nothing_more(ledger: Ledger, tmp_path
     assert_story_holds(ledger)
 
 
+def test_what_is_spent_now_starts_nothing_in_the_same_transaction(ledger: Ledger, tmp_path: Path) -> None:
+    fleet = stopping_at(ledger, tmp_path, "brief", usd=0.5)
+    fleet.hands.cost_nano_usd = NANO // 5
+    job_id = fleet.submit("brief", documents=2)
+    fleet.run()
+    job = fleet.job(job_id)
+    assert (job.state, job.spent_nano_usd) == ("failed", NANO * 3 // 5)
+    assert job.why.startswith("it spent 0.60 USD of the 0.50 at which its workflow ends it with ")
+    assert not {row.lane for row in fleet.rows(tables.attempt, job_id=job_id)} & {"review", "security"}
+    assert_story_holds(ledger)
+
+
+def test_what_failed_is_not_tried_again_once_its_job_spent_its_worth(ledger: Ledger, tmp_path: Path) -> None:
+    fleet = stopping_at(ledger, tmp_path, "summary", usd=0.5)
+    fleet.hands.cost_nano_usd = NANO
+    job_id = fleet.submit("summary")
+    fleet.hands.will("research[1]", fails(Code.BREAKS_CONTRACT))
+    fleet.run()
+    assert fleet.job(job_id).spent_nano_usd == NANO
+    assert len(fleet.attempts(job_id, "research[1]")) == 1
+    assert [code for code, _ in letters(fleet, job_id)] == ["stopped"]
+    assert_story_holds(ledger)
+
+
 def test_a_job_of_too_many_subtasks_is_refused_with_the_numbers(ledger: Ledger, tmp_path: Path) -> None:
     fleet = stopping_at(ledger, tmp_path, "fan", subtasks=6)
     fleet.submit("fan", documents=4)
@@ -181,6 +206,47 @@ def test_revisions_end_where_the_workflow_says(
     assert job.state == "failed"
     assert job.why == f"{rule}eligibility, approval, publish and 1 more not begun"
     assert [code for code, _ in letters(fleet, job_id)] == ["stopped"]
+    assert_story_holds(ledger)
+
+
+@pytest.mark.parametrize(
+    ("stops", "rule"),
+    [
+        ({"rounds": 1}, "draft would go into round 2, and its workflow allows 1, with approval under way"),
+        (
+            {"subtasks": 10},
+            "it has 9 subtasks and would get 5 more, and its workflow allows 10, with approval under way",
+        ),
+    ],
+)
+def test_a_person_s_wish_for_a_revision_ends_where_the_workflow_says(
+    ledger: Ledger, tmp_path: Path, stops: dict[str, Any], rule: str
+) -> None:
+    fleet = stopping_at(ledger, tmp_path, "brief", **stops)
+    job_id = fleet.submit("brief")
+    fleet.run()
+    fleet.decide(job_id, "revise", comment="say it shorter")
+    fleet.run()
+    assert letters(fleet, job_id) == [("stopped", f"bob asks for a revision: say it shorter; {rule}")]
+    assert fleet.job(job_id).state == "failed"
+    assert "draft#2" not in fleet.states(job_id)
+    assert_story_holds(ledger)
+
+
+def test_what_changed_meanwhile_is_planned_again_only_as_often_as_the_workflow_says(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    fleet = stopping_at(ledger, tmp_path, "brief", rounds=1)
+    job_id = fleet.submit("brief")
+    fleet.hands.will("publish", fails(Code.STATE_CHANGED, "the slug was taken"))
+    fleet.run()
+    fleet.decide(job_id, "approve")
+    fleet.run()
+    ((code, sentence),) = letters(fleet, job_id)
+    assert code == "stopped"
+    assert sentence.startswith("the slug was taken; ")
+    assert "would go into round 2, and its workflow allows 1," in sentence
+    assert "publish#2" not in fleet.states(job_id)
     assert_story_holds(ledger)
 
 
@@ -211,6 +277,23 @@ def test_a_subtask_that_has_spent_too_much_is_not_tried_again(ledger: Ledger, tm
         "it spent 1.00 USD of the 0.50 at which its workflow tries a subtask no more: "
     )
     assert len(fleet.attempts(job_id, "research[1]")) == 1
+    assert_story_holds(ledger)
+
+
+def test_a_subtask_that_has_spent_too_much_waits_for_nothing_that_it_lacks(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    fleet = stopping_at(ledger, tmp_path, "summary", subtask_usd=0.5)
+    fleet.hands.cost_nano_usd = NANO
+    job_id = fleet.submit("summary")
+    fleet.hands.will("draft", lacks())
+    fleet.run()
+    ((code, sentence),) = letters(fleet, job_id)
+    assert (code, sentence) == (
+        "stopped",
+        "it spent 1.00 USD of the 0.50 at which its workflow tries a subtask no more: prospects have no address",
+    )
+    assert fleet.rows(tables.blocker) == []
     assert_story_holds(ledger)
 
 

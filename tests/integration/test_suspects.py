@@ -333,3 +333,19 @@ def test_the_next_one_is_told_what_a_lost_attempt_changed_or_may_have(fleet: Sma
         assert fleet.job(job_id).state == "done"
 
     assert told == ["scratch:JOB may have been changed: look first", "scratch:JOB was changed"]
+
+
+def test_what_a_container_claimed_since_it_was_started_again_was_not_lost_with_it(fleet: SmallFleet) -> None:
+    """Its worker has the same name as before."""
+    killer, later = fleet.submit("fan"), fleet.submit("fan")
+    (first, second) = doorbells(fleet)
+    alone = fleet.hands.claim(first)
+    assert isinstance(alone, Claim)
+    age(fleet.ledger, tables.attempt, alone.attempt, claimed_at=30.0)
+    announce(fleet, "hands")
+    assert isinstance(fleet.hands.claim(second), Claim)
+    fall_silent(fleet, alone)
+
+    lost = fleet.subtask(alone.job, "open")
+    assert alone.job in (killer, later)
+    assert (lost.crashes, "lost together" in lost.why) == (1, False)

@@ -1,6 +1,7 @@
 """The supervisor over real child processes: restart, drain, leftovers, lock, ports."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -86,6 +87,18 @@ def test_a_killed_child_is_started_again_and_its_end_is_said(desk: Desk) -> None
     assert child.restarts == 1
     assert len(desk.said) == 1
     assert desk.said[0].startswith("role was ended by SIGKILL; it is started again in 0.05 s")
+
+
+def test_a_child_of_which_nothing_can_be_noted_is_ended_and_not_started_beside_itself(desk: Desk) -> None:
+    child = desk.start("role", PARENT)
+    await_that(lambda: words(child))
+    shutil.rmtree(desk.state.run)
+
+    with pytest.raises(FileNotFoundError):
+        child.start(time.monotonic())
+
+    assert child.pid is None
+    desk.state.run.mkdir()
 
 
 def test_the_wait_before_a_restart_doubles_up_to_its_cap() -> None:

@@ -6,6 +6,7 @@ from datetime import datetime
 from contracts.brief import CheckedClaims, Draft, Published, Verified
 from contracts.failures import Code
 from contracts.handoffs import ContextItem, EffectGrant
+from workers.site.contract import unsourced
 from workers.site.page import Page
 from workers.site.place import Place, granted_place, place_of_page, reached
 from workers.site.publisher import put_up, shown, utc_now
@@ -19,13 +20,16 @@ def publish(task: Task, now: Callable[[], datetime] = utc_now) -> Published:
     """Puts the page up where the grant says, once per effect key.
 
     Raises HandlerFailure: gate_refused without a grant that covers exactly this draft and place, ineligible
-    where the slug is no slug, state_changed where it was taken meanwhile, interrupted where the attempt was taken
-    away, store_unreachable where the site's file system took or gave nothing.
+    where the slug is no slug or the body cites no checked claim, state_changed where it was taken meanwhile,
+    interrupted where the attempt was taken away, store_unreachable where the site's file system took or gave
+    nothing.
     """
     item = task.item("draft")
     grant = _held_grant(task.handoff.effect, item)
     place = granted_place(task.settings, grant.target, task.handoff.assignment)
     page = _page(task, item, grant)
+    if bare := unsourced(page.draft, page.sources):
+        raise refusal(Code.INELIGIBLE, f"nothing is published without its sources: {bare}")
     if task.stopped.is_set():
         raise refusal(Code.INTERRUPTED, "the attempt was taken away before anything was published")
     begun = task.effects.begin(grant, {"slug": page.draft.slug, "path": place.address(page.draft.slug)})

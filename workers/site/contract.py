@@ -46,6 +46,13 @@ def broken_rules(candidate: Candidate) -> dict[str, str]:
     return {name: sentence for name, sentence in found.items() if sentence is not None}
 
 
+def unsourced(draft: Draft, sources: Mapping[str, Source]) -> str | None:
+    """What is missing between a draft and its claims, None where nothing is. This is held wherever a page is put up,
+    since a workflow may leave the rest of the contract out."""
+    candidate = Candidate(draft, sources, frozenset(), frozenset())
+    return _cites(candidate) or _known(candidate)
+
+
 def _title(candidate: Candidate) -> str | None:
     least, most = TITLE_CHARACTERS
     title = candidate.draft.title
