@@ -7,13 +7,14 @@ every test it is held against what must be true at any moment, by `assert_story_
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Table, delete, insert, select, update
+from sqlalchemy import Connection, Table, delete, event, insert, select, update
 
 from contracts.artifacts import digest_of
 from contracts.base import Payload
@@ -489,6 +490,20 @@ def fleet(ledger: Ledger, tmp_path: Path, bench_catalog: Catalog) -> Iterator[Sm
     assert_story_holds(ledger, budgets=made.assert_budgets)
 
 
+@contextmanager
+def overheard(fleet: SmallFleet) -> Iterator[list[str]]:
+    """Every statement that the ledger is asked meanwhile, but for the beginnings of transactions."""
+    asked: list[str] = []
+
+    def hear(*given: Any) -> None:
+        if given[2] != "BEGIN IMMEDIATE":
+            asked.append(given[2])
+
+    event.listen(fleet.ledger.engine, "before_cursor_execute", hear)
+    yield asked
+    event.remove(fleet.ledger.engine, "before_cursor_execute", hear)
+
+
 def assert_story_holds(ledger: Ledger, budgets: bool = True) -> None:
     """What must be true of a ledger at any moment, whatever has happened."""
     with ledger.read() as connection:
@@ -548,8 +563,8 @@ def _assert_promises(connection: Connection) -> None:
 def _assert_moves(rows: Any, events: Any, key: str, moves: Any, ends: Any, kind: Any) -> None:
     """The events tell every move, each of them allowed, and lead to the state in which the row is."""
     told = defaultdict(list)
-    for event in events:
-        told[getattr(event, key)].append(event)
+    for each in events:
+        told[getattr(each, key)].append(each)
     for row in rows:
         path = told[row.id]
         assert path, f"{row.id} is {row.state} and no event tells of it"

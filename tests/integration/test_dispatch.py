@@ -14,7 +14,7 @@ from orchestrator.door import Claim
 from orchestrator.ledger import tables
 from orchestrator.ledger.engine import Ledger
 from tests.integration.ledgers import ledger, migrated_file, migrated_schema
-from tests.integration.small_fleet import SmallFleet, age, bench_catalog, delivers, fails, fleet
+from tests.integration.small_fleet import SmallFleet, age, bench_catalog, delivers, fails, fleet, overheard
 
 __all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
 
@@ -341,3 +341,23 @@ def test_who_waits_for_what_another_changes_holds_up_nobody_behind(fleet: SmallF
     assert {row.subject for row in granted} == {"site:busy", "site:free"}
     fleet.run()
     assert {row.state for row in fleet.rows(tables.job)} == {"done"}
+
+
+def test_two_limits_and_a_concurrency_rule_cost_a_grant_no_statement_of_its_own(fleet: SmallFleet) -> None:
+    """What dispatch asks for work under limits of requests and tokens and a bound of calls at once grows neither
+    with how much is granted nor beyond twice what it asks for work without any."""
+    fleet.set_budget(HAIKU, concurrency=30)
+    asked = {}
+    for name, workflow, count in (("few", "summary", 3), ("many", "summary", 20), ("unlimited", "fan", 20)):
+        job_id = fleet.submit(workflow, documents=count)
+        fleet.plan.run()
+        if workflow == "fan":
+            fleet.dispatch.run()
+            fleet.hands.work()
+            fleet.advance.run()
+        with overheard(fleet) as statements:
+            assert fleet.dispatch.run() == count
+        asked[name] = len(statements)
+        fleet.run()
+        assert fleet.job(job_id).state == "done"
+    assert asked["few"] == asked["many"] <= 2 * asked["unlimited"], asked

@@ -2,19 +2,14 @@
 against it."""
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any
-
-from sqlalchemy import event
 
 from contracts.bench import Nothing
 from orchestrator.door import Claim, Door, Refusal, WorkerCard
 from orchestrator.ledger import tables
 from orchestrator.ledger.ids import new_id
 from tests.integration.ledgers import ledger, migrated_file, migrated_schema
-from tests.integration.small_fleet import SmallFleet, age, bench_catalog, delivers, fleet
+from tests.integration.small_fleet import SmallFleet, age, bench_catalog, delivers, fleet, overheard
 
 __all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
 
@@ -68,20 +63,6 @@ def give_back(fleet: SmallFleet, attempt_id: str) -> None:
     """Lets a moment pass, after which the reconciler takes back what nobody is to claim any more."""
     age(fleet.ledger, tables.attempt, attempt_id, start_by=1.5)
     fleet.reconcile.run()
-
-
-@contextmanager
-def overheard(fleet: SmallFleet) -> Iterator[list[str]]:
-    """Every statement that the ledger is asked meanwhile, but for the beginnings of transactions."""
-    asked: list[str] = []
-
-    def hear(*given: Any) -> None:
-        if given[2] != "BEGIN IMMEDIATE":
-            asked.append(given[2])
-
-    event.listen(fleet.ledger.engine, "before_cursor_execute", hear)
-    yield asked
-    event.remove(fleet.ledger.engine, "before_cursor_execute", hear)
 
 
 def marks(fleet: SmallFleet, job_id: str) -> dict[str, tuple[str, bool, int]]:
