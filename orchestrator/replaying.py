@@ -243,7 +243,7 @@ def check_again(connection: Connection, request: ReplayRequest) -> None:
     later = replayed_since(listed(connection, in_chains)).subquery()
     applied = _applied_in(later.c.id)
     counts = select(later, applied.label("applied")).where(or_(later.c.state.not_in(UNWELL), applied))
-    rows = connection.execute(counts.order_by(later.c.id.desc())).all()
+    rows = connection.execute(counts.order_by(later.c.created_at.desc(), later.c.id.desc())).all()
     if rows:
         row, many = rows[0], len({row.of for row in rows})
         more = f" ({many} of the selected jobs were)" if many > 1 else ""

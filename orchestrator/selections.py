@@ -12,11 +12,13 @@ from sqlalchemy import (
     and_,
     case,
     exists,
+    false,
     func,
     null,
     or_,
     select,
     true,
+    tuple_,
     union_all,
 )
 
@@ -38,7 +40,7 @@ from orchestrator.ledger.tables import (
     taint,
 )
 
-_later = job.alias("later")
+_other = job.alias("other")
 UNDONE = (SubtaskState.DEAD, SubtaskState.SKIPPED, SubtaskState.CANCELLED)
 _NO_SUBTASK = null().cast(Id).label("subtask_id")
 
@@ -49,11 +51,18 @@ def found(connection: Connection, selection: Selection) -> Select[Any]:
     a later job of that chain is found as well: only the latest of a chain is taken, or the same effects would be
     applied side by side."""
     chosen = _chosen(connection, selection).cte()
-    root = roots(select(chosen.c.job_id))
-    latest = func.max(chosen.c.job_id).over(partition_by=root.c.root)
+    climbed = _climbed(select(chosen.c.job_id))
+    root, over = _roots(climbed), _made_of(climbed)
+    latest_first = over.c.others > 0, job.c.created_at.desc(), job.c.id.desc()
+    latest = func.first_value(chosen.c.job_id).over(partition_by=root.c.root, order_by=latest_first)
     left_for = case((latest != chosen.c.job_id, latest), else_=None).label("left_for")
     columns = chosen.c.job_id, chosen.c.subtask_id, root.c.root.label("chain"), left_for
-    return select(*columns).join(root, root.c.job_id == chosen.c.job_id)
+    return (
+        select(*columns)
+        .join(root, root.c.job_id == chosen.c.job_id)
+        .join(over, over.c.job_id == chosen.c.job_id)
+        .join(job, job.c.id == chosen.c.job_id)
+    )
 
 
 def left_out(later: str) -> str:
@@ -64,35 +73,30 @@ def left_out(later: str) -> str:
 
 
 def replayed_since(jobs: Select[Any]) -> Select[Any]:
-    """Of each of these jobs (`of`), every later job of its chain of replays, the latest first."""
-    chain = _chains(jobs)
+    """Of each of these jobs (`of`), every later job of its chain of replays, the latest first: what was made of it,
+    and what was made after it of a job before it."""
+    climbed, own = _climbed(jobs), job.alias("own")
+    chain = _chains(climbed)
+    before = tuple_(chain.c.job_id, chain.c.member).in_(select(climbed.c.job_id, climbed.c.ancestor))
     return (
         select(chain.c.job_id.label("of"), job)
         .join(job, job.c.id == chain.c.member)
-        .where(job.c.id > chain.c.job_id)
-        .order_by(job.c.id.desc())
+        .join(own, own.c.id == chain.c.job_id)
+        .where(or_(chain.c.below, and_(job.c.created_at > own.c.created_at, ~before)))
+        .order_by(job.c.created_at.desc(), job.c.id.desc())
     )
 
 
 def requesters(connection: Connection, job_id: str) -> set[str]:
     """Who asked for any job of the chain of replays that this one stands in."""
-    chain = _chains(select(job.c.id).where(job.c.id == job_id))
+    chain = _chains(_climbed(select(job.c.id).where(job.c.id == job_id)))
     query = select(job.c.requested_by).join(chain, chain.c.member == job.c.id)
     return set(connection.execute(query).scalars())
 
 
 def roots(jobs: Select[Any]) -> Subquery:
-    """`job_id` of each of these, and the `root` of its chain of replays. An older job has a smaller id."""
-    named = job.c.id.in_(jobs)
-    up = select(job.c.id.label("job_id"), job.c.id.label("ancestor"), job.c.replay_of).where(named)
-    climbed = up.cte(recursive=True)
-    climbed = climbed.union_all(
-        select(climbed.c.job_id, _later.c.id, _later.c.replay_of).join(
-            _later, _later.c.id == climbed.c.replay_of
-        )
-    )
-    root = func.min(climbed.c.ancestor).label("root")
-    return select(climbed.c.job_id, root).group_by(climbed.c.job_id).subquery()
+    """`job_id` of each of these, and the `root` of its chain of replays: the one that replays no other."""
+    return _roots(_climbed(jobs))
 
 
 def built_on(connection: Connection, subtask_id: str) -> set[str]:
@@ -102,12 +106,41 @@ def built_on(connection: Connection, subtask_id: str) -> set[str]:
     return {first} | taints.spread(connection, {first})
 
 
-def _chains(jobs: Select[Any]) -> CTE:
-    """Each of these (`job_id`) with every `member` of its chain of replays."""
-    first = roots(jobs)
-    chain = select(first.c.job_id, first.c.root.label("member")).cte(recursive=True)
+def _climbed(jobs: Select[Any]) -> CTE:
+    """Each of these (`job_id`) with every `ancestor` in its chain of replays, itself included, and what that one
+    replays. Ids tell nothing of the order in a chain: they are made by hosts whose clocks differ."""
+    named = job.c.id.in_(jobs)
+    up = select(job.c.id.label("job_id"), job.c.id.label("ancestor"), job.c.replay_of).where(named)
+    climbed = up.cte(recursive=True)
+    return climbed.union_all(
+        select(climbed.c.job_id, _other.c.id, _other.c.replay_of).join(
+            _other, _other.c.id == climbed.c.replay_of
+        )
+    )
+
+
+def _roots(climbed: CTE) -> Subquery:
+    first = case((climbed.c.replay_of.is_(None), climbed.c.ancestor), else_=None)
+    # grouped, since PostgreSQL takes what a condition leaves of a recursion for a few rows, and joins them one by one
+    grouped = select(climbed.c.job_id, func.max(first).label("root")).group_by(climbed.c.job_id)
+    return grouped.subquery()
+
+
+def _made_of(climbed: CTE) -> Subquery:
+    """How many `others` of those that were climbed from are made of each (`job_id`), or of what was made of it."""
+    others = (func.count() - 1).label("others")
+    return select(climbed.c.ancestor.label("job_id"), others).group_by(climbed.c.ancestor).subquery()
+
+
+def _chains(climbed: CTE) -> CTE:
+    """Each job that was climbed from (`job_id`) with every `member` of its chain of replays, and whether that is
+    `below` it: made of it, or of what was made of it."""
+    first = _roots(climbed)
+    top = select(first.c.job_id, first.c.root.label("member"), false().label("below"))
+    chain = top.cte(recursive=True)
+    below = or_(chain.c.below, chain.c.member == chain.c.job_id)
     return chain.union_all(
-        select(chain.c.job_id, _later.c.id).join(_later, _later.c.replay_of == chain.c.member)
+        select(chain.c.job_id, _other.c.id, below).join(_other, _other.c.replay_of == chain.c.member)
     )
 
 
@@ -184,9 +217,9 @@ def begun(connection: Connection, keys: Collection[str]) -> set[str]:
 def not_taken_up(job_id: ColumnElement[str] = job.c.id) -> ColumnElement[bool]:
     """No replay has made a new job of this one; the latest of a chain is the one that counts. One that was cancelled
     with its replay does not: nobody said that the work is not wanted any more."""
-    aborted = exists().where(replay.c.id == _later.c.replay_id, replay.c.state == ReplayState.ABORTED)
-    taken_back = and_(_later.c.state == JobState.CANCELLED, aborted)
-    return ~exists().where(_later.c.replay_of == job_id, ~taken_back)
+    aborted = exists().where(replay.c.id == _other.c.replay_id, replay.c.state == ReplayState.ABORTED)
+    taken_back = and_(_other.c.state == JobState.CANCELLED, aborted)
+    return ~exists().where(_other.c.replay_of == job_id, ~taken_back)
 
 
 def unsettled() -> ColumnElement[bool]:

@@ -1,4 +1,5 @@
-"""Ids: sortable by time, unguessable by chance."""
+"""Ids: sortable by time as the host shows it that makes them, unguessable by chance. What came before what is told by
+links and by the database's clock, not by them."""
 
 from ulid import ULID
 

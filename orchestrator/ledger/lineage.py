@@ -1,5 +1,6 @@
 """Lineage: how many jobs stand behind one, each made out of the one before."""
 
+from graphlib import TopologicalSorter
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, literal, or_, select
@@ -36,6 +37,8 @@ def depths(connection: Connection, jobs: Select[Any], most: int) -> dict[str, in
         before |= {row.id: {row.origin, row.replay_of} - {None} for row in rows}
         ahead = set[str]().union(*(before[row.id] for row in rows)) - before.keys()
     found: dict[str, int] = {}
-    for each in sorted(before):  # an older job has a smaller id
-        found[each] = min(1 + max((found.get(other, 0) for other in before[each]), default=0), most)
+    for each in TopologicalSorter(before).static_order():
+        # what stands before the last link that was read counts for nothing, since `most` is reached without it
+        links = before.get(each)
+        found[each] = 0 if links is None else min(1 + max((found[other] for other in links), default=0), most)
     return {row.id: found[row.id] for row in asked}

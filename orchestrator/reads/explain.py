@@ -138,7 +138,7 @@ def explain_subtask(connection: Connection, given: str) -> Explanation:
 def again_of(connection: Connection, owner: Any, given: str) -> str | None:
     """The command that shows what running an ended job, or a subtask of it, again would do. Once a replay has taken
     it up, the last job of the chain is the one to go on with: the earlier one would leave that one's letters."""
-    newer = select(job.c.id, job.c.state).order_by(job.c.id.desc()).limit(1)
+    newer = select(job.c.id, job.c.state).order_by(job.c.created_at.desc(), job.c.id.desc()).limit(1)
     last = owner
     while (next_ := connection.execute(newer.where(job.c.replay_of == last.id)).one_or_none()) is not None:
         last = next_

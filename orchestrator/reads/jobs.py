@@ -82,7 +82,9 @@ def _again(connection: Connection, job_ids: list[str]) -> dict[str, Again]:
     ahead = {job_id: job_id for job_id in job_ids}
     while ahead:
         query = select(job.c.replay_of, job.c.id, job.c.state).where(job.c.replay_of.in_(set(ahead.values())))
-        newest = {row.replay_of: row for row in connection.execute(query.order_by(job.c.id))}
+        newest = {
+            row.replay_of: row for row in connection.execute(query.order_by(job.c.created_at, job.c.id))
+        }
         ahead = {first: newest[last].id for first, last in ahead.items() if last in newest}
         states = {row.id: row.state for row in newest.values()}
         found |= {first: Again(job_id=last, state=states[last]) for first, last in ahead.items()}

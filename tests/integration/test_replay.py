@@ -2,9 +2,12 @@
 
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import ulid
 from sqlalchemy import delete, insert, text, update
 from sqlalchemy.exc import IntegrityError
 
@@ -114,6 +117,17 @@ def reviewed(fleet: SmallFleet, origin: str) -> str:
     fleet.run()
     assert fleet.job(accepted.job_id).state == "done"
     return accepted.job_id
+
+
+@contextmanager
+def on_a_host_whose_clock_is_ahead() -> Iterator[None]:
+    """By ten minutes, as the ids show that are made meanwhile."""
+    kept = ulid.default_generator
+    ulid.default_generator = ulid.ULIDGenerator(clock=lambda: time.time_ns() // 1_000_000 + 600_000)
+    try:
+        yield
+    finally:
+        ulid.default_generator = kept
 
 
 def overdue(fleet: SmallFleet, job_id: str) -> None:
@@ -258,6 +272,46 @@ def test_who_asked_for_any_job_of_a_chain_approves_no_page_of_it(fleet: SmallFle
     fleet.decide(third, "approve", by="bob")
     fleet.run()
     assert fleet.job(third).state == "done"
+
+
+def test_a_chain_is_known_by_its_links_whichever_host_made_the_ids(fleet: SmallFleet) -> None:
+    with on_a_host_whose_clock_is_ahead():
+        first = failed(fleet, workflow="brief")
+    fleet.hands.will("draft", fails(Code.REFUSED))
+    opened(fleet, first)
+    fleet.run()
+    second = replayed(fleet, first).id
+    assert second < first
+    replay_id = opened(fleet, first, second)
+    left = item(fleet, replay_id, first)
+    assert (left.state, left.why.split(" of ")[0]) == ("refused", f"job {second}")
+    fleet.run()
+    third = replayed(fleet, second).id
+    with pytest.raises(Forbidden, match="alice asked for a job of the same chain"):
+        fleet.decide(third, "approve", by="alice")
+    fleet.decide(third, "approve")
+    fleet.run()
+    for each in (first, second):
+        with pytest.raises(Conflict, match=f"made job {third} of it, which is done"):
+            opened(fleet, each)
+
+
+def test_of_two_branches_of_a_chain_the_later_made_is_the_latest(fleet: SmallFleet) -> None:
+    """Whichever host led when either was made, and made its id."""
+    first = failed(fleet)
+    fleet.hands.will("draft", fails(Code.REFUSED))
+    opened(fleet, first)
+    with on_a_host_whose_clock_is_ahead():
+        fleet.run()
+    earlier = replayed(fleet, first).id
+    opened(fleet, first)
+    fleet.run()
+    (later,) = (row.id for row in fleet.rows(tables.job, replay_of=first) if row.id != earlier)
+    assert later < earlier
+    with pytest.raises(Conflict, match=f"made job {later} of it, which is done"):
+        opened(fleet, earlier)
+    opened(fleet, later, from_step="draft", again=True)
+    fleet.run()
 
 
 def test_an_approval_of_the_very_same_page_is_kept(fleet: SmallFleet) -> None:
@@ -518,16 +572,19 @@ def shown(fleet: SmallFleet, *ids: str, **fields: Any) -> ReplayPreview:
         return preview(connection, fleet.catalog, request(*ids, dry_run=True, **fields))
 
 
-def test_a_preview_says_which_chains_are_too_long(fleet: SmallFleet) -> None:
-    """Of a job that was replayed as often as its workflow allows, and of one that was never."""
+@pytest.mark.parametrize("apart_seconds", [60, -60])
+def test_a_preview_says_which_chains_are_too_long(fleet: SmallFleet, apart_seconds: int) -> None:
+    """Of a job that was replayed as often as its workflow allows, and of one that was never; whatever the clocks
+    showed that made the ids of a chain."""
     fresh, job_id = failed(fleet), failed(fleet)
     depth = fleet.catalog.workflows["summary"].stops.depth
     (given,) = fleet.rows(tables.job, id=job_id)
     moves = [row._asdict() for row in fleet.rows(tables.event, job_id=job_id, kind="job_moved")]
     for move in moves:
         del move["seq"]
-    for _ in range(depth - 2):
-        later = {"id": new_id(), "origin": job_id, "idempotency_key": None}
+    for number in range(1, depth - 1):
+        id_ = str(ulid.ULID.from_timestamp(time.time() + number * apart_seconds))
+        later = {"id": id_, "origin": job_id, "idempotency_key": None}
         insert_rows(fleet.ledger, tables.job, dict(given._mapping) | later)
         job_id = later["id"]
         insert_rows(fleet.ledger, tables.event, *(move | {"job_id": job_id} for move in moves))
