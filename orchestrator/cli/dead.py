@@ -219,8 +219,10 @@ def show(letter: LetterId, as_json: AsJson = False) -> None:
     out.print(f"\nwhat to do about it: docs/runbooks/dead-letters/{read.category}.md", markup=False)
     if read.again:
         out.print(f"to run it again: `{read.again}` says first what it would do")
-    else:
+    elif any(each.relation == "replayed_as" for each in read.kin):
         out.print("a replay has run it again; `fleet explain` of that job says how it went")
+    else:
+        out.print("its job is still under way; once that has ended, it can be run again")
     return None
 
 

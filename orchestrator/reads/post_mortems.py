@@ -24,7 +24,8 @@ class DeadLetterRead(DeadLetterLine):
     kin: tuple[Kin, ...]
     """Jobs linked to its own: where it came from, what it runs again, and what runs it again."""
     again: str | None
-    """The command that shows what running it again would do; None where a replay of it is under way or is done."""
+    """The command that shows what running it again would do; None while its job is under way, and where a replay of
+    it is under way or is done."""
     cost: Cost
 
 
@@ -44,6 +45,6 @@ def dead_letter_read(connection: Connection, given: str) -> DeadLetterRead:
         attempts=attempts_of(connection, letter_id),
         exchange=exchange_of(connection, row.job_id),
         kin=kin_of(connection, row.job_id),
-        again=again_of(connection, owner, letter_id),
+        again=again_of(connection, owner, letter_id) if owner.ended_at else None,
         cost=cost_of_subtask(connection, letter_id),
     )

@@ -224,6 +224,9 @@ def test_the_command_shows_groups_then_letters_then_one_whole(
     assert f"replayed as  {again} (brief, running)" in whole
     assert "docs/runbooks/dead-letters/deterministic.md" in whole
     assert "a replay has run it again" in whole
+    under_way = said("dead", "show", buried(rows, "it lost a branch", state="running", ended_at=None))
+    assert "to run it again" not in under_way and "a replay has run it again" not in under_way
+    assert under_way.endswith("its job is still under way; once that has ended, it can be run again\n")
     assert run(app, ("dead", "list", "--signature", "0123456789")) == 1
     assert capsys.readouterr().err == "fleet: no dead letter has a signature that begins with 0123456789\n"
 
