@@ -6,21 +6,37 @@ Every place that commits or leaves the process is in a story, or excused by name
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from contracts.catalog import Catalog
+from contracts.handoffs import EffectGrant
 from orchestrator.catalog_files import load_catalog
+from orchestrator.door import Begun, Claim, Door
 from tests.crashes import ledgers, points
 from tests.crashes.cases import PLAYED, Case, Told, cases, of_this_commit, run, told
 from tests.crashes.excused import EXCUSED
 from tests.crashes.ledgers import Fresh
-from tests.crashes.saboteur import Fault
+from tests.crashes.saboteur import Fault, Saboteur
+from tests.crashes.stories import half_published
+from tests.crashes.world import World
 from tests.integration.ledgers import DATABASE_VARIABLE
 from tests.integration.small_fleet import CATALOG
+from tests.simulation.clock import Clock
 
 MOST_CASES = 40
 """On each database; more would make the suite slow, and the command runs them all."""
+
+
+class UnwarningDoor(Door):
+    """A door that tells nobody that an earlier attempt may have applied the effect."""
+
+    def begin_effect(self, claim: Claim, grant: EffectGrant, intent: dict[str, Any]) -> Begun:
+        begun = super().begin_effect(claim, grant, intent)
+        if begun.ambiguous:
+            self.effect_verified(claim, grant, "nobody looked")
+        return Begun(begun.result)
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +77,14 @@ def test_a_place_that_is_added_is_found(tmp_path: Path) -> None:
         ("new.py:New.act", True),
         ("new.py:New.act:2", False),
     ]
+
+
+def test_an_effect_that_is_applied_twice_is_found(sqlite: Fresh, catalog: Catalog, tmp_path: Path) -> None:
+    clock = Clock()
+    world = World(sqlite(clock), clock, catalog, tmp_path, Saboteur(clock), opens=UnwarningDoor)
+    half_published(world)
+    with pytest.raises(AssertionError, match="an effect was applied twice"):
+        world.hold()
 
 
 @pytest.mark.timeout(600)

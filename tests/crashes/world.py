@@ -47,9 +47,10 @@ CALLBACK = "http://127.0.0.1:9/hook"
 
 
 class CrashingHands(Hands):
-    """A worker that can be gone at any moment, before a site that keeps the key of what was applied."""
+    """A worker that can be gone at any moment, before a site that takes whatever is written to it."""
 
     site: Counter[str]
+    """How often each effect was applied."""
     saboteur: Saboteur
     clock: Clock
     gone_after_writing = False
@@ -75,25 +76,36 @@ class CrashingHands(Hands):
         grant = claim.handoff.effect
         assert grant is not None
         begun = self._door.begin_effect(claim, grant, {"by": claim.attempt})
+        if begun.result is not None:
+            return
+        stands = begun.ambiguous and bool(self.site[grant.key])
         if begun.ambiguous:
-            found = "it is there" if self.site[grant.key] else "it is not there"
-            self._door.effect_verified(claim, grant, found)
-        if begun.result is None:
-            if not self.site[grant.key]:
-                self.saboteur.meddle(SITE, When.BEFORE)
-                self.site[grant.key] += 1
-                self.saboteur.meddle(SITE, When.AFTER)
-                if self.gone_after_writing:
-                    self.gone_after_writing = False
-                    raise Gone(SITE)
-            self._door.finish_effect(claim, grant, payload.model_dump(mode="json"))
+            self._door.effect_verified(claim, grant, "it is there" if stands else "it is not there")
+        if not stands:
+            self._write(grant.key)
+        self._door.finish_effect(claim, grant, payload.model_dump(mode="json"))
+
+    def _write(self, key: str) -> None:
+        """Writes to the site without a look of its own: whoever was not told to look does it again."""
+        self.saboteur.meddle(SITE, When.BEFORE)
+        self.site[key] += 1
+        self.saboteur.meddle(SITE, When.AFTER)
+        if self.gone_after_writing:
+            self.gone_after_writing = False
+            raise Gone(SITE)
 
 
 class World:
     """Runs stories. What a process that ended knew is gone; the ledger, the store and the site stay."""
 
     def __init__(
-        self, ledger: MeddledLedger, clock: Clock, catalog: Catalog, folder: Path, saboteur: Saboteur
+        self,
+        ledger: MeddledLedger,
+        clock: Clock,
+        catalog: Catalog,
+        folder: Path,
+        saboteur: Saboteur,
+        opens: type[Door] = Door,
     ) -> None:
         self.ledger, self.clock, self.catalog, self.saboteur = ledger, clock, catalog, saboteur
         self.heard: Counter[str] = Counter()
@@ -103,7 +115,7 @@ class World:
         self._nodes = 0
         self.store = MeddledStore(Settings(state_dir=folder).store_url, saboteur)
         self.intake = Intake(ledger, catalog, self.store, ("127.0.0.1",))
-        self.door = Door(ledger, self.store, 30.0)
+        self.door = opens(ledger, self.store, 30.0)
         self.escalation_log = folder / "escalations.log"
         self.duties = Duties(
             self.door, ledger, catalog, self.intake, self.store, self.escalation_log, "duties", clock.forward
