@@ -82,17 +82,23 @@ def cases(undisturbed: Mapping[str, Told], every_story: bool = False) -> Iterato
 
 
 def of_this_commit(all_cases: list[Case]) -> list[Case]:
-    """A tenth that the commit chooses, in which every fault occurs, and all places in files that it touched."""
+    """All places in files that the commit touched, however many they are, and a tenth of all that it chooses."""
     commit = _git("rev-parse", "HEAD") or "0"
-    touched = set(_git("diff", "--name-only", "HEAD~1").splitlines())
-    turn = int(commit.split()[0][:8], 16) % ROTATION
+    touched = frozenset(_git("diff", "--name-only", "HEAD~1").splitlines())
+    return of_change(all_cases, touched, int(commit.split()[0][:8], 16))
+
+
+def of_change(all_cases: list[Case], touched: frozenset[str], turn: int) -> list[Case]:
+    """All places in these files first, and then a tenth in which every fault occurs; each turn has another one, and
+    ten in a row have all."""
     known = points.points()
-    return [
+    own = [case for case in all_cases if case.place in known and known[case.place].path in touched]
+    tenth = [
         case
         for number, case in enumerate(all_cases)
-        if (number + number // ROTATION) % ROTATION == turn
-        or (case.place in known and known[case.place].path in touched)
+        if (number + number // ROTATION) % ROTATION == turn % ROTATION
     ]
+    return list(dict.fromkeys([*own, *tenth]))
 
 
 def _git(*words: str) -> str:
