@@ -57,6 +57,10 @@ class MemoryEffects:
     def finish(self, grant: EffectGrant, result: dict[str, Any]) -> None:
         self.results.setdefault(grant.key, result)
 
+    def withdraw(self, grant: EffectGrant, why: str) -> None:
+        if grant.key not in self.results:
+            self.intents.pop(grant.key, None)
+
 
 class NoBatch:
     """Of a task that carries none."""

@@ -217,6 +217,9 @@ class _ClaimedEffects:
     def finish(self, grant: EffectGrant, result: dict[str, Any]) -> None:
         self._insist(lambda: self.door.finish_effect(self.claim, grant, result))
 
+    def withdraw(self, grant: EffectGrant, why: str) -> None:
+        self._insist(lambda: self.door.withdraw_effect(self.claim, grant, why))
+
     def _insist(self, ask: Callable[[], Asked]) -> Asked:
         return patience.insist(self.claim.attempt, ask, self.sleep)
 

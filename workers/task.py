@@ -39,6 +39,10 @@ class Effects(Protocol):
         """Records the result."""
         ...
 
+    def withdraw(self, grant: EffectGrant, why: str) -> None:
+        """Takes the intent back, where the world refused and nothing of the effect stands there."""
+        ...
+
 
 class Carrying(Protocol):
     """The batch that the task's job carries to its vendor. Every call raises FencedOut once the attempt was taken

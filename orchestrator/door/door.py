@@ -121,6 +121,11 @@ class Door:
         unknown only after the world was read."""
         effects.finish(self._ledger, claim, grant, result)
 
+    def withdraw_effect(self, claim: Claim, grant: EffectGrant, why: str) -> None:
+        """Takes the intent back, since the world refused the effect and nothing of it stands there; only at the
+        claim's own fence."""
+        effects.withdraw(self._ledger, claim, grant, why)
+
     def begin_batch(self, claim: Claim, worker_id: str) -> CarriedBatch:
         """Claims the members of the batch that the claim's job carries, and writes down that it is about to be
         handed in. Raises FencedOut where the attempt was taken away meanwhile."""

@@ -2,14 +2,15 @@
 
 An intent without a result is an end that nobody knows. Whoever begins the same effect again reads the world first
 and writes down what it shows; until then the effect is another attempt's, and no result of it is taken. A result
-answers only for what it came of: who was handed something else is told so, and not that it was applied.
+answers only for what it came of: who was handed something else is told so, and not that it was applied. What the
+world refuses has an end that is known, and its intent is taken back.
 """
 
 import json
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import ColumnElement, Connection, delete, select, update
 
 from contracts.artifacts import digest_of
 from contracts.failures import Code
@@ -173,18 +174,29 @@ def finish(ledger: Ledger, claim: Claim, grant: EffectGrant, result: dict[str, A
         at = now(connection)
         applied = connection.execute(
             update(effect)
-            .where(
-                effect.c.key == grant.key,
-                effect.c.result.is_(None),
-                effect.c.attempt_id == claim.attempt,
-                standing(claim).exists(),
-            )
+            .where(*_unfinished(claim, grant), standing(claim).exists())
             .values(result=result, applied_at=at)
         ).rowcount
         if applied:
             if grant.replay_class is not ReplayClass.READ_ONLY:
                 raise_version(connection, grant, claim.subtask, at)
             events.record(connection, _event(claim, grant, EventKind.EFFECT_APPLIED, at))
+
+
+def withdraw(ledger: Ledger, claim: Claim, grant: EffectGrant, why: str) -> None:
+    """Takes the intent back, since the world refused the effect and nothing of it stands there, only at the claim's
+    own fence and by the attempt that may apply it. Whoever begins the effect next begins it anew."""
+    with ledger.write() as connection:
+        at = now(connection)
+        if connection.execute(standing(claim).with_for_update()).one_or_none() is None:
+            return  # whoever took the attempt away looks at the world
+        if connection.execute(delete(effect).where(*_unfinished(claim, grant))).rowcount:
+            events.record(connection, _event(claim, grant, EventKind.EFFECT_WITHDRAWN, at, why))
+
+
+def _unfinished(claim: Claim, grant: EffectGrant) -> tuple[ColumnElement[bool], ...]:
+    """The effect, where it has no result and is the claim's to apply."""
+    return effect.c.key == grant.key, effect.c.result.is_(None), effect.c.attempt_id == claim.attempt
 
 
 def _event(claim: Claim, grant: EffectGrant, kind: EventKind, at: float, more: str = "") -> Event:

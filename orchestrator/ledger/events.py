@@ -40,6 +40,8 @@ class EventKind(StrEnum):
     UNBLOCKED = "unblocked"
     TAINTED = "tainted"
     EFFECT_VERIFIED = "effect_verified"
+    EFFECT_WITHDRAWN = "effect_withdrawn"
+    """The world refused the effect, and nothing of it stands there."""
     EFFECT_SETTLED = "effect_settled"
     """A person looked, and says whether an effect was applied whose end nobody knew."""
     WORKER_SILENT = "worker_silent"

@@ -23,6 +23,7 @@ _VERBS: dict[EventKind, str] = {
     EventKind.ATTEMPT_SETTLED: "an attempt was settled",
     EventKind.EFFECT_INTENDED: "an effect was intended",
     EventKind.EFFECT_APPLIED: "an effect was applied",
+    EventKind.EFFECT_WITHDRAWN: "an effect was refused by what it was to change, and not applied",
     EventKind.EFFECT_SETTLED: "a person looked whether an effect was applied",
     EventKind.EFFECT_VERIFIED: "the world was read, as the end of an effect was not known",
     EventKind.TAINTED: "it cannot be trusted",

@@ -82,6 +82,13 @@ def _reported(world: World) -> str | None:
         return connection.execute(query).scalar()
 
 
+def refused(world: World) -> None:
+    """A page that is approved and that the site refuses is planned again, approved again and published."""
+    world.hands.taken = ("publish",)
+    world.submit("brief")
+    world.settle()
+
+
 def replayed(world: World) -> None:
     """A job that failed is replayed, another discarded, and a replay aborted."""
     world.hands.will("draft", *[fails(Code.REFUSED, "the vendor refused it")] * 3)
@@ -189,6 +196,7 @@ STORIES: dict[str, Callable[[World], None]] = {
         half_published,
         repeated,
         published,
+        refused,
         replayed,
         found_wrong,
         operated,

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -13,10 +13,11 @@ from sqlalchemy import select
 
 from contracts.base import Payload
 from contracts.catalog import Catalog
+from contracts.failures import Code
 from contracts.jobs import JobRequest
 from contracts.reports import Report
 from orchestrator import purses
-from orchestrator.door import Claim, Door, Refusal, patience
+from orchestrator.door import Claim, Door, EffectRefused, Refusal, patience
 from orchestrator.inbox import answer
 from orchestrator.intake import Intake
 from orchestrator.ledger import tables
@@ -53,6 +54,8 @@ class CrashingHands(Hands):
     """How often each effect was applied."""
     saboteur: Saboteur
     clock: Clock
+    taken: Collection[str] = ()
+    """Publications that the site refuses, since it has another page in their place."""
     gone_after_writing = False
     """Whether the worker ends once it has written to the site next."""
 
@@ -81,6 +84,9 @@ class CrashingHands(Hands):
         stands = begun.ambiguous and bool(self.site[grant.key])
         if begun.ambiguous:
             self._door.effect_verified(claim, grant, "it is there" if stands else "it is not there")
+        if claim.handoff.assignment.name in self.taken:
+            self._door.withdraw_effect(claim, grant, "the site refused it")
+            raise EffectRefused(Code.STATE_CHANGED, "its place was taken meanwhile")
         if not stands:
             self._write(grant.key)
         self._door.finish_effect(claim, grant, payload.model_dump(mode="json"))

@@ -1,7 +1,7 @@
 """Effects: applied once whoever dies, on the state they were built on, and one at a time on each subject."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +171,16 @@ class Publishing:
             self.killed += 1
             age(self.fleet.ledger, tables.attempt, attempt_id, lease_until=3600.0)
 
+    def until_killed(self) -> None:
+        """Turns and works until its worker has died."""
+        for _ in range(20):
+            self.fleet.turn()
+            for bell in self.fleet.hands.doorbells():
+                self.do(bell.attempt_id, bell.lane)
+            if self.killed:
+                return
+        raise AssertionError("it did not die")
+
     def asked(self, slug: str = "wind") -> str:
         """A brief that waits for its approval."""
         for step, payload in (("check-quotes[1]", CLAIMS), ("draft", page(slug))):
@@ -183,6 +193,13 @@ class Publishing:
     def posts(self) -> list[Post]:
         with reading(Place(self.state_dir, self.state_dir / "sites" / "acme" / "docs").posts) as posts:
             return posts.all()
+
+
+def wait(fleet: SmallFleet, job_id: str, seconds: float) -> None:
+    """The publication of this job waits for so long before it is granted again."""
+    this = update(tables.subtask).where(tables.subtask.c.id == fleet.subtask(job_id, "publish").id)
+    with fleet.ledger.write() as connection:
+        connection.execute(this.values(not_before=now(connection) + seconds))
 
 
 @pytest.fixture
@@ -485,6 +502,60 @@ def test_two_identical_questions_approved_at_once_both_end_well_the_second_asked
     assert fleet.job(late).state == "done", fleet.job(late).why
     assert sorted(post.slug for post in publishing.posts()) == ["wind", "wind-2"]
     assert fleet.rows(tables.dead_letter) == []
+
+
+def test_what_the_site_itself_refuses_is_planned_again_and_no_person_is_called_about_it(
+    publishing: Publishing,
+) -> None:
+    fleet = publishing.fleet
+    first, second = publishing.asked(), publishing.asked()
+    publishing.dies_at.add("after it was applied")
+    fleet.decide(first, "approve")
+    publishing.until_killed()
+    fleet.reconcile.run()
+    wait(fleet, first, 3600.0)
+    fleet.decide(second, "approve")
+    publishing.run()
+
+    (refused,) = fleet.attempts(second, "publish")
+    assert "was taken by job" in refused.report["outcome"]["failure"]["sentence"], (
+        "the ledger did not know of it"
+    )
+    (told,) = fleet.rows(tables.event, kind="effect_withdrawn")
+    assert (told.job_id, told.attempt_id) == (second, refused.id)
+    assert fleet.states(second)["publish"] == "skipped"
+    assert {row.subtask_id for row in fleet.rows(tables.effect)} == {fleet.subtask(first, "publish").id}
+    assert fleet.rows(tables.escalation) == []
+
+    wait(fleet, first, 0.0)
+    publishing.run()
+    fleet.decide(second, "approve")
+    publishing.run()
+    assert [fleet.job(job_id).state for job_id in (first, second)] == ["done", "done"]
+    assert {post.slug: post.job for post in publishing.posts()} == {"wind": first, "wind-2": second}
+    (read,) = fleet.rows(tables.event, kind="effect_verified")
+    assert read.job_id == first, "what was withdrawn is begun anew, and not as what may have been applied"
+
+
+def test_an_intent_is_taken_back_by_whom_it_belongs_to_while_its_end_is_open(fleet: SmallFleet) -> None:
+    grant = EffectGrant(key="sha256:key", target="scratch:here", approved_digest=None)
+    first, second = fleet.claimed(), fleet.claimed()
+    fleet.door.begin_effect(first, grant, {})
+    fleet.door.withdraw_effect(replace(first, fence=first.fence + 1), grant, "of another fence")
+    assert fleet.door.begin_effect(second, grant, {}) == Begun(ambiguous=True)
+    fleet.door.withdraw_effect(second, grant, "it did not look")
+    assert fleet.row(tables.effect).attempt_id == first.attempt
+
+    for _ in range(2):  # as of a worker that did not hear the answer
+        fleet.door.withdraw_effect(first, grant, "it is taken")
+    assert fleet.rows(tables.effect) == []
+    assert fleet.row(tables.event, kind="effect_withdrawn").sentence.endswith(": it is taken")
+
+    assert fleet.door.begin_effect(second, grant, {}) == Begun()
+    fleet.door.finish_effect(second, grant, {"path": "here"})
+    fleet.door.withdraw_effect(second, grant, "too late")
+    assert fleet.row(tables.effect).result == {"path": "here"}
+    fleet.run()
 
 
 def test_pages_that_have_nothing_to_do_with_each_other_are_published_together(publishing: Publishing) -> None:

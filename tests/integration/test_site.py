@@ -119,6 +119,7 @@ def test_a_slug_taken_since_the_approval_is_refused_and_the_other_page_stays(tmp
     assert "was taken by job job-1 since it was approved" in failure.sentence
     assert first.html() == before
     assert len(first.posts()) == 1
+    assert second.bench.effects.intents == {}, "nothing was changed, and nobody has to look whether it was"
 
 
 def test_a_replay_finds_the_page_of_the_job_that_it_replays(tmp_path: Path) -> None:

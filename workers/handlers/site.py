@@ -9,7 +9,7 @@ from contracts.handoffs import ContextItem, EffectGrant
 from workers.site.contract import unsourced
 from workers.site.page import Page
 from workers.site.place import Place, granted_place, place_of_page, reached
-from workers.site.publisher import put_up, shown, utc_now
+from workers.site.publisher import Taken, put_up, shown, utc_now
 from workers.site.readback import read_back
 from workers.site.refusal import refusal
 from workers.site.sources import sources_of
@@ -37,8 +37,12 @@ def publish(task: Task, now: Callable[[], datetime] = utc_now) -> Published:
         return Published.model_validate(begun.result)
     if begun.ambiguous:
         task.effects.verified(grant, _shown(place, page))
-    with reached(place):
-        published = put_up(place, page, now)
+    try:
+        with reached(place):
+            published = put_up(place, page, now)
+    except Taken as taken:
+        task.effects.withdraw(grant, taken.failure.sentence)
+        raise
     task.effects.finish(grant, published.model_dump(mode="json"))
     return published
 

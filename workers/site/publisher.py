@@ -10,12 +10,16 @@ from datetime import UTC, datetime
 
 from contracts.artifacts import digest_of
 from contracts.brief import Published
-from contracts.failures import Code
+from contracts.failures import Code, HandlerFailure
 from workers.site.files import replace_file
 from workers.site.page import Page, index_html
 from workers.site.place import Place
 from workers.site.posts import Post, Posts, reading, writing
 from workers.site.refusal import refusal
+
+
+class Taken(HandlerFailure):
+    """The slug belongs to another effect by now: the site refuses the page, and none of its effect stands there."""
 
 
 def utc_now() -> datetime:
@@ -25,7 +29,7 @@ def utc_now() -> datetime:
 def put_up(place: Place, page: Page, now: Callable[[], datetime] = utc_now) -> Published:
     """Publishes the page unless its effect key is in the posts table already, and says where it stands.
 
-    Raises HandlerFailure (state_changed) where the slug belongs to another effect by now.
+    Raises Taken (state_changed) where the slug belongs to another effect by now.
     """
     place.directory.mkdir(parents=True, exist_ok=True)
     with writing(place.posts) as posts:
@@ -52,11 +56,12 @@ def _put(place: Place, page: Page, posts: Posts, at: datetime) -> Post:
     slug = page.draft.slug
     other = posts.of_slug(slug)
     if other is not None and other.job != page.replaces:
-        raise refusal(
+        refused = refusal(
             Code.STATE_CHANGED,
             f"the slug “{slug}” was taken by job {other.job} since it was approved, and the approval is bound to it",
             {"slug": slug, "job": other.job},
         )
+        raise Taken(refused.failure)
     html = page.html(place.directory.name, at)
     for old in posts.of_job(page.replaces) if page.replaces else []:
         if old.slug != slug:
