@@ -1,6 +1,7 @@
 """The vendors' limits, faults and ledger, seen through the real SDKs."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -152,6 +153,7 @@ def test_tokens_can_be_counted_without_being_billed(simulator: SimulatorAddress)
         ("overload", anthropic.OverloadedError, 529),
         ("rate_limited", anthropic.RateLimitError, 429),
         ("rate_limited_with_remaining", anthropic.RateLimitError, 429),
+        ("rate_limited_bare", anthropic.RateLimitError, 429),
         ("server_error", anthropic.InternalServerError, 500),
         ("html_502", anthropic.InternalServerError, 502),
         ("spend_limit", anthropic.EnforcedSpendLimitReachedError, 429),
@@ -168,7 +170,7 @@ def test_scripted_faults_raise_what_anthropic_raises(
 
     assert raised.value.status_code == status
     assert raised.value.response.headers.get("retry-after") == (
-        "7" if kind.startswith("rate_limited") else None
+        "7" if kind in ("rate_limited", "rate_limited_with_remaining") else None
     )
     if kind == "rate_limited_with_remaining":
         assert int(raised.value.response.headers["anthropic-ratelimit-requests-remaining"]) > 900
@@ -180,6 +182,7 @@ def test_scripted_faults_raise_what_anthropic_raises(
         ("overload", 503, "server_is_overloaded", 503),
         ("rate_limited", 429, "rate_limit_exceeded", 429),
         ("rate_limited_with_remaining", 429, "slow_down", 429),
+        ("rate_limited_bare", 429, "rate_limit_exceeded", 429),
         ("server_error", 500, None, 500),
         ("html_502", 502, None, 502),
         ("spend_limit", 429, "insufficient_quota", 402),
@@ -224,6 +227,52 @@ def test_a_scripted_rate_limit_with_remaining_shows_plenty(simulator: SimulatorA
     for refused in (at_anthropic.value, at_openai.value):
         left = [int(value) for name, value in refused.response.headers.items() if "remaining" in name]
         assert min(left) > 900
+
+
+def test_a_bare_rate_limit_says_in_no_vendors_words_when_to_come_again(simulator: SimulatorAddress) -> None:
+    simulator.script({"kind": "rate_limited_bare", "times": 3})
+    with pytest.raises(anthropic.RateLimitError) as at_anthropic:
+        say(simulator)
+    with pytest.raises(openai.RateLimitError) as at_openai:
+        openai_client(simulator).responses.create(model="m", input="hello")
+    with pytest.raises(gemini_errors.ClientError) as at_gemini:
+        gemini_client(simulator).models.generate_content(model="m", contents="hello")
+
+    for refused in (at_anthropic.value, at_openai.value):
+        assert not [name for name in refused.response.headers if name.startswith("retry-after")]
+    assert "again in" not in str(at_openai.value)
+    assert "retry" not in str(at_gemini.value).lower()
+
+
+def test_an_answer_may_drip_for_longer_than_its_reader_waits_for_a_byte(simulator: SimulatorAddress) -> None:
+    simulator.script({"kind": "drip", "seconds": 2})
+    began = time.monotonic()
+    message = (
+        anthropic_client(simulator)
+        .with_options(timeout=1)
+        .messages.create(model="m", max_tokens=50, messages=[{"role": "user", "content": "hello"}])
+    )
+
+    assert time.monotonic() - began > 1.5
+    assert message.stop_reason == "end_turn"
+
+
+def test_a_wrong_usage_is_told_and_the_right_one_billed(simulator: SimulatorAddress) -> None:
+    simulator.script({"kind": "wrong_usage"})
+
+    message = say(simulator)
+
+    [row] = simulator.ledger()
+    assert message.usage.input_tokens == 10 * row["input_tokens"]
+    assert message.usage.output_tokens == 10 * row["output_tokens"]
+
+
+def test_a_torn_answer_is_billed_and_never_whole(simulator: SimulatorAddress) -> None:
+    simulator.script({"kind": "torn"})
+    with pytest.raises(anthropic.APIConnectionError):
+        say(simulator)
+
+    assert [(row["status"], row["injected"]) for row in simulator.ledger()] == [(200, "torn")]
 
 
 @pytest.mark.parametrize("kind", ["reset", "timeout"])

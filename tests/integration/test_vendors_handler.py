@@ -185,12 +185,14 @@ FAULTS = {
     "refusal": (Code.REFUSED, ResponseKind.OK, True, True),
     "wrong_schema": (Code.BREAKS_CONTRACT, ResponseKind.OK, True, True),
     "rate_limited": (Code.RATE_LIMITED, ResponseKind.RATE_LIMITED, True, False),
+    "rate_limited_bare": (Code.RATE_LIMITED, ResponseKind.RATE_LIMITED, True, False),
     "rate_limited_with_remaining": (Code.OVERLOADED, ResponseKind.OVERLOADED, True, False),
     "overload": (Code.OVERLOADED, ResponseKind.OVERLOADED, True, False),
     "server_error": (Code.VENDOR_ERROR, ResponseKind.ERROR, True, False),
     "spend_limit": (Code.SPEND_LIMIT, ResponseKind.SPEND_LIMITED, True, False),
     "unauthorised": (Code.UNAUTHORISED, ResponseKind.UNAUTHORISED, True, False),
     "reset": (Code.VENDOR_ERROR, ResponseKind.SILENT, False, False),
+    "torn": (Code.VENDOR_ERROR, ResponseKind.SILENT, False, False),
     "timeout": (Code.TIMEOUT, ResponseKind.SILENT, False, False),
 }
 
@@ -209,7 +211,7 @@ def test_a_scripted_fault_is_typed_and_its_call_recorded(
     assert failure.code is code
     assert task.call is not None and task.call.sent
     assert task.call.signal is not None and task.call.signal.kind is kind
-    assert task.call.signal.hit is (HIT[vendor] if fault == "rate_limited" else None)
+    assert task.call.signal.hit is (HIT[vendor] if fault in ("rate_limited", "rate_limited_bare") else None)
     assert (task.call.usage is not None) is known
     assert (task.call.cost_nano_usd > 0) is billed
     if task.call.answer is not None:

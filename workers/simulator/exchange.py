@@ -13,7 +13,7 @@ from workers.simulator.call import Call, Rejected
 from workers.simulator.chance import Chance, Lot
 from workers.simulator.dialects.dialect import Dialect, Wire
 from workers.simulator.failure import Failure, FailureKind, Produced
-from workers.simulator.faults import AT_THE_DOOR, Fault, Script
+from workers.simulator.faults import AT_THE_DOOR, Fault, Script, ScriptedFault
 from workers.simulator.latency import seconds_for
 from workers.simulator.ledger import Entry, Ledger
 from workers.simulator.levels import Level, Levels
@@ -21,7 +21,7 @@ from workers.simulator.limiter import Limiter, Refusal
 from workers.simulator.settings import Settings
 from workers.simulator.telling import spelled, told
 from workers.simulator.tokens import count_prompt_tokens, count_tokens, cut_to_tokens
-from workers.simulator.transport import Reset, Silence
+from workers.simulator.transport import Drip, Reset, Silence, Torn
 from workers.simulator.visit import Visit, new_request_id
 
 _BAD_GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
@@ -29,10 +29,14 @@ DOOR_FAILURES = {
     Fault.OVERLOAD: FailureKind.OVERLOAD,
     Fault.RATE_LIMITED: FailureKind.RATE_LIMITED,
     Fault.RATE_LIMITED_WITH_REMAINING: FailureKind.RATE_LIMITED_WITH_REMAINING,
+    Fault.RATE_LIMITED_BARE: FailureKind.RATE_LIMITED,
     Fault.SERVER_ERROR: FailureKind.SERVER_ERROR,
     Fault.SPEND_LIMIT: FailureKind.SPEND_LIMIT,
     Fault.UNAUTHORISED: FailureKind.UNAUTHORISED,
 }
+ON_THE_WAY = frozenset({Fault.TORN, Fault.DRIP, Fault.WRONG_USAGE})
+"""Faults of an answer that was written and billed as it should be."""
+MISCOUNT = 10
 KINDS = {"end": "ok", "cut": "cut", "refused": "refused"}
 """The ledger's words for how an answer stopped."""
 _LEDGER_KINDS = {
@@ -159,12 +163,12 @@ class Exchange:
             DOOR_FAILURES[fault],
             visit.call.model,
             dimension=dimension,
-            retry_after_seconds=visit.scripted.retry_after if visit.scripted else 1.0,
+            retry_after_seconds=_told_delay(visit, fault),
             limit=limit,
             used=limit,
             requested=visit.pool.costs(visit.call, visit.input_tokens)[dimension],
         )
-        return self._failed(visit, failure, exhausted=fault is Fault.RATE_LIMITED)
+        return self._failed(visit, failure, exhausted=fault in (Fault.RATE_LIMITED, Fault.RATE_LIMITED_BARE))
 
     def _failed(
         self, visit: Visit, failure: Failure, dimension: str | None = None, exhausted: bool = False
@@ -174,7 +178,7 @@ class Exchange:
         self._record(visit, wire.status, _LEDGER_KINDS.get(failure.kind, failure.kind), dimension=dimension)
         if not exhausted:
             return self._sent(visit, wire)
-        empty = Level(failure.limit, 0.0, failure.retry_after_seconds)
+        empty = Level(failure.limit, 0.0, failure.retry_after_seconds or 0.0)
         return self._sent(visit, wire, {failure.dimension: empty})
 
     async def _work(self, visit: Visit) -> Response:
@@ -185,13 +189,29 @@ class Exchange:
         )
         self.limiter.pool(visit.call.vendor, visit.call.key, visit.call.model)
         visit.counted |= self.limiter.produced(visit.pool, produced.output_tokens)
-        fault = visit.scripted.kind if visit.scripted else None
-        if fault in (Fault.RESET, Fault.TIMEOUT) and visit.scripted is not None:
-            visit.injected.add(visit.scripted.kind)
-            self._record(visit, 0, visit.scripted.kind, produced)
-            return Reset() if fault is Fault.RESET else Silence(visit.scripted.seconds)
+        scripted = visit.scripted
+        if scripted is not None and scripted.kind in (Fault.RESET, Fault.TIMEOUT):
+            visit.injected.add(scripted.kind)
+            self._record(visit, 0, scripted.kind, produced)
+            return Reset() if scripted.kind is Fault.RESET else Silence(scripted.seconds)
+        if scripted is not None and scripted.kind in ON_THE_WAY:
+            visit.injected.add(scripted.kind)
+            self._record(visit, 200, KINDS[produced.stop], produced)
+            return self._harmed(visit, produced, scripted)
         self._record(visit, 200, KINDS[produced.stop], produced)
         return self._sent(visit, visit.dialect.answer(produced))
+
+    def _harmed(self, visit: Visit, produced: Produced, scripted: ScriptedFault) -> Response:
+        """A good answer to which something happens after it was billed."""
+        if scripted.kind is Fault.WRONG_USAGE:
+            more = replace(
+                produced,
+                input_tokens=MISCOUNT * produced.input_tokens,
+                output_tokens=MISCOUNT * produced.output_tokens,
+            )
+            return self._sent(visit, visit.dialect.answer(more))
+        answer = self._sent(visit, visit.dialect.answer(produced))
+        return Torn(answer) if scripted.kind is Fault.TORN else Drip(answer, scripted.seconds)
 
     def _produce(self, visit: Visit) -> Produced:
         fault = visit.scripted.kind if visit.scripted else None
@@ -235,3 +255,10 @@ class Exchange:
         levels = told(visit.pool.headers, {**visit.pool.levels(), **(pretended or {})})
         headers = visit.dialect.headers(levels, visit.request_id) | wire.headers
         return JSONResponse(wire.body, wire.status, spelled(visit.pool.headers, headers))
+
+
+def _told_delay(visit: Visit, fault: Fault) -> float | None:
+    """When a vendor says that its caller may come again."""
+    if fault is Fault.RATE_LIMITED_BARE:
+        return None
+    return visit.scripted.retry_after if visit.scripted else 1.0

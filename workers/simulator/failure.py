@@ -24,7 +24,8 @@ class Failure:
     message: str = ""
     """What was wrong, for ``INVALID``."""
     dimension: str = "requests"
-    retry_after_seconds: float = 0.0
+    retry_after_seconds: float | None = 0.0
+    """None: the vendor does not say when to come again."""
     limit: float = 0
     used: float = 0
     requested: float = 0

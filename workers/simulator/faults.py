@@ -16,6 +16,8 @@ class Fault(StrEnum):
     RATE_LIMITED = "rate_limited"
     RATE_LIMITED_WITH_REMAINING = "rate_limited_with_remaining"
     """A 429 although the headers show plenty."""
+    RATE_LIMITED_BARE = "rate_limited_bare"
+    """A 429 that does not say when to come again."""
     SERVER_ERROR = "server_error"
     HTML_502 = "html_502"
     SPEND_LIMIT = "spend_limit"
@@ -24,6 +26,12 @@ class Fault(StrEnum):
     """The work is done and billed, then the connection is reset."""
     TIMEOUT = "timeout"
     """The work is done and billed, then nothing comes."""
+    TORN = "torn"
+    """Half of the answer's bytes, then the connection is reset."""
+    DRIP = "drip"
+    """The answer comes a few bytes at a time."""
+    WRONG_USAGE = "wrong_usage"
+    """The answer names many times the tokens that were used and billed."""
     CUT = "cut"
     NOT_JSON = "not_json"
     EMPTY = "empty"
@@ -39,6 +47,7 @@ AT_THE_DOOR = frozenset(
         Fault.OVERLOAD,
         Fault.RATE_LIMITED,
         Fault.RATE_LIMITED_WITH_REMAINING,
+        Fault.RATE_LIMITED_BARE,
         Fault.SERVER_ERROR,
         Fault.HTML_502,
         Fault.SPEND_LIMIT,
@@ -68,7 +77,7 @@ class ScriptedFault:
     retry_after: float = 2.0
     """Seconds, for ``rate_limited`` and ``rate_limited_with_remaining``."""
     seconds: float = 3600.0
-    """How long ``timeout`` keeps silent."""
+    """How long ``timeout`` keeps silent, and how long ``drip`` takes."""
 
     @classmethod
     def of(cls, given: dict[str, Any]) -> "ScriptedFault":

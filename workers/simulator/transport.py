@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _RESET = "simulator.reset"
+_DROPS = 20
 _LINGER_NOT = struct.pack("ii", 1, 0)
 """``SO_LINGER`` on, zero seconds: closing sends RST instead of FIN."""
 
@@ -60,3 +61,42 @@ class Silence(Response):
         except TimeoutError:
             scope[_RESET]()
             await asyncio.sleep(0.01)
+
+
+class Torn(Response):
+    """Half of an answer, then the connection is reset."""
+
+    def __init__(self, answer: Response) -> None:
+        super().__init__()
+        self.answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await _begin(self.answer, send)
+        body = bytes(self.answer.body)
+        await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
+        # What is on its way arrives first: a reset throws away what was not sent yet.
+        await asyncio.sleep(0.05)
+        scope[_RESET]()
+        await asyncio.sleep(0.01)
+
+
+class Drip(Response):
+    """A whole answer that comes a few bytes at a time, over so many seconds."""
+
+    def __init__(self, answer: Response, seconds: float) -> None:
+        super().__init__()
+        self.answer = answer
+        self.seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await _begin(self.answer, send)
+        body = bytes(self.answer.body)
+        drop = len(body) // _DROPS + 1
+        for start in range(0, len(body), drop):
+            await asyncio.sleep(self.seconds / _DROPS)
+            await send({"type": "http.response.body", "body": body[start : start + drop], "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _begin(answer: Response, send: Send) -> None:
+    await send({"type": "http.response.start", "status": answer.status_code, "headers": answer.raw_headers})

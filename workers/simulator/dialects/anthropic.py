@@ -78,7 +78,7 @@ class AnthropicDialect:
             error["message"] += f" of {int(failure.limit)} {failure.dimension.replace('_', ' ')} per minute"
         if failure.kind is FailureKind.SPEND_LIMIT:
             error["details"] = {"error_code": "enforced_spend_limit_reached"}
-        if failure.kind in _WAITING:
+        if failure.kind in _WAITING and failure.retry_after_seconds is not None:
             headers["retry-after"] = str(whole_seconds(failure.retry_after_seconds))
         return Wire(status, {"type": "error", "error": error, "request_id": request_id}, headers)
 

@@ -74,7 +74,8 @@ class GeminiDialect:
         code, status, message = _FAILURES[failure.kind]
         error: dict[str, Any] = {"code": code, "message": failure.message or message, "status": status}
         if failure.kind is FailureKind.RATE_LIMITED:
-            error["message"] += f" Please retry in {failure.retry_after_seconds:.3f}s."
+            if failure.retry_after_seconds is not None:
+                error["message"] += f" Please retry in {failure.retry_after_seconds:.3f}s."
             error["details"] = _quota_details(failure)
         if failure.kind is FailureKind.UNAUTHORISED:
             reason = {"reason": "API_KEY_INVALID", "domain": "googleapis.com"}
@@ -109,8 +110,10 @@ def _quota_details(failure: Failure) -> list[dict[str, Any]]:
         "description": "Learn more about quotas",
         "url": "https://ai.google.dev/gemini-api/docs/rate-limits",
     }
-    return [
+    details: list[dict[str, Any]] = [
         {"@type": _TYPE + "QuotaFailure", "violations": [violation]},
         {"@type": _TYPE + "Help", "links": [help_link]},
-        {"@type": _TYPE + "RetryInfo", "retryDelay": f"{failure.retry_after_seconds:.3f}s"},
     ]
+    if failure.retry_after_seconds is not None:
+        details.append({"@type": _TYPE + "RetryInfo", "retryDelay": f"{failure.retry_after_seconds:.3f}s"})
+    return details

@@ -106,7 +106,7 @@ class OpenAIDialect:
             kind, message = failure.dimension, _limit_message(failure)
         error = {"message": failure.message or message, "type": kind, "param": None, "code": code}
         headers = {}
-        if failure.kind in _WAITING:
+        if failure.kind in _WAITING and failure.retry_after_seconds is not None:
             headers["retry-after"] = str(whole_seconds(failure.retry_after_seconds))
             headers["retry-after-ms"] = str(max(1, round(failure.retry_after_seconds * 1000)))
         return Wire(status, {"error": error}, headers)
@@ -146,11 +146,12 @@ def call_of(
 
 def _limit_message(failure: Failure) -> str:
     short = {"requests": "RPM", "tokens": "TPM"}.get(failure.dimension, failure.dimension)
+    again = failure.retry_after_seconds
     return (
         f"Rate limit reached for {failure.model} in organization org-simulated on "
         f"{failure.dimension} per min ({short}): Limit {int(failure.limit)}, "
-        f"Used {int(max(0, failure.used))}, Requested {int(failure.requested)}. "
-        f"Please try again in {go_duration(failure.retry_after_seconds)}."
+        f"Used {int(max(0, failure.used))}, Requested {int(failure.requested)}."
+        + (f" Please try again in {go_duration(again)}." if again is not None else "")
     )
 
 
