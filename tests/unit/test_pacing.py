@@ -1,7 +1,10 @@
 """Budgets: refilled continuously, never above full, reserved before and settled after."""
 
 from dataclasses import replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +24,7 @@ from orchestrator.deciders.pacing import (
     reserve,
     settled,
 )
+from orchestrator.purses import day_left_seconds
 
 R, IN, OUT = Dimension.REQUESTS, Dimension.INPUT_TOKENS, Dimension.OUTPUT_TOKENS
 DAY, TOKENS = Dimension.REQUESTS_PER_DAY, Dimension.TOKENS
@@ -78,6 +82,14 @@ def test_a_day_is_counted_down_and_begins_anew() -> None:
     assert reserve(spent, {DAY: 1}) == Held("v/a/g: requests per day", float("inf"))
     assert levels(refilled(spent, 80_000, another_day=False))[DAY] == 0
     assert levels(refilled(spent, 10, another_day=True))[DAY] == 100
+
+
+@pytest.mark.parametrize(("day", "hours"), [((2026, 3, 8), 23), ((2026, 7, 1), 24), ((2026, 11, 1), 25)])
+def test_a_vendors_day_is_as_long_as_its_clocks_make_it(day: tuple[int, int, int], hours: int) -> None:
+    zone = "America/Los_Angeles"
+    midnight = datetime(*day, tzinfo=ZoneInfo(zone)).timestamp()
+    assert day_left_seconds(midnight, zone) == 3600 * hours
+    assert day_left_seconds(midnight + 3600 * hours - 1, zone) == 1
 
 
 def test_what_waits_for_workers_counts_as_still_there() -> None:
