@@ -21,7 +21,7 @@ help:
 	@echo "make test    the tests that need no outside service"
 	@echo "make check   format, lint, types, import directions, the catalog, the installed packages"
 	@echo "make bench   figures, ours beside those of others (needs PostgreSQL and Redis)"
-	@echo "make chaos   real processes under every fault there is, judged (ARGS='--list' names them)"
+	@echo "make chaos   real processes under every fault that has a name, judged (ARGS='--list' names them)"
 	@echo "make simulate  the fleet in one thread by seeds (ARGS='--seeds 20000 --from 101 --jobs 2'), or every crash point (ARGS=crashes)"
 	@echo "make lock    pins the dependencies anew (needs uv)"
 

@@ -26,6 +26,8 @@ MOST_OPEN = 200
 LONGEST_DOCUMENT = 4000
 """Characters."""
 AGAIN_SECONDS = 0.2
+UNPAID = "money or credit has run out"
+"""Why the fleet closes an account that a person has to pay for."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,10 @@ class Load:
         bodies = self._bodies()
         self.keys = [key for key, _ in bodies]
         self._threads = [
-            threading.Thread(target=self._send, args=(bodies[n::SENDERS],), daemon=True)
+            threading.Thread(target=self._send, args=(bodies[n::SENDERS], n / SENDERS), daemon=True)
             for n in range(SENDERS)
         ]
-        for thread in [*self._threads, threading.Thread(target=self._approve, daemon=True)]:
+        for thread in [*self._threads, threading.Thread(target=self._oversee, daemon=True)]:
             thread.start()
 
     def is_accepted(self) -> bool:
@@ -93,10 +95,11 @@ class Load:
         self.chance.shuffle(workflows)
         return [(f"chaos-{number}", _body(name, number)) for number, name in enumerate(workflows)]
 
-    def _send(self, bodies: list[tuple[str, dict[str, Any]]]) -> None:
+    def _send(self, bodies: list[tuple[str, dict[str, Any]]], behind: float) -> None:
+        """Submits each once it is due; a part of a turn behind the others, so that somebody submits at all times."""
         with httpx2.Client(base_url=self.api_url, timeout=30) as http:
             for turn, (key, body) in enumerate(bodies):
-                while turn >= self.due() * len(bodies) or self.open_jobs() >= MOST_OPEN:
+                while turn + behind >= self.due() * len(bodies) or self.open_jobs() >= MOST_OPEN:
                     self._stopping.wait(AGAIN_SECONDS)
                 for _ in range(1 + (turn % 2)):
                     while not self._stopping.is_set() and self._ask(http, key, body).job_id is None:
@@ -114,13 +117,16 @@ class Load:
         self.answers.append(answer)
         return answer
 
-    def _approve(self) -> None:
-        """The person who answers what is asked."""
+    def _oversee(self) -> None:
+        """The person who answers what is asked, and pays where an account has no money left."""
         while not self._stopping.wait(1.0):
             try:
                 with FleetClient(self.api_url) as client:
                     for line in client.approvals().items:
                         client.answer(line.id, "approve", OVERSEER, "it says what it quotes", line.digest)
+                    for budget in client.budgets().items:
+                        if budget.closed_until and UNPAID in budget.closed_why:
+                            client.open_account(budget.key, OVERSEER, "it was paid for")
             except FleetError:
                 continue
 

@@ -1,10 +1,15 @@
-"""A proxy between the fleet and one of its servers, which can stop answering, or lose one answer."""
+"""A proxy between the fleet and one of its servers, which can stop answering, lose one answer, or be gone."""
 
 import asyncio
+import socket
+import struct
 import threading
+import time
 from collections.abc import Coroutine
 from typing import Any
 
+_NO_LINGER = struct.pack("ii", 1, 0)
+"""``SO_LINGER`` on, zero seconds: closing resets the connection."""
 COMMIT = b"Q\x00\x00\x00\x0bCOMMIT\x00"
 """How PostgreSQL's protocol spells it."""
 
@@ -20,6 +25,8 @@ class Proxy:
         self.withheld_bytes = 0
         """What was sent and had to wait while it hung."""
         self.lost_answers = 0
+        self.refused = 0
+        """Connections that found no server behind it."""
         self._to_lose = 0
         self._flows.set()
         threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True).start()
@@ -32,6 +39,21 @@ class Proxy:
     def resume(self) -> None:
         self._loop.call_soon_threadsafe(self._flows.set)
 
+    def hung_for(self, seconds: float) -> int:
+        """Hangs for so long; answers whether anything was sent meanwhile, as 1 or 0."""
+        before = self.withheld_bytes
+        self.hang()
+        time.sleep(seconds)
+        self.resume()
+        return int(self.withheld_bytes > before)
+
+    def shut(self) -> None:
+        """Nobody listens any more, and who was connected is cut off."""
+        self._do(self._end())
+
+    def listen_again(self) -> None:
+        self._do(self._listen(self.port))
+
     def lose_answers(self, commits: int) -> None:
         """The next commits reach the server; their answers are lost with the connections they were asked on."""
         self._to_lose = commits
@@ -43,8 +65,8 @@ class Proxy:
     def _do(self, act: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(act, self._loop).result(10)
 
-    async def _listen(self) -> int:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+    async def _listen(self, port: int = 0) -> int:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
         return int(self._server.sockets[0].getsockname()[1])
 
     async def _end(self) -> None:
@@ -57,6 +79,7 @@ class Proxy:
         try:
             there = await asyncio.open_connection("127.0.0.1", self._target_port)
         except OSError:
+            self.refused += 1
             writer.close()
             return
         link = _Link(writer, there[1])
@@ -88,7 +111,7 @@ class Proxy:
                     await self._flows.wait()
                 yield data
         except OSError:
-            pass
+            link.reset()
         finally:
             link.cut()
 
@@ -99,6 +122,13 @@ class _Link:
     def __init__(self, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
         self.client, self.server = client, server
         self.loses_answer = False
+
+    def reset(self) -> None:
+        """One side was reset, and so is the other."""
+        for side in (self.client, self.server):
+            if not side.is_closing():
+                side.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+                side.transport.abort()
 
     def cut(self) -> None:
         self.client.close()

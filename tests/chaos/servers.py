@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import struct
 import subprocess
 import tempfile
 import time
@@ -57,6 +58,13 @@ def skewing_library(folder: Path) -> Path:
         if done.returncode != 0:
             raise NotHere(f"cc did not build {SKEW.name}: {done.stderr[-500:]}")
     return library
+
+
+def set_skew(file: Path, seconds: int) -> None:
+    """Sets the clock of the processes that were started with this file wrong by so much, at once."""
+    file.touch()
+    with file.open("r+b") as clock:  # in place, since it is mapped into their memory
+        clock.write(struct.pack("l", seconds))
 
 
 class Disk:
@@ -120,7 +128,14 @@ class Postgres:
 
     def refused_for_room(self) -> int:
         """How often the server has said that there was no room for what it was to write."""
-        return (self.folder / "log").read_text(errors="replace").count("No space left on device")
+        return self._said("No space left on device")
+
+    def deadlocks(self) -> int:
+        """How often the server has ended a transaction of a deadlock."""
+        return self._said("ERROR:  deadlock detected")
+
+    def _said(self, words: str) -> int:
+        return (self.folder / "log").read_text(errors="replace").count(words)
 
     def start(self) -> None:
         options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c max_connections=200"
@@ -130,13 +145,18 @@ class Postgres:
         """As a crash would: nothing is finished, and the next start recovers from the log."""
         self._run("pg_ctl", "-D", self._data, "-m", "immediate", "stop")
 
+    def sessions(self) -> int:
+        """How many sessions the fleet has."""
+        return self._of_sessions("count(*)")
+
     def kill_backends(self) -> int:
         """Ends every session of the fleet; answers how many."""
-        kill = (
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'fleet'"
-        )
+        return self._of_sessions("count(pg_terminate_backend(pid))")
+
+    def _of_sessions(self, asked: str) -> int:
         try:
-            return int(self._ask(kill)[0][0])
+            query = f"SELECT {asked} FROM pg_stat_activity WHERE application_name = 'fleet'"
+            return int(self._ask(query)[0][0])
         except DBAPIError:
             return 0
 
@@ -189,6 +209,21 @@ class Broker:
 
     def client(self) -> redis.Redis:
         return redis.Redis.from_url(self.url())
+
+    def connections(self) -> int:
+        """How many there are, beside the one that asks."""
+        with self.client() as broker:
+            return int(broker.info("clients")["connected_clients"]) - 1
+
+    def limit_memory(self, bytes_: int) -> None:
+        """Refuses every message beyond; 0 is no limit."""
+        with self.client() as broker:
+            broker.config_set("maxmemory", bytes_)
+
+    def refused_for_memory(self) -> int:
+        """How often it has refused anything since it was started."""
+        with self.client() as broker:
+            return int(broker.info("errorstats").get("errorstat_OOM", {"count": 0})["count"])
 
     def start(self) -> None:
         self._process = subprocess.Popen(

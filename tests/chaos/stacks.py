@@ -47,9 +47,10 @@ ALLOWED = {
     "tokens_per_minute": GENEROUS * 540_000,
 }
 LEASE_SECONDS = 10.0
+HEARTBEAT_SECONDS = 2.0
 PACES = {
     "FLEET_LEASE_SECONDS": f"{LEASE_SECONDS:g}",
-    "FLEET_HEARTBEAT_SECONDS": "2",
+    "FLEET_HEARTBEAT_SECONDS": f"{HEARTBEAT_SECONDS:g}",
     "FLEET_LEADER_LEASE_SECONDS": "3",
 }
 AT_ONCE = Backoff(first_seconds=0.5, cap_seconds=0.5)
@@ -61,6 +62,9 @@ ORCHESTRATORS = ("orchestrator", "orchestrator-2")
 STACKS = ("postgresql", "sqlite", "rabbitmq")
 PATIENCE_SECONDS = 60.0
 READY_SECONDS = 180.0
+AWAY_SECONDS = 5.0
+HUNG_SECONDS = 4.0
+"""Longer than the lease of who leads."""
 SETTLED_SECONDS = 0.2
 """After so long what a process had sent before it was stopped has been done."""
 
@@ -114,6 +118,7 @@ class Stack:
     broker_url: str
     postgres: Postgres | None
     broker: Broker | None
+    vendors_proxy: Proxy
     ledger_proxy: Proxy | None
     broker_proxy: Proxy | None
     notes: Notes = field(default_factory=Notes)
@@ -147,6 +152,16 @@ class Stack:
 
     def now(self) -> float:
         return self._asked(now)
+
+    def await_api(self) -> None:
+        """Returns once the API is ready to accept jobs, or after a while."""
+        eventually(self.api_is_ready)
+
+    def api_is_ready(self) -> bool:
+        try:
+            return httpx2.get(f"{self.api_url}/readyz").status_code == 200
+        except httpx2.HTTPError:
+            return False
 
     def _asked(self, ask: Callable[[Any], Found]) -> Found:
         until = time.monotonic() + PATIENCE_SECONDS
@@ -272,6 +287,7 @@ def running_stack(name: str, seed: int, root: Path | None = None) -> Iterator[St
             broker_url,
             postgres,
             broker,
+            _proxied(ending, httpx2.URL(vendors.url).port or 80),
             ledger_proxy,
             broker_proxy,
         )
@@ -297,12 +313,13 @@ def _rabbitmq(ending: ExitStack) -> str:
 
 def _specs(stack: Stack, port: int, database: str) -> list[Spec]:
     env = {name: value for name, value in os.environ.items() if not name.startswith("FLEET_")}
+    vendors = f"http://127.0.0.1:{stack.vendors_proxy.port}"
     env |= PACES | {
         "FLEET_DATABASE_URL": database,
         "FLEET_CATALOG": str(CATALOG),
-        "ANTHROPIC_BASE_URL": f"{stack.vendors.url}/anthropic",
-        "OPENAI_BASE_URL": f"{stack.vendors.url}/openai/v1",
-        "GOOGLE_GEMINI_BASE_URL": f"{stack.vendors.url}/gemini",
+        "ANTHROPIC_BASE_URL": f"{vendors}/anthropic",
+        "OPENAI_BASE_URL": f"{vendors}/openai/v1",
+        "GOOGLE_GEMINI_BASE_URL": f"{vendors}/gemini",
         "NO_PROXY": "127.0.0.1",
     }
     wiring.migrate(Settings(state_dir=stack.root, database_url=database, catalog=CATALOG))
@@ -332,10 +349,7 @@ def _allow_more(ledger: Ledger) -> None:
 def _await_ready(stack: Stack) -> None:
     def ready() -> bool:
         workers = stack.rows("SELECT count(*) AS live FROM worker WHERE stopped_at IS NULL")[0].live
-        try:
-            return bool(workers >= 3 and httpx2.get(f"{stack.api_url}/readyz").status_code == 200)
-        except httpx2.HTTPError:
-            return False
+        return bool(workers >= 3 and stack.api_is_ready())
 
     if not eventually(ready, READY_SECONDS):
         logs = "\n".join(f"{log.name}: {log.read_text()[-600:]}" for log in (stack.root / "logs").iterdir())

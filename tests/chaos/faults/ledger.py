@@ -1,0 +1,120 @@
+"""Faults of the ledger's database."""
+
+import time
+from functools import partial
+
+from sqlalchemy import Connection, text
+
+from orchestrator.ledger.engine import LedgerUnreachable
+from tests.chaos.faults.registry import fault
+from tests.chaos.stacks import AWAY_SECONDS, HEARTBEAT_SECONDS, HUNG_SECONDS, Stack, eventually
+
+FULL_SECONDS = 3.0
+"""So long a disk stays full after it was first noticed."""
+WRITES_SECONDS = 4.0
+"""Within so long the loop writes; sooner than a session that is idle inside a transaction is ended."""
+BEATEN_SECONDS = 10.0
+
+
+@fault("ledger-restart", "postgresql")
+def ledger_restart(stack: Stack) -> int:
+    """PostgreSQL crashes and recovers (`pg_ctl -m immediate`)."""
+    assert stack.postgres is not None
+    cut = stack.postgres.sessions()
+    stack.postgres.stop()
+    stack.postgres.start()
+    return cut
+
+
+@fault("ledger-away", "postgresql")
+def ledger_away(stack: Stack) -> int:
+    """PostgreSQL is gone for some seconds. It bites by the connections that find nobody."""
+    assert stack.postgres is not None and stack.ledger_proxy is not None
+    stack.await_api()  # else a fault that killed it before would leave nobody to be asked meanwhile
+    before = stack.ledger_proxy.refused
+    stack.postgres.stop()
+    began = time.monotonic()
+    time.sleep(AWAY_SECONDS)
+    stack.notes.ledger_away.append((began, time.monotonic()))
+    refused = stack.ledger_proxy.refused - before
+    stack.postgres.start()
+    return refused
+
+
+@fault("ledger-backends", "postgresql")
+def ledger_backends(stack: Stack) -> int:
+    """Every session of the fleet is ended by the server."""
+    assert stack.postgres is not None
+    return stack.postgres.kill_backends()
+
+
+@fault("ledger-deadlock", "postgresql")
+def ledger_deadlock(stack: Stack) -> int:
+    """Somebody locks the loop's rows in another order than the loop, and PostgreSQL ends the loop's transaction."""
+    assert stack.postgres is not None
+    before = stack.postgres.deadlocks()
+    try:
+        with stack.ledger.write() as connection:
+            _lock_crosswise(stack, connection)
+    except LedgerUnreachable:
+        return 0  # it was this session that was ended, or nobody came
+    return stack.postgres.deadlocks() - before
+
+
+def _lock_crosswise(stack: Stack, connection: Connection) -> None:
+    """First what the loop locks later, and once it waits for that what it has locked already."""
+    # Whoever waits looks for a deadlock after a second, and ends itself; this session waits without a look.
+    connection.execute(text("SET LOCAL deadlock_timeout = '1min'"))
+    connection.execute(text("SET LOCAL lock_timeout = '5s'"))
+    connection.execute(text("SELECT id FROM subtask WHERE ended_at IS NULL FOR UPDATE"))
+    mine = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    waits = (
+        "SELECT pid FROM pg_locks WHERE relation = 'leader'::regclass AND :mine = ANY(pg_blocking_pids(pid))"
+    )
+    eventually(lambda: stack.rows(waits, mine=mine), WRITES_SECONDS)
+    connection.execute(text("SELECT epoch FROM leader FOR UPDATE"))
+
+
+@fault("ledger-full", "PostgreSQL and mount")
+def ledger_full(stack: Stack) -> int:
+    """The disk of the ledger's tables is full for some seconds."""
+    postgres = stack.postgres
+    assert postgres is not None and postgres.disk is not None
+    before = postgres.refused_for_room()
+    postgres.disk.fill()
+    try:
+        eventually(lambda: postgres.refused_for_room() > before)
+        time.sleep(FULL_SECONDS)
+    finally:
+        postgres.disk.relieve()
+    return postgres.refused_for_room() - before
+
+
+@fault("ledger-hung", "postgresql")
+def ledger_hung(stack: Stack) -> int:
+    """PostgreSQL's socket accepts, and nothing comes back."""
+    assert stack.ledger_proxy is not None
+    return stack.ledger_proxy.hung_for(HUNG_SECONDS)
+
+
+@fault("answer-lost", "postgresql")
+def answer_lost(stack: Stack) -> int:
+    """Transactions are committed, and who asked for it never learns."""
+    assert stack.ledger_proxy is not None
+    proxy, before = stack.ledger_proxy, stack.ledger_proxy.lost_answers
+    for lost in range(before, before + 5):
+        proxy.lose_answers(1)
+        eventually(partial(lambda lost: proxy.lost_answers > lost, lost), 3)
+    return proxy.lost_answers - before
+
+
+@fault("ledger-busy", "sqlite")
+def ledger_busy(stack: Stack) -> int:
+    """Somebody else writes to the SQLite file for some seconds. It bites by the workers whose beats have to wait."""
+    with stack.ledger.write():
+        time.sleep(HUNG_SECONDS)
+        until = stack.now()
+        due = "SELECT id FROM worker WHERE stopped_at IS NULL AND beat_at < :since"
+        late = [row.id for row in stack.rows(due, since=until - HEARTBEAT_SECONDS)]
+    beaten = "SELECT id FROM worker WHERE beat_at > :until AND id IN :late"
+    return len(eventually(lambda: stack.rows(beaten, until=until, late=late), BEATEN_SECONDS) or [])
