@@ -1,4 +1,4 @@
-"""Chaos, a smoke of it: every fault once, under load, on PostgreSQL and a broker of the run's own.
+"""Chaos, a smoke of it: every fault that has a name, under load, on PostgreSQL and a broker of the run's own.
 
 It takes some minutes, so that it runs only where somebody named a PostgreSQL for the tests; `make chaos` does the
 same on other stacks, and for longer.
@@ -18,7 +18,8 @@ NOT_ON_POSTGRESQL = {name for name, fault in FAULTS.items() if fault.needs == "s
 
 @pytest.mark.skipif(not os.environ.get(DATABASE), reason=f"{DATABASE} is not set")
 def test_a_fleet_under_every_fault_keeps_what_it_promised() -> None:
-    """Fails where a promise was broken, where a witness tells another story, and where a fault never bit."""
+    """Fails where a promise was broken, where a witness tells another story, where a fault never bit, and where what
+    the faults must bring about never happened."""
     try:
         verdict, monkey = run("postgresql", seed=7, seconds=0, subtasks=SMOKE_SUBTASKS)
     except NotHere as missing:

@@ -1,4 +1,4 @@
-"""``python -m tests.chaos``: one run under faults; 1 where a promise was broken or a fault never bit."""
+"""``python -m tests.chaos``: one run under faults; 1 where a promise was broken, or where it proved too little."""
 
 import argparse
 import random
@@ -25,7 +25,7 @@ def main() -> int:
         for each in FAULTS.values():
             needs = f" (needs {each.needs})" if each.needs else ""
             _print(
-                f"{each.name:22} {each.says}{needs}{', by name only' if each.name in BY_NAME_ONLY else ''}"
+                f"{each.name:24} {each.says}{needs}{', by name only' if each.name in BY_NAME_ONLY else ''}"
             )
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # its servers end with it
@@ -83,14 +83,14 @@ def run(
 def tell(verdict: Verdict, monkey: Monkey) -> int:
     """Prints the tables; answers the exit code."""
     alone = monkey.only is not None
-    _print(f"\n{'fault':24}{'done':>6}{'bit':>7}")
+    _print(f"\n{'fault':26}{'done':>6}{'bit':>7}")
     for name in sorted(monkey.done):
-        _print(f"{name:24}{monkey.done[name]:>6}{monkey.bit[name]:>7}")
+        _print(f"{name:26}{monkey.done[name]:>6}{monkey.bit[name]:>7}")
     _print(f"\njobs: {dict(verdict.ended)}; dead letters: {dict(verdict.died)}\n")
     for figure in verdict.figures:
         bar = f"(at most {figure.bar:g})" if figure.bar is not None else ""
         mark = "" if figure.holds(alone) else "  MISSED"
-        _print(f"{figure.name:60}{figure.value:>9.4g} {figure.unit:2}{bar}{mark}")
+        _print(f"{figure.name:64}{figure.value:>9.4g} {figure.unit:2}{bar}{mark}")
     for violation in verdict.violations:
         _print(f"VIOLATION  {violation}")
     missed = [figure for figure in verdict.figures if not figure.holds(alone)]

@@ -15,6 +15,7 @@ from contracts.states import JobState
 from orchestrator.ledger.promises import AFTER_DRAIN, AT_ANY_MOMENT, promises
 from tests.chaos.load import Answer, Load
 from tests.chaos.monkey import Monkey
+from tests.chaos.sometimes import happened, while_away
 from tests.chaos.stacks import LEASE_SECONDS, Stack, eventually
 
 LOOK_SECONDS = 0.5
@@ -75,12 +76,13 @@ def judged(stack: Stack, load: Load, monkey: Monkey) -> Verdict:
         *_refused_while_away(stack, load),
         *_on_one_clock(stack, load),
         *(f"the fault {name} never bit" for name in monkey.missed()),
+        *_never(stack, load, monkey),
     ]
     jobs = stack.rows("SELECT state, count(*) AS number FROM job WHERE tenant = 'acme' GROUP BY state")
     dead = stack.rows("SELECT code, count(*) AS number FROM dead_letter GROUP BY code")
     return Verdict(
         violations,
-        list(_figures(stack, load)),
+        [*_figures(stack, load), *_sometimes(stack, load, monkey)],
         Counter({row.state: row.number for row in jobs}),
         Counter({row.code: row.number for row in dead}),
     )
@@ -178,9 +180,10 @@ def _fenced(stack: Stack) -> Iterator[str]:
 
 def _refused_while_away(stack: Stack, load: Load) -> Iterator[str]:
     """While the ledger was away every answer was a 503 that says when to come again, and none was a promise."""
-    for answer in _while_away(stack, load):
-        if answer.status == 0:
-            continue  # the API itself was just being killed
+    answers = while_away(load, stack.notes.ledger_away)
+    if stack.notes.ledger_away and not answers:
+        yield "while the ledger was away nobody was answered, so that nothing is known of it"
+    for answer in answers:
         if answer.status != 503 or not answer.retry_after:
             yield f"while the ledger was away, {answer.key} was answered {answer.status}"
 
@@ -198,12 +201,28 @@ def _on_one_clock(stack: Stack, load: Load) -> Iterator[str]:
         yield f"{len(odd)} attempt(s) have a moment of another clock, first {odd[0].id}"
 
 
-def _while_away(stack: Stack, load: Load) -> list[Answer]:
+def _never(stack: Stack, load: Load, monkey: Monkey) -> Iterator[str]:
+    """What the faults that were done must have brought about, and did not."""
+    if stack.notes.broker_away and not _submitted_without_broker(stack, load):
+        yield "while the broker was away nothing was submitted, so that nothing is known of it"
+    for each, times in happened(stack, load, monkey):
+        if not times:
+            yield f"it never happened that {each.says}"
+
+
+def _sometimes(stack: Stack, load: Load, monkey: Monkey) -> Iterator[Figure]:
+    for each, times in happened(stack, load, monkey):
+        yield Figure(each.says, times)
+
+
+def _submitted_without_broker(stack: Stack, load: Load) -> list[Answer]:
+    """The answers to what was submitted while the broker was away and no fault had killed the API."""
+    gone = list(_without_api(stack, load))
     return [
         answer
-        for began, ended in stack.notes.ledger_away
+        for began, ended in stack.notes.broker_away
         for answer in load.answers
-        if began <= answer.sent_at and answer.answered_at <= ended
+        if began <= answer.sent_at <= ended and not any(b <= answer.sent_at < e for b, e in gone)
     ]
 
 
@@ -233,21 +252,15 @@ def _figures(stack: Stack, load: Load) -> Iterator[Figure]:
     if flushed := [each.seconds for each in _claimed_again(stack, stack.notes.flushed, or_itself=True)]:
         yield Figure("and the last of their attempts claimed after", max(flushed), "s")
     if stack.notes.broker_away:
-        began = [pair[0] for pair in stack.notes.broker_away]
-        ends = [pair[1] for pair in stack.notes.broker_away]
-        during = [a for a in load.answers for b, e in zip(began, ends, strict=True) if b <= a.sent_at <= e]
-        gone = list(_without_api(stack, load))
-        during = [answer for answer in during if not any(b <= answer.sent_at < e for b, e in gone)]
+        during = _submitted_without_broker(stack, load)
         errors = sum(answer.job_id is None for answer in during)
         yield Figure(f"intake errors of {len(during)} while the broker was away", errors, "", 0)
         yield Figure("broker back, first claim after", max(_first_claims(stack)), "s", 5)
     if late := [each.seconds for each in _claimed_again(stack, stack.notes.rung_late, or_itself=True)]:
         yield Figure(f"{len(late)} doorbells had waited for it, the last one's claimed after", max(late), "s")
-    if away := _while_away(stack, load):
+    if away := while_away(load, stack.notes.ledger_away):
         slowest = max(answer.answered_at - answer.sent_at for answer in away)
         yield Figure(f"slowest of {len(away)} answers while the ledger was away", slowest, "s", RETRY_SECONDS)
-    stale = stack.rows("SELECT count(*) AS number FROM event WHERE kind = 'attempt_stale'")[0].number
-    yield Figure("late reports, all fenced out", stale)
     calls = _asked(stack)
     states = {row.id: row.state for row in stack.rows("SELECT id, state FROM attempt")}
     yield Figure("calls to vendors", len(calls))
