@@ -69,7 +69,14 @@ def run(
         for each in left_out(fleet) if only is None else []:
             say(f"{each.name} is left out: it needs {each.needs}")
         monkey = Monkey(fleet, seconds, random.Random(seed), only, say, between)
-        load = Load(fleet.api_url, subtasks, random.Random(seed), monkey.progress, fleet.open_jobs_lately)
+        load = Load(
+            fleet.api_url,
+            subtasks,
+            random.Random(seed),
+            monkey.progress,
+            fleet.open_jobs_lately,
+            lambda: fleet.notes.hurried,
+        )
         load.start()
         monkey.run(load.is_accepted)
         load.join()

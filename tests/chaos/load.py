@@ -53,6 +53,8 @@ class Load:
     """Which share of it is to be submitted by now."""
     open_jobs: Callable[[], int]
     """How many have not ended."""
+    hurried: Callable[[], int]
+    """How many jobs are wanted before they are due, so that somebody submits while something is away."""
     answers: list[Answer] = field(default_factory=list)
     _stopping: threading.Event = field(default_factory=threading.Event)
 
@@ -96,14 +98,18 @@ class Load:
         return [(f"chaos-{number}", _body(name, number)) for number, name in enumerate(workflows)]
 
     def _send(self, bodies: list[tuple[str, dict[str, Any]]], behind: float) -> None:
-        """Submits each once it is due; a part of a turn behind the others, so that somebody submits at all times."""
+        """Submits each once it is due; a part of a turn behind the others, so that they do not all do so at once."""
         with httpx2.Client(base_url=self.api_url, timeout=30) as http:
             for turn, (key, body) in enumerate(bodies):
-                while turn + behind >= self.due() * len(bodies) or self.open_jobs() >= MOST_OPEN:
+                while turn + behind >= self._turns(len(bodies)) or self.open_jobs() >= MOST_OPEN:
                     self._stopping.wait(AGAIN_SECONDS)
                 for _ in range(1 + (turn % 2)):
                     while not self._stopping.is_set() and self._ask(http, key, body).job_id is None:
                         self._stopping.wait(AGAIN_SECONDS)
+
+    def _turns(self, bodies: int) -> float:
+        """How many of its jobs a sender should have submitted by now."""
+        return self.due() * bodies + self.hurried() / SENDERS
 
     def _ask(self, http: httpx2.Client, key: str, body: dict[str, Any]) -> Answer:
         sent = time.monotonic()

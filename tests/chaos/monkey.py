@@ -93,4 +93,6 @@ class Monkey:
             eventually(
                 self.stack.has_recovered, RECOVERY_SECONDS
             )  # else it is the next fault that takes the time
-        time.sleep(AGAIN_SECONDS if self.only else self.chance.uniform(*PAUSE_SECONDS))
+            time.sleep(AGAIN_SECONDS)
+        elif each.bit_later is None:  # what its vendor is told to do has harmed nobody yet
+            time.sleep(self.chance.uniform(*PAUSE_SECONDS))

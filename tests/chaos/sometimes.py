@@ -91,7 +91,7 @@ SOMETIMES = (
     _seen("a doorbell was rung again", _by("flush", "broker-restart"), "attempt WHERE rings > 1"),
     _seen(
         "an attempt that was claimed too late came back unrun",
-        _by("broker-away", "kill-worker"),
+        _by("broker-away"),
         "attempt WHERE state = 'returned'",
     ),
     _seen(

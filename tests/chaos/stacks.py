@@ -63,6 +63,8 @@ STACKS = ("postgresql", "sqlite", "rabbitmq")
 PATIENCE_SECONDS = 60.0
 READY_SECONDS = 180.0
 AWAY_SECONDS = 5.0
+HURRIED = 8
+"""Jobs: two of each who submits."""
 HUNG_SECONDS = 4.0
 """Longer than the lease of who leads."""
 SETTLED_SECONDS = 0.2
@@ -100,6 +102,8 @@ class Notes:
     broker_away: list[tuple[float, float]] = field(default_factory=list)
     """From when until when, on the monotonic clock."""
     ledger_away: list[tuple[float, float]] = field(default_factory=list)
+    hurried: int = 0
+    """Jobs that are wanted before they are due."""
     api_killed: list[float] = field(default_factory=list)
     """When, on the monotonic clock."""
 
@@ -238,6 +242,10 @@ class Stack:
         if not back or self.rows(lost, held=list(self.notes.killed)):
             return False
         return not self.rows(unheard, held=[*self.notes.flushed, *self.notes.rung_late])
+
+    def hurry(self) -> None:
+        """Has some jobs submitted now: what is due comes in bursts, and nobody might ask while something is away."""
+        self.notes.hurried += HURRIED
 
     def note_killed(self, attempts: list[str]) -> None:
         self.notes.killed |= dict.fromkeys(attempts, self.now())

@@ -94,6 +94,7 @@ def _without_broker(stack: Stack, seconds: float) -> int:
     stack.await_api()  # else a fault that killed it before would leave nobody to accept anything meanwhile
     stack.broker.kill()
     began, since = time.monotonic(), stack.now()
+    stack.hurry()
     time.sleep(seconds)
     accepted = "SELECT id FROM job WHERE tenant = 'acme' AND created_at > :since"
     eventually(lambda: stack.rows(accepted, since=since), AWAY_SECONDS)
