@@ -36,7 +36,8 @@ class ItemState(StrEnum):
 
 class Selection(Contract):
     """Which ended work: ids, or a filter of at least one word. A filter finds the jobs of dead letters that nobody
-    discarded and no replay has taken up yet, cancelled jobs excepted."""
+    discarded and no replay has taken up yet, except cancelled jobs and those that are done and have applied an effect
+    that nobody found wrong."""
 
     ids: tuple[str, ...] = Field(default=(), max_length=MOST_IDS)
     """Jobs or subtasks. A subtask is made anew with everything behind it."""
@@ -95,7 +96,8 @@ class ReplayRequest(Contract):
     """At most so many of its jobs are under way at once."""
     again: bool = False
     """Go on although a later job of a selected one's chain of replays is under way, was done or has applied an
-    effect. One that ended otherwise needs no such word."""
+    effect, or although a job that is named by its id is done and what it applied stands. What ended otherwise needs
+    no such word."""
     dry_run: bool = True
     """Only say what would be done."""
 

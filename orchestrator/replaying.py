@@ -4,11 +4,9 @@ from collections import defaultdict
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Select,
     case,
-    exists,
     func,
     insert,
     literal,
@@ -21,7 +19,6 @@ from sqlalchemy.exc import IntegrityError
 from contracts.catalog import Catalog
 from contracts.replays import ItemState, ReplayRequest, ReplayState, Selection
 from contracts.states import JobState, SubtaskState
-from contracts.workflows import ReplayClass
 from orchestrator.deciders.replaying import fault_of, unsafe_steps
 from orchestrator.ledger import events
 from orchestrator.ledger.clock import now
@@ -29,9 +26,18 @@ from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.events import Event, EventKind
 from orchestrator.ledger.ids import new_id
 from orchestrator.ledger.listing import listed
-from orchestrator.ledger.tables import effect, event, job, replay, replay_item, setting_change, subtask
+from orchestrator.ledger.tables import event, job, replay, replay_item, setting_change, subtask
 from orchestrator.problems import Conflict, Forbidden, Malformed, NotFound
-from orchestrator.selections import found, held_words, left_out, replayed_since, roots
+from orchestrator.selections import (
+    applied_in,
+    found,
+    held_words,
+    left_out,
+    left_standing,
+    replayed_since,
+    roots,
+    standing,
+)
 from orchestrator.wake import ring
 
 OPEN = (ItemState.WAITING, ItemState.RELEASED)
@@ -135,7 +141,9 @@ def _open(connection: Connection, catalog: Catalog, request: ReplayRequest) -> s
     )
     total = _freeze(connection, replay_id, selection)
     if total == 0:
-        raise Malformed("selection: it finds no ended job that waits for a replay")
+        left = left_standing(connection, selection)
+        nothing = "selection: it finds no ended job that waits for a replay"
+        raise Malformed(f"{nothing}; {left}" if left else nothing)
     check_workflows(request, catalog, _workflows(connection, replay_id))
     connection.execute(update(replay).where(replay.c.id == replay_id).values(total=total))
     approved = f", approved by {request.approved_by}" if request.approved_by else ""
@@ -232,26 +240,47 @@ def check_free(connection: Connection, selection: Selection) -> None:
 
 
 def check_again(connection: Connection, request: ReplayRequest) -> None:
-    """No later job of the chain that a selected one stands in is under way, was done or has applied an effect, unless
-    the request says that it may be; raises Conflict. What it applied is not taken back by its end, however that came,
-    and would be applied again beside it."""
+    """No later job of the chain that a selected one stands in is under way, was done or has applied an effect, and
+    none that is named by its id is done itself while what it applied stands, unless the request says that it may be;
+    raises Conflict. No end takes back what was applied, and it would be applied again beside that."""
     if request.again:
         return
-    in_chains = _in_chains(connection, request.selection)
+    selection = request.selection
+    if done := _done_since(connection, selection) or _done_itself(connection, selection):
+        otherwise = "" if selection.ids else ", or discard its dead letter"
+        raise Conflict(f"{done}; say that it is to be done again (again) if it must be{otherwise}")
+
+
+def _done_since(connection: Connection, selection: Selection) -> str:
+    in_chains = _in_chains(connection, selection)
     if not in_chains:
-        return
+        return ""
     later = replayed_since(listed(connection, in_chains)).subquery()
-    applied = _applied_in(later.c.id)
+    applied = applied_in(later.c.id)
     counts = select(later, applied.label("applied")).where(or_(later.c.state.not_in(UNWELL), applied))
     rows = connection.execute(counts.order_by(later.c.created_at.desc(), later.c.id.desc())).all()
-    if rows:
-        row, many = rows[0], len({row.of for row in rows})
-        more = f" ({many} of the selected jobs were)" if many > 1 else ""
-        otherwise = "" if request.selection.ids else ", or discard its dead letter"
-        raise Conflict(
-            f"{row.of} was replayed before{more}: replay {row.replay_id} made job {row.id} of it, which "
-            f"{_came_to(row)}; say that it is to be done again (again) if it must be{otherwise}"
-        )
+    if not rows:
+        return ""
+    row, many = rows[0], len({row.of for row in rows})
+    more = f" ({many} of the selected jobs were)" if many > 1 else ""
+    made = f"replay {row.replay_id} made job {row.id} of it"
+    return f"{row.of} was replayed before{more}: {made}, which {_came_to(row)}"
+
+
+def _done_itself(connection: Connection, selection: Selection) -> str:
+    """A filter finds no such job, and what is built on a wrong result takes the place of what it was before."""
+    if not selection.ids:
+        return ""
+    jobs = found(connection, selection).subquery()
+    taken = select(jobs.c.job_id).where(jobs.c.left_for.is_(None))
+    rows = connection.execute(standing(taken)).all()
+    if not rows:
+        return ""
+    row, many = rows[0], len({row.of for row in rows})
+    more = f" ({many} of the selected jobs are so)" if many > 1 else ""
+    whose = "it" if row.job_id == row.of else f"job {row.job_id}"
+    stands = f"what {whose} applied to {row.target} stands{more}"
+    return f"{row.of} is done, and {stands}: what is applied anew stands beside that"
 
 
 def _in_chains(connection: Connection, selection: Selection) -> set[str]:
@@ -261,12 +290,6 @@ def _in_chains(connection: Connection, selection: Selection) -> set[str]:
     firsts = listed(connection, (row.job_id for row in rows if row.job_id == row.chain))
     replayed = set(connection.execute(select(job.c.replay_of).where(job.c.replay_of.in_(firsts))).scalars())
     return {row.job_id for row in rows if row.job_id != row.chain or row.job_id in replayed}
-
-
-def _applied_in(job_id: ColumnElement[str]) -> ColumnElement[bool]:
-    """Whether this job has changed something."""
-    changed = effect.c.applied_at.is_not(None) & (effect.c.replay_class != ReplayClass.READ_ONLY)
-    return exists().where(subtask.c.job_id == job_id, effect.c.subtask_id == subtask.c.id, changed)
 
 
 def _came_to(row: Any) -> str:
@@ -331,7 +354,7 @@ def _released(replay_id: str) -> Select[Any]:
 
 def _applied_before(connection: Connection, jobs: Select[Any]) -> str:
     """Which of these jobs have changed what cancelling them does not take back; empty where none has."""
-    changed = select(job.c.id).where(job.c.id.in_(jobs), job.c.ended_at.is_(None), _applied_in(job.c.id))
+    changed = select(job.c.id).where(job.c.id.in_(jobs), job.c.ended_at.is_(None), applied_in(job.c.id))
     ids = list(connection.execute(changed.order_by(job.c.id)).scalars())
     more = f" and {len(ids) - MOST_NAMED} more" if len(ids) > MOST_NAMED else ""
     return f" (what {', '.join(ids[:MOST_NAMED])}{more} applied before stands)" if ids else ""

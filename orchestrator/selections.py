@@ -25,6 +25,7 @@ from sqlalchemy import (
 from contracts.failures import Code
 from contracts.replays import ReplayState, Selection
 from contracts.states import JobState, SubtaskState
+from contracts.workflows import ReplayClass
 from orchestrator import taints
 from orchestrator.deciders.switches import Scope, called
 from orchestrator.ledger.listing import listed
@@ -43,6 +44,8 @@ from orchestrator.ledger.tables import (
 _other = job.alias("other")
 UNDONE = (SubtaskState.DEAD, SubtaskState.SKIPPED, SubtaskState.CANCELLED)
 _NO_SUBTASK = null().cast(Id).label("subtask_id")
+_CHANGED = effect.c.applied_at.is_not(None) & (effect.c.replay_class != ReplayClass.READ_ONLY)
+_RIGHT = ~exists().where(taint.c.subtask_id == effect.c.subtask_id)
 
 
 def found(connection: Connection, selection: Selection) -> Select[Any]:
@@ -85,6 +88,40 @@ def replayed_since(jobs: Select[Any]) -> Select[Any]:
         .where(or_(chain.c.below, and_(job.c.created_at > own.c.created_at, ~before)))
         .order_by(job.c.created_at.desc(), job.c.id.desc())
     )
+
+
+def standing(jobs: Select[Any]) -> Select[Any]:
+    """Of each of these jobs that is done (`of`), the effects that stand: what it or a job before it in its chain of
+    replays has applied (`job_id`, `target`) and nobody found wrong, the latest first."""
+    climbed, own = _climbed(jobs), job.alias("own")
+    return (
+        select(climbed.c.job_id.label("of"), subtask.c.job_id, effect.c.target)
+        .join(own, own.c.id == climbed.c.job_id)
+        .join(subtask, subtask.c.job_id == climbed.c.ancestor)
+        .join(effect, effect.c.subtask_id == subtask.c.id)
+        .where(own.c.state == JobState.DONE, _CHANGED, _RIGHT)
+        .order_by(effect.c.applied_at.desc(), climbed.c.job_id.desc())
+    )
+
+
+def left_standing(connection: Connection, selection: Selection) -> str:
+    """What to say of the jobs that a filter leaves alone since what they applied stands; empty where none is."""
+    if not selection.filter():
+        return ""
+    jobs = _of_letters(selection).where(_waits(), _stands())
+    example, count = func.max(dead_letter.c.job_id), func.count(dead_letter.c.job_id.distinct())
+    row = connection.execute(jobs.add_columns(example.label("example"), count.label("jobs"))).one()
+    if not row.jobs:
+        return ""
+    return (
+        f"{row.jobs} job(s), such as {row.example}, are left out, since they are done and what they applied stands: "
+        "discard their dead letters, or name one by its id to have it done again (again)"
+    )
+
+
+def applied_in(job_id: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether this job has changed something."""
+    return exists().where(subtask.c.job_id == job_id, effect.c.subtask_id == subtask.c.id, _CHANGED)
 
 
 def requesters(connection: Connection, job_id: str) -> set[str]:
@@ -193,11 +230,16 @@ def _downstream(connection: Connection, subtask_id: str) -> Select[Any]:
 
 
 def _by_filter(selection: Selection) -> Select[Any]:
+    found = _of_letters(selection).add_columns(dead_letter.c.job_id, _the_only(dead_letter.c.subtask_id))
+    return found.where(replayable()).group_by(dead_letter.c.job_id)
+
+
+def _of_letters(selection: Selection) -> Select[Any]:
     return (
-        select(dead_letter.c.job_id, _the_only(dead_letter.c.subtask_id))
+        select()
+        .select_from(dead_letter)
         .join(job, job.c.id == dead_letter.c.job_id)
-        .where(*letters(selection), replayable())
-        .group_by(dead_letter.c.job_id)
+        .where(*letters(selection))
     )
 
 
@@ -228,9 +270,21 @@ def unsettled() -> ColumnElement[bool]:
 
 
 def replayable() -> ColumnElement[bool]:
-    """A dead letter, joined with its job, that a filter may find."""
+    """A dead letter, joined with its job, that a filter may find. A job that went on without what died, is done and
+    has applied its effect is none of those that failed: what it would apply anew would stand beside that."""
+    return _waits() & ~_stands()
+
+
+def _waits() -> ColumnElement[bool]:
     ended = job.c.ended_at.is_not(None) & (job.c.state != JobState.CANCELLED)
     return dead_letter.c.discarded_at.is_(None) & ended & not_taken_up()
+
+
+def _stands() -> ColumnElement[bool]:
+    applied = exists().where(
+        subtask.c.job_id == job.c.id, effect.c.subtask_id == subtask.c.id, _CHANGED, _RIGHT
+    )
+    return (job.c.state == JobState.DONE) & applied
 
 
 def letters(selection: Selection) -> list[ColumnElement[bool]]:

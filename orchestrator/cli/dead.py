@@ -122,7 +122,7 @@ def _hints(groups: "Iterable[DeadLetterGroup]", words: dict[str, str | None]) ->
     if left := sum(each.count - each.replayable for each in groups):
         yield (
             f"a replay by signature leaves {left} of these letters alone: they were discarded or replayed, or their "
-            "jobs are open or were cancelled"
+            "jobs are open, were cancelled, or are done and what they applied stands"
         )
 
 

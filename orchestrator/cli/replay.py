@@ -70,7 +70,10 @@ def replay(
     ] = None,
     again: Annotated[
         bool,
-        typer.Option("--again", help="Although a replay of it is under way, was done or applied an effect."),
+        typer.Option(
+            "--again",
+            help="Although it is done and what it applied stands, or a replay of it is under way, done or applied.",
+        ),
     ] = False,
     show: Annotated[
         str | None, typer.Option("--show", metavar="REPLAY", help="Show how far a replay is.")

@@ -75,7 +75,7 @@ class DeadLetterGroup(Read):
     count: int
     replayable: int
     """Those of them that a replay by this signature would take up: nobody discarded or replayed them, and their jobs
-    have ended and were not cancelled."""
+    have ended, were not cancelled, and are not done with what they applied standing."""
     tenants: tuple[str, ...]
     workflows: tuple[str, ...]
     oldest_at: datetime

@@ -46,7 +46,7 @@ from orchestrator.reads.base import Read, moment
 from orchestrator.reads.expectations import Asked, Expected, Load, asked, expectation
 from orchestrator.reads.holds import pausing, without_room
 from orchestrator.reads.misfits import MOST_READ, Readings, readings
-from orchestrator.selections import begun, built_on, found, left_out, replayed_since
+from orchestrator.selections import begun, built_on, found, left_out, left_standing, replayed_since
 
 MOST_EARLIER = 10
 _ENDINGS = {"0": SubtaskState.SKIPPED, "1": SubtaskState.DONE, "2": SubtaskState.DEAD}
@@ -167,7 +167,7 @@ def preview(connection: Connection, catalog: Catalog, request: ReplayRequest) ->
     purposes = _shares(connection, chosen, job.c.purpose)
     holds = _holds(connection, catalog, shown, calls, tenants, purposes)
     return ReplayPreview(
-        sentence=_sentence(jobs, fit, shown, expected, holds),
+        sentence=_sentence(jobs, fit, shown, expected, holds) + _left_standing(connection, request),
         jobs=jobs,
         letters=letters,
         tenants=tenants,
@@ -396,6 +396,11 @@ def _holds(
     again = {purpose_again(Purpose(share.name)) for share in purposes}
     capped = without_room(connection, calls, {share.name for share in tenants}, again)
     return (*pausing(connection, works), *capped)
+
+
+def _left_standing(connection: Connection, request: ReplayRequest) -> str:
+    left = left_standing(connection, request.selection)
+    return f" {left}." if left else ""
 
 
 def _sentence(

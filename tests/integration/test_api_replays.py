@@ -659,7 +659,9 @@ def test_what_a_person_types(
     assert "1: 1 done" in shown
     unfit = json.dumps([{"op": "remove", "path": "/question"}])
     (again,) = fleet.rows(tables.job, replay_id=opened["id"])
-    opened_in_vain = json.loads(said(again.id, "--edit", unfit, "--yes", "--reason", "a slip", "--json"))
+    slip = ("--edit", unfit, "--yes", "--reason", "a slip", "--json")
+    assert f"what it applied to scratch:{job_id} stands" in said(again.id)
+    opened_in_vain = json.loads(said(again.id, "--again", *slip))
     fleet.run()
     assert run(app, ("replay", "--show", opened_in_vain["id"], "--watch")) == 1  # not all of it is done
     told = capsys.readouterr().out

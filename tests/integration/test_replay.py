@@ -1,5 +1,6 @@
 """Replays: ended work run again as new, linked jobs, with what was finished kept, paced, audited and once."""
 
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -34,6 +35,7 @@ from orchestrator.reads.previews import ReplayPreview, preview
 from orchestrator.replay import Replayer
 from orchestrator.replaying import abort, open_replay
 from orchestrator.selections import found
+from orchestrator.tainting import find_wrong
 from tests.integration.ledgers import Rows, catalog, ledger, migrated_file, migrated_schema, rows, rows_of
 from tests.integration.small_fleet import (
     SmallFleet,
@@ -181,7 +183,7 @@ def test_a_replay_of_a_replay_names_where_results_were_made(fleet: SmallFleet) -
 def test_from_a_step_on_everything_is_made_anew(fleet: SmallFleet) -> None:
     job_id = fleet.submit(documents=2)
     fleet.run()
-    opened(fleet, job_id, from_step="check-quotes")
+    opened(fleet, job_id, from_step="check-quotes", again=True)
     fleet.run()
     new = replayed(fleet, job_id)
     assert new.state == "done"
@@ -197,7 +199,7 @@ def test_a_finished_subtask_is_made_anew_with_what_is_behind_it_and_not_its_sibl
 ) -> None:
     job_id = fleet.submit(documents=2)
     fleet.run()
-    opened(fleet, fleet.subtask(job_id, "research[2]").id)
+    opened(fleet, fleet.subtask(job_id, "research[2]").id, again=True)
     fleet.run()
     new = replayed(fleet, job_id)
     kept = {row.name for row in fleet.rows(tables.subtask, job_id=new.id) if row.kept_from}
@@ -227,7 +229,7 @@ def test_a_lost_branch_by_itself_brings_along_what_went_on_without_it(fleet: Sma
     fleet.hands.will("research[2]", fails(Code.REFUSED, "it is too long"))
     job_id = fleet.submit(documents=2)
     fleet.run()
-    opened(fleet, fleet.subtask(job_id, "research[2]").id)
+    opened(fleet, fleet.subtask(job_id, "research[2]").id, again=True)
     fleet.run()
     new = replayed(fleet, job_id)
     kept = {row.name for row in fleet.rows(tables.subtask, job_id=new.id) if row.kept_from}
@@ -516,6 +518,75 @@ def test_what_was_cancelled_with_its_replay_is_found_by_the_next_one(fleet: Smal
     assert [job.state for job in fleet.rows(tables.job, replay_id=again)] == ["done"]
 
 
+def lost_a_branch(fleet: SmallFleet) -> str:
+    """A brief that went on without one of its documents, whose letter lies there; it is published and done."""
+    finds_different_things(fleet)
+    fleet.hands.will("research[3]", fails(Code.REFUSED, "it is too long"))
+    job_id = fleet.submit("brief", documents=3)
+    fleet.run()
+    fleet.decide(job_id, "approve")
+    fleet.run()
+    assert (fleet.job(job_id).state, fleet.states(job_id)["research[3]"]) == ("done", "dead")
+    return job_id
+
+
+def test_a_filter_leaves_alone_what_is_done_and_has_applied_its_effect(fleet: SmallFleet) -> None:
+    """A second page would stand beside the good one, and nobody asked for that."""
+    stands = lost_a_branch(fleet)
+    told = (
+        f"1 job(s), such as {stands}, are left out, since they are done and what they applied stands: discard their "
+        "dead letters, or name one by its id to have it done again (again)"
+    )
+    with pytest.raises(Malformed) as refused:
+        opened(fleet, selection={"code": "refused"})
+    assert str(refused.value) == f"selection: it finds no ended job that waits for a replay; {told}"
+    assert shown(fleet, selection={"code": "refused"}).sentence.endswith(f"nothing would happen. {told}.")
+    other = failed(fleet, workflow="brief")
+    read = shown(fleet, selection={"code": "refused"})
+    assert (read.jobs, read.letters) == (1, 1) and read.sentence.endswith(f". {told}.")
+    replay_id = opened(fleet, selection={"code": "refused"})
+    assert [row.job_id for row in fleet.rows(tables.replay_item, replay_id=replay_id)] == [other]
+    fleet.run()
+    assert told not in shown(fleet, selection={"tenant": "nobody"}).sentence
+    assert told not in shown(fleet, stands).sentence
+
+
+def test_what_was_found_wrong_does_not_stand_and_a_filter_finds_its_job(fleet: SmallFleet) -> None:
+    """What replaces it takes its place."""
+    job_id = lost_a_branch(fleet)
+    find_wrong(fleet.ledger, fleet.subtask(job_id, "research[1]").id, "bob", "it is made up")
+    opened(fleet, selection={"code": "refused"})
+    fleet.run()
+    assert replayed(fleet, job_id).replaces == job_id
+
+
+def test_what_is_done_and_stands_is_done_again_by_its_id_only_when_told(fleet: SmallFleet) -> None:
+    job_id = lost_a_branch(fleet)
+    target = fleet.row(tables.effect).target
+    said = f"{job_id} is done, and what it applied to {target} stands"
+    for each in (job_id, fleet.subtask(job_id, "research[3]").id):
+        with pytest.raises(Conflict, match=re.escape(said)):
+            opened(fleet, each)
+    opened(fleet, job_id, again=True)
+    fleet.run()
+    assert fleet.states(replayed(fleet, job_id).id)["research[3]"] == "done"
+
+
+def test_what_a_done_replay_took_over_from_its_chain_stands_as_well(fleet: SmallFleet) -> None:
+    fleet.hands.will("verify", fails(Code.REFUSED, "the page cannot be read"))
+    first = fleet.submit("brief")
+    fleet.run()
+    fleet.decide(first, "approve")
+    fleet.run()
+    assert fleet.job(first).state == "failed"
+    opened(fleet, selection={"code": "refused"})
+    fleet.run()
+    second = replayed(fleet, first)
+    assert (second.state, bool(fleet.subtask(second.id, "publish").kept_from)) == ("done", True)
+    with pytest.raises(Conflict, match=f"{second.id} is done, and what job {first} applied to .* stands"):
+        opened(fleet, second.id, from_step="draft")
+
+
 @pytest.mark.parametrize("by_filter", [False, True])
 def test_what_a_cancelled_replay_had_applied_is_not_applied_again_unasked(
     fleet: SmallFleet, by_filter: bool
@@ -524,7 +595,7 @@ def test_what_a_cancelled_replay_had_applied_is_not_applied_again_unasked(
     edit = [{"op": "replace", "path": "/question", "value": "What is the second question?"}]
     wanted: dict[str, Any] = {"selection": {"code": "refused"}} if by_filter else {"edit": edit}
     ids = () if by_filter else (source,)
-    replay_id = opened(fleet, *ids, **wanted)
+    replay_id = opened(fleet, *ids, **wanted, again=not by_filter)
     fleet.run()
     new = replayed(fleet, source).id
     fleet.decide(new, "approve")
@@ -680,7 +751,7 @@ def test_what_was_built_on_a_result_is_selected_by_lineage_though_nobody_marked_
     first = published(fleet)
     fleet.submit("summary")
     review = reviewed(fleet, first)
-    opened(fleet, first, from_step="draft")
+    opened(fleet, first, from_step="draft", again=True)
     fleet.run()
     kept = replayed(fleet, first)
     fleet.decide(kept.id, "approve")

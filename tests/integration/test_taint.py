@@ -218,7 +218,7 @@ def test_what_replays_kept_of_a_wrong_result_is_marked_and_a_replay_makes_all_of
 ) -> None:
     job_id = published(fleet)
     given = {"selection": {"ids": [job_id]}, "requested_by": "carol", "reason": "once more", "dry_run": False}
-    again = given | {"from_step": "draft"}
+    again = given | {"from_step": "draft", "again": True}
     open_replay(fleet.ledger, fleet.catalog, ReplayRequest.model_validate(again))
     fleet.run()
     (replayed,) = fleet.rows(tables.job, replay_of=job_id)

@@ -103,6 +103,7 @@ def _opens(world: World, selection: Selection, how: str) -> None:
         from_step=chance.choice(sorted(workflow.steps)) if world.chooses(0.3) else None,
         per_minute=chance.choice((None, None, 20, 60)),
         most_open=chance.choice((1, 1, 50)),
+        again=bool(selection.ids) and world.chooses(0.5),
         dry_run=False,
     )
     looks, shown = world.chooses(0.25), list[int]()
