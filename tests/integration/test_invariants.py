@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
+from pydantic import ValidationError
 from sqlalchemy import text, update
 
+from contracts.lanes import Attempts
 from orchestrator.catalog_files import load_catalog
 from orchestrator.deciders.switches import Scope
 from orchestrator.door import Claim
@@ -86,6 +88,8 @@ DEEDS: dict[str, str] = {
     "WHERE name IN ('publish', 'verify')",
     "dead_have_letters": "UPDATE subtask SET state = 'dead' WHERE name = 'draft'",
     "what_ended_unwell_says_why": "UPDATE job SET state = 'failed', why = ''",
+    "rows_are_of_their_jobs_tenant": "UPDATE subtask SET tenant = 'other' WHERE name = 'draft'",
+    "tries_and_crashes_are_bounded": "UPDATE subtask SET tries = 21 WHERE name = 'draft'",
     "repeated_answers_are_of_their_question": "UPDATE subtask SET answered_by = id WHERE name = 'draft'",
 }
 """By the promise it breaks; each is done to the ledger of a brief that was published."""
@@ -146,6 +150,67 @@ def test_what_starts_although_it_is_paused_is_found_by_the_order_of_events(
     with storied.ledger.read() as connection:
         ((found, *_),) = promises()["nothing_starts_while_paused"].broken(connection)
     assert found == granted
+
+
+def test_of_another_tenant_nothing_is_kept_handed_over_or_followed(storied: SmallFleet) -> None:
+    def foreign(after: int = 0) -> list[str]:
+        with storied.ledger.read() as connection:
+            found = promises()["rows_are_of_their_jobs_tenant"].broken(connection, after)
+        return sorted(row[0] for row in found)
+
+    (own,), other = storied.rows(tables.job), storied.submit("brief", tenant="other")
+    storied.turn()
+    draft, theirs = storied.subtask(own.id, "draft").id, storied.subtask(other, "draft").id
+    insert_rows(storied.ledger, tables.supply, {"subtask_id": draft, "supplied_by": draft, "job_id": own.id})
+    at = {"opened_at": 1.0, "tenant": "acme", "prerequisite": "address", "subject": "somebody"}
+    insert_rows(storied.ledger, tables.blocker, at | {"id": "blocked", "job_id": own.id})
+    letter = {"tenant": "acme", "category": "crash", "code": "crashed", "sentence": "so it is", "at": 1.0}
+    insert_rows(storied.ledger, tables.dead_letter, letter | {"subtask_id": draft, "job_id": own.id})
+    told = {"tenant": "acme", "url": "http://127.0.0.1/", "body": {}, "next_at": 1.0, "gave_up_at": 1.0}
+    insert_rows(storied.ledger, tables.webhook, told | {"id": "told", "job_id": own.id})
+    approval = storied.row(tables.approval).id
+    assert foreign() == []
+
+    for sql, what in (
+        ("UPDATE dead_letter SET tenant = 'other'", draft),
+        (f"UPDATE approval SET tenant = 'other' WHERE id = '{approval}'", approval),
+        ("UPDATE webhook SET tenant = 'other'", "told"),
+        ("UPDATE blocker SET tenant = 'other'", "blocked"),
+        (f"UPDATE supply SET supplied_by = '{theirs}'", draft),
+    ):
+        before = foreign()
+        change(storied, sql)
+        assert foreign() == sorted([*before, what]), sql
+    for link in ("origin", "replay_of", "lineage", "replaces"):
+        change(storied, f"UPDATE job SET {link} = '{own.id}' WHERE id = '{other}'")
+        assert other in foreign(), link
+        change(storied, f"UPDATE job SET {link} = NULL WHERE id = '{other}'")
+        assert other not in foreign(), link
+    with storied.ledger.read() as connection:
+        assert foreign(last_event_before(connection, now(connection) + 1)) == []
+
+
+def test_more_tries_and_crashes_than_a_lane_may_allow_are_found_and_as_many_are_not(
+    storied: SmallFleet,
+) -> None:
+    def most(field: str) -> int:
+        return next(n for n in range(1, 100) if not _allows(field, n + 1))
+
+    change(storied, f"UPDATE subtask SET tries = {most('most')}, crashes = {most('crashes')}")
+    assert "tries_and_crashes_are_bounded" not in violated(storied)
+    for column, field in (("tries", "most"), ("crashes", "crashes")):
+        change(storied, f"UPDATE subtask SET {column} = {most(field) + 1} WHERE name = 'draft'")
+        assert "tries_and_crashes_are_bounded" in violated(storied), column
+        change(storied, f"UPDATE subtask SET {column} = 0 WHERE name = 'draft'")
+
+
+def _allows(field: str, number: int) -> bool:
+    """Whether a lane may say so."""
+    try:
+        Attempts.model_validate({field: number})
+    except ValidationError:
+        return False
+    return True
 
 
 def test_every_promise_has_its_violation() -> None:
