@@ -34,13 +34,16 @@ VENDOR_FAULTS = {
 }
 FIRST_ANSWERS = frozenset({"not_json", "wrong_schema"})
 """Faults that leave repairs alone. The others may break these too, so that their steps end unrepaired."""
+REPAIRED_TIMES = 6
+"""Of these, so that some repairs meet nothing else."""
 NO_REPAIR = r"\A(?![\s\S]*# Tried before)"
 """A prompt that tells of no earlier answer."""
 
 
 def _script(stack: Stack, kind: str) -> int:
     fault = {"kind": kind, "times": VENDOR_TIMES, "seconds": SLOW_SECONDS}
-    stack.vendors.script(fault | ({"prompt": NO_REPAIR} if kind in FIRST_ANSWERS else {}))
+    first = {"times": REPAIRED_TIMES, "prompt": NO_REPAIR} if kind in FIRST_ANSWERS else {}
+    stack.vendors.script(fault | first)
     return 0
 
 
