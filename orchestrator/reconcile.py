@@ -158,6 +158,7 @@ class Reconciler:
         batch, books, untaken = Batch(at, ACTOR), Books(), set[str]()
         rows = _unrun(connection, at, among)
         before = _returned_in_a_row(connection, [row.subtask_id for row in rows])
+        waiting = ringing.take_down(connection, [row.id for row in rows])
         for row in rows:
             books.refund(row)
             self._correct(row.subtask_id, 0)
@@ -165,8 +166,9 @@ class Reconciler:
             if row.subtask_state != SubtaskState.DISPATCHED:
                 continue
             again = before.get(row.subtask_id, 0)
-            why, resting = _why_unrun(row, again)
-            if resting and again + 1 >= CALLED_AFTER:
+            was_rung = row.rings > 1 or row.id not in waiting
+            why, resting = _why_unrun(row, again, was_rung)
+            if was_rung and resting and again + 1 >= CALLED_AFTER:
                 untaken.add(row.lane)
             batch.moves.append(
                 SubtaskMove(
@@ -179,12 +181,10 @@ class Reconciler:
                     row.id,
                 )
             )
-        gone = [row["id"] for row in batch.settled]
-        ringing.take_down(connection, gone)
         books.write(connection, at, ACTOR)
         batch.write(connection)
         _call_for(connection, untaken, at)
-        return len(gone)
+        return len(rows)
 
     def _take_back(self, connection: Connection, at: float, among: ColumnElement[bool]) -> int:
         """Attempts whose worker fell silent, or that ran past their own deadline."""
@@ -264,14 +264,17 @@ def _call_for(connection: Connection, lanes: set[str], at: float) -> None:
             escalations.call(connection, at, ACTOR, sentence, subject=subject)
 
 
-def _why_unrun(row: Any, before: int) -> tuple[str, float]:
+def _why_unrun(row: Any, before: int, was_rung: bool) -> tuple[str, float]:
     """Why an attempt comes back unrun, and for how many seconds its subtask rests. A start-by before the grant says
-    that whoever was to begin it had to give it back, which is no sign that nobody can take it."""
+    that whoever was to begin it had to give it back, which is no sign that nobody can take it; no more is a broker
+    that is away, after which work is to go on at once."""
     if row.start_by < row.granted_at:
         return (
             "it could not begin where it was to: its account closed, a switch holds it, or a suspect is there",
             0.0,
         )
+    if not was_rung:
+        return "the broker took no doorbell for it", 0.0
     resting = rest(before + 1)
     if not resting:
         return "nobody claimed it by its start-by", 0.0
@@ -282,13 +285,14 @@ def _why_unrun(row: Any, before: int) -> tuple[str, float]:
 
 
 def _returned_in_a_row(connection: Connection, subtask_ids: list[str]) -> dict[str, int]:
-    """How many attempts of each nobody claimed by their start-by since one was claimed."""
+    """How many attempts of each were rung, and claimed by nobody by their start-by, since one was claimed."""
     claimed = attempt.alias("claimed")
     of_same = claimed.c.subtask_id == attempt.c.subtask_id, claimed.c.fence > 0
     last = select(func.max(claimed.c.granted_at)).where(*of_same).correlate(attempt).scalar_subquery()
     query = select(attempt.c.subtask_id, func.count().label("returned")).where(
         attempt.c.subtask_id.in_(subtask_ids),
         attempt.c.state == AttemptState.RETURNED,
+        attempt.c.rings > 0,  # else the broker was away, which says nothing of who could take it
         attempt.c.start_by >= attempt.c.granted_at,
         attempt.c.granted_at > func.coalesce(last, 0.0),
     )

@@ -35,8 +35,9 @@ def ring_again(connection: Connection, at: float, heartbeat_seconds: float) -> i
     return len(again)
 
 
-def take_down(connection: Connection, attempt_ids: Sequence[str]) -> None:
-    """Takes the doorbells of attempts that are over down, and counts none that nobody had rung yet."""
+def take_down(connection: Connection, attempt_ids: Sequence[str]) -> frozenset[str]:
+    """Takes the doorbells of attempts that are over down, counts none that nobody had rung yet, and answers whose
+    they were."""
     unrung = select(doorbell.c.attempt_id).where(doorbell.c.attempt_id.in_(attempt_ids))
     unrung_ids = connection.execute(unrung).scalars().all() if attempt_ids else []
     if unrung_ids:
@@ -44,6 +45,7 @@ def take_down(connection: Connection, attempt_ids: Sequence[str]) -> None:
             update(attempt).where(attempt.c.id.in_(unrung_ids)).values(rings=attempt.c.rings - 1)
         )
         connection.execute(delete(doorbell).where(doorbell.c.attempt_id.in_(unrung_ids)))
+    return frozenset(unrung_ids)
 
 
 def _overdue(at: float) -> Select[Any]:

@@ -43,14 +43,23 @@ def test_what_nobody_claimed_in_time_goes_back_refunded_and_uncounted(fleet: Sma
     assert fleet.handed("research[1]")[0].tried == ()
 
 
-def test_a_doorbell_that_was_never_rung_is_taken_away_with_its_attempt(fleet: SmallFleet) -> None:
-    fleet.submit("fan")
-    fleet.turn()
-    (bell,) = fleet.rows(tables.doorbell)
-    age(fleet.ledger, tables.attempt, bell.attempt_id, start_by=60.0)
-    fleet.reconcile.run()
-    assert fleet.rows(tables.doorbell) == []
+def test_a_doorbell_that_was_never_rung_is_taken_away_with_its_attempt_and_its_work_does_not_rest(
+    fleet: SmallFleet,
+) -> None:
+    """However long the broker is away, work goes on once it is back."""
+    job_id = fleet.submit("fan")
+    for _ in range(6):
+        fleet.turn()
+        (bell,) = fleet.rows(tables.doorbell)
+        age(fleet.ledger, tables.attempt, bell.attempt_id, granted_at=60.0, start_by=60.0)
+        fleet.reconcile.run()
+        assert fleet.rows(tables.doorbell) == []
+        opening, returned = fleet.subtask(job_id, "open"), fleet.row(tables.attempt, id=bell.attempt_id)
+        assert opening.why == "the broker took no doorbell for it"
+        assert opening.not_before == returned.ended_at
+    assert fleet.rows(tables.escalation) == []
     fleet.run()
+    assert fleet.job(job_id).state == "done"
 
 
 def test_a_worker_that_stops_inside_a_transaction_does_not_stop_the_loop_with_it(fleet: SmallFleet) -> None:
