@@ -6,6 +6,7 @@ from sqlalchemy import ColumnElement, Connection, select, update
 
 from contracts.failures import Code
 from contracts.states import SubtaskState
+from orchestrator import taints
 from orchestrator.aside import Aside
 from orchestrator.batch import Batch
 from orchestrator.deciders.nodes import Node, current
@@ -56,6 +57,7 @@ class Answerer:
             for view in views.values():
                 advance_job(view, batch)
             batch.write(connection)
+            taints.pass_on(connection, views, at, ACTOR)
             return len(rows)
 
 

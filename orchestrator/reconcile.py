@@ -198,6 +198,8 @@ class Reconciler:
             advance_job(view, batch)
         books.write(connection, at, ACTOR)
         batch.write(connection)
+        if views:
+            taints.pass_on(connection, views, at, ACTOR)
         return len(rows)
 
     def _lose(self, connection: Connection, row: Any, view: JobView, blamed: Blame, batch: Batch) -> None:
@@ -230,6 +232,8 @@ class Reconciler:
         for view in views.values():
             advance_job(view, batch)
         batch.write(connection)
+        if views:
+            taints.pass_on(connection, views, at, ACTOR)
         return len(batch.moves) + len(batch.job_moves)
 
 

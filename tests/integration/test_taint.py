@@ -145,6 +145,16 @@ def test_what_is_built_later_on_a_wrong_result_is_marked_when_it_is_accepted(fle
     assert {"check-quotes[1]", "draft"} <= tainted(fleet, job_id)
 
 
+def test_what_a_person_lets_go_on_upon_a_wrong_result_is_marked_at_once(fleet: SmallFleet) -> None:
+    """It may end before anything of its job is accepted again."""
+    job_id = asked(fleet)
+    find_wrong(fleet.ledger, fleet.subtask(job_id, "research[1]").id, "bob", WHY)
+    fleet.decide(job_id, "approve")
+    assert fleet.answer.run() == 1
+    assert fleet.states(job_id)["publish"] == "ready"
+    assert "publish" in tainted(fleet, job_id)
+
+
 class Interrupted(Ledger):
     """The ledger of somebody who commits once, after others have acted, and ends."""
 
