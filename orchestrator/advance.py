@@ -32,8 +32,6 @@ log = logging.getLogger(__name__)
 
 ACTOR = "orchestrator.advance"
 BATCH = 200
-ABOUT_PARKED = "parked/"
-"""How the subjects begin of calls about jobs with a report that nobody can read; what follows is the job's id."""
 
 
 class Advancer:
@@ -115,12 +113,11 @@ class Advancer:
                 flawed = Event(at, EventKind.FLAWED, ACTOR, row.job_id, row.subtask_id, row.id, sentence=why)
                 batch.events.append(flawed)
             batch.write(connection)
-            known = escalations.called(connection, ABOUT_PARKED)
             for row in rows:
-                if (subject := f"{ABOUT_PARKED}{row.job_id}") not in known:
-                    told = f"subtask {row.subtask_id} of job {row.job_id} is parked, and nothing takes it up: {why}"
-                    escalations.call(connection, at, ACTOR, told[:2000], row.job_id, subject=subject)
-                    known.add(subject)
+                told = (
+                    f"subtask {row.subtask_id} of job {row.job_id} is parked, and nothing takes it up: {why}"
+                )
+                escalations.call_once(connection, at, ACTOR, told[:2000], f"parked/{row.job_id}", row.job_id)
 
     def _apply_report(
         self, connection: Connection, row: Any, view: JobView, batch: Batch, books: Books

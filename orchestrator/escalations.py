@@ -46,6 +46,14 @@ def call(
     return escalation_id
 
 
+def call_once(
+    connection: Connection, at: float, actor: str, sentence: str, subject: str, job_id: str | None = None
+) -> None:
+    """Calls a person about a subject, unless somebody was called about it who has not taken note yet."""
+    if subject not in called(connection, subject):
+        call(connection, at, actor, sentence, job_id, subject=subject)
+
+
 def called(connection: Connection, about: str) -> set[str]:
     """The subjects beginning so about which somebody was called who has not taken note of it."""
     query = select(escalation.c.subject).where(

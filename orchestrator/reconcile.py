@@ -46,8 +46,6 @@ START_BY_GRACE_SECONDS = 1.0
 """A claim is checked against the start-by itself; only after this is silence taken for a lost doorbell."""
 CALLED_AFTER = 5
 """So often in a row a subtask comes back unclaimed before a person is called: some minutes, with its rests."""
-ABOUT_UNTAKEN = "untaken/"
-"""How the subjects begin of calls about lanes whose work nobody claims; what follows is the lane's name."""
 MOVING = (
     SubtaskState.READY,
     SubtaskState.DISPATCHED,
@@ -198,8 +196,7 @@ class Reconciler:
             advance_job(view, batch)
         books.write(connection, at, ACTOR)
         batch.write(connection)
-        if views:
-            taints.pass_on(connection, views, at, ACTOR)
+        taints.pass_on(connection, views, at, ACTOR)
         return len(rows)
 
     def _lose(self, connection: Connection, row: Any, view: JobView, blamed: Blame, batch: Batch) -> None:
@@ -232,8 +229,7 @@ class Reconciler:
         for view in views.values():
             advance_job(view, batch)
         batch.write(connection)
-        if views:
-            taints.pass_on(connection, views, at, ACTOR)
+        taints.pass_on(connection, views, at, ACTOR)
         return len(batch.moves) + len(batch.job_moves)
 
 
@@ -260,12 +256,11 @@ def _call_for(connection: Connection, lanes: set[str], at: float) -> None:
     """Calls a person, once until somebody takes note, for lanes whose work is granted and rung and never claimed.
     Its subtasks look fresh each time, and its workers take their doorbells, so that nothing else would tell."""
     for lane in sorted(lanes):
-        if (subject := f"{ABOUT_UNTAKEN}{lane}") not in escalations.called(connection, ABOUT_UNTAKEN):
-            sentence = (
-                f"work of lane {lane} was granted and rung {CALLED_AFTER} times in a row, and nobody claimed it: "
-                "`fleet lanes` says who serves it, and its workers' logs whether their claims fail"
-            )
-            escalations.call(connection, at, ACTOR, sentence, subject=subject)
+        sentence = (
+            f"work of lane {lane} was granted and rung {CALLED_AFTER} times in a row, and nobody claimed it: "
+            "`fleet lanes` says who serves it, and its workers' logs whether their claims fail"
+        )
+        escalations.call_once(connection, at, ACTOR, sentence, f"untaken/{lane}")
 
 
 def _why_unrun(row: Any, before: int, was_rung: bool) -> tuple[str, float]:

@@ -116,6 +116,8 @@ def _built_near(connection: Connection, ids: set[str]) -> tuple[set[str], set[st
 def pass_on(connection: Connection, job_ids: Iterable[str], at: float, actor: str) -> None:
     """Marks what has been built in these jobs since on results that are marked: one look where none is."""
     wanted = list(job_ids)
+    if not wanted:
+        return
     linked = select(job.c.origin).where(job.c.id.in_(wanted), job.c.origin.is_not(None))
     supplied = select(supply.c.supplied_by).where(supply.c.job_id.in_(wanted))
     here = or_(taint.c.job_id.in_(wanted), taint.c.job_id.in_(linked), taint.c.subtask_id.in_(supplied))
