@@ -18,7 +18,7 @@ SIZES = {"fan": ITEMS + 2, "summary": 6, "brief": 14}
 """About how many subtasks a job of each workflow has."""
 SHARES = {"fan": 0.75, "summary": 0.2, "brief": 0.05}
 """Of the subtasks."""
-SPARE = 1.03
+SPARE = 1.06
 """So many times what was asked for: the later steps of a job that fails are never granted."""
 SENDERS = 4
 MOST_OPEN = 200

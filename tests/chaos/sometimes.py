@@ -90,11 +90,6 @@ SOMETIMES = (
     ),
     _seen("a doorbell was rung again", _by("flush", "broker-restart"), "attempt WHERE rings > 1"),
     _seen(
-        "an attempt that was claimed too late came back unrun",
-        _by("broker-away"),
-        "attempt WHERE state = 'returned'",
-    ),
-    _seen(
         "an answer that broke its contract was repaired",
         _by("vendor-wrong-schema", "vendor-not-json"),
         "attempt AS before JOIN subtask ON subtask.id = before.subtask_id WHERE subtask.state = 'done' "

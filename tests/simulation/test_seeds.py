@@ -43,6 +43,7 @@ MUST_HAPPEN = (
     "event: unblocked",
     "a job has a deadline",
     "an attempt ended as stopped",
+    *(f"an attempt is {state}" for state in ("settled", "lost", "returned")),
     *(f"somebody {does} by {scope}" for does in ("pauses", "kills") for scope in Scope),
     "somebody lets go on what was held",
     "somebody cancels a job",

@@ -276,6 +276,7 @@ class World:
         )
         for what, name, condition in (
             ("event:", tables.event.c.kind, true()),
+            ("an attempt is", attempt.state, true()),
             ("an attempt ended as", attempt.code, attempt.code.is_not(None)),
             ("what was replayed is", item.state, true()),
             ("a job is", job.state + ": " + job.workflow, true()),
