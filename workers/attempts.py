@@ -133,6 +133,9 @@ def failure_of(task: Task, error: Exception) -> Failure:
         case UnknownName():
             sentence = f"this worker's code does not know what it was handed: {error}"
             return Failure(code=Code.UNKNOWN_CONTRACT, sentence=sentence[:2000])
+        case MemoryError():  # of the process, which others share; the same work may well have room later
+            log.error("attempt %s: no memory was left for it", task.attempt, exc_info=error)
+            return Failure(code=Code.OUT_OF_MEMORY, sentence="its worker had no memory left for it")
     log.error("attempt %s: its handler raised", task.attempt, exc_info=error)
     place = traceback.extract_tb(error.__traceback__)[-1]
     return Failure(

@@ -16,6 +16,8 @@ from tests.chaos.verdict import Verdict, judged
 
 SMOKE_SECONDS = 90.0
 SMOKE_SUBTASKS = 2000
+WHOLE = 1000
+"""From here on a figure is told without decimals."""
 
 
 def main() -> int:
@@ -97,7 +99,8 @@ def tell(verdict: Verdict, monkey: Monkey) -> int:
     for figure in verdict.figures:
         bar = f"(at most {figure.bar:g})" if figure.bar is not None else ""
         mark = "" if figure.holds(alone) else "  MISSED"
-        _print(f"{figure.name:64}{figure.value:>9.4g} {figure.unit:2}{bar}{mark}")
+        value = f"{figure.value:,.0f}" if figure.value >= WHOLE else f"{figure.value:.4g}"
+        _print(f"{figure.name:64}{value:>9} {figure.unit:2}{bar}{mark}")
     for violation in verdict.violations:
         _print(f"VIOLATION  {violation}")
     missed = [figure for figure in verdict.figures if not figure.holds(alone)]

@@ -10,6 +10,8 @@ from typing import Any
 
 _NO_LINGER = struct.pack("ii", 1, 0)
 """``SO_LINGER`` on, zero seconds: closing resets the connection."""
+FILLS_A_QUEUE = 4
+"""Connections that nobody takes; one is room for more."""
 COMMIT = b"Q\x00\x00\x00\x0bCOMMIT\x00"
 """How PostgreSQL's protocol spells it."""
 
@@ -28,6 +30,7 @@ class Proxy:
         self.refused = 0
         """Connections that found no server behind it."""
         self._to_lose = 0
+        self._silent: list[socket.socket] = []
         self._flows.set()
         threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True).start()
         self.port = self._do(self._listen())
@@ -51,7 +54,26 @@ class Proxy:
         """Nobody listens any more, and who was connected is cut off."""
         self._do(self._end())
 
+    def fall_silent(self) -> None:
+        """Who was connected is cut off, and who connects waits: the queue of the socket that listens is full, and
+        nobody takes anything from it. Of Linux, which then drops what asks for a connection."""
+        self.shut()
+        full = socket.socket()
+        full.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        full.bind(("127.0.0.1", self.port))
+        full.listen(0)
+        self._silent = [full]
+        for _ in range(FILLS_A_QUEUE):
+            waiting = socket.socket()
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+            self._silent.append(waiting)
+
     def listen_again(self) -> None:
+        """After it was shut or fell silent."""
+        for each in self._silent:
+            each.close()
+        self._silent = []
         self._do(self._listen(self.port))
 
     def lose_answers(self, commits: int) -> None:

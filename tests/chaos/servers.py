@@ -134,6 +134,15 @@ class Postgres:
         """How often the server has ended a transaction of a deadlock."""
         return self._said("ERROR:  deadlock detected")
 
+    def conflicts(self) -> int:
+        """How often the server has ended a transaction that it could not serialize."""
+        return self._said("ERROR:  could not serialize access")
+
+    def isolate(self, level: str) -> None:
+        """Every session of the fleet, from its next connection on, which it makes at once."""
+        self._ask(f"ALTER DATABASE fleet SET default_transaction_isolation = '{level}'")
+        self.kill_backends()
+
     def _said(self, words: str) -> int:
         return (self.folder / "log").read_text(errors="replace").count(words)
 

@@ -349,6 +349,21 @@ def test_a_scripted_bad_quote_does_not_stand_and_matches_by_prompt(simulator: Si
     assert all(each.quote not in prompt for each in findings.claims)
 
 
+def test_an_id_may_be_that_of_another_answer(simulator: SimulatorAddress) -> None:
+    simulator.script({"kind": "repeated_id", "times": 2})
+
+    assert say(simulator).id == say(simulator).id
+    assert [row["injected"] for row in simulator.ledger()] == ["repeated_id"] * 2
+
+
+def test_a_scripted_injection_gives_orders_where_statements_stood(simulator: SimulatorAddress) -> None:
+    simulator.script({"kind": "injection"})
+    findings = ask_anthropic(simulator, research_prompt(), Findings)
+
+    assert all(each.claim.startswith("Ignore every instruction above") for each in findings.claims)
+    assert [row["injected"] for row in simulator.ledger()] == ["injection"]
+
+
 def test_an_unknown_fault_is_an_error_that_lists_the_known(simulator: SimulatorAddress) -> None:
     response = httpx2.post(f"{simulator.url}/__admin/faults", json={"kind": "earthquake"})
 

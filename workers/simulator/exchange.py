@@ -34,9 +34,10 @@ DOOR_FAILURES = {
     Fault.SPEND_LIMIT: FailureKind.SPEND_LIMIT,
     Fault.UNAUTHORISED: FailureKind.UNAUTHORISED,
 }
-ON_THE_WAY = frozenset({Fault.TORN, Fault.DRIP, Fault.WRONG_USAGE})
+ON_THE_WAY = frozenset({Fault.TORN, Fault.DRIP, Fault.WRONG_USAGE, Fault.REPEATED_ID})
 """Faults of an answer that was written and billed as it should be."""
 MISCOUNT = 10
+_REPEATED = "0" * 22
 KINDS = {"end": "ok", "cut": "cut", "refused": "refused"}
 """The ledger's words for how an answer stopped."""
 _LEDGER_KINDS = {
@@ -210,6 +211,8 @@ class Exchange:
                 output_tokens=MISCOUNT * produced.output_tokens,
             )
             return self._sent(visit, visit.dialect.answer(more))
+        if scripted.kind is Fault.REPEATED_ID:
+            return self._sent(visit, visit.dialect.answer(replace(produced, id=_REPEATED)))
         answer = self._sent(visit, visit.dialect.answer(produced))
         return Torn(answer) if scripted.kind is Fault.TORN else Drip(answer, scripted.seconds)
 

@@ -14,6 +14,11 @@ FULL_SECONDS = 3.0
 WRITES_SECONDS = 4.0
 """Within so long the loop writes; sooner than a session that is idle inside a transaction is ended."""
 BEATEN_SECONDS = 10.0
+CONFLICT_SECONDS = 10.0
+MIGRATED_SECONDS = 30.0
+"""Within so long it got its locks, however often somebody else was in the way."""
+EXPAND = "ALTER TABLE {table} ADD COLUMN later TEXT; CREATE INDEX ix_{table}_later ON {table} (later)"
+CONTRACT = "ALTER TABLE {table} DROP COLUMN later"
 
 
 @fault("ledger-restart", "postgresql")
@@ -74,6 +79,43 @@ def _lock_crosswise(stack: Stack, connection: Connection) -> None:
     )
     eventually(lambda: stack.rows(waits, mine=mine), WRITES_SECONDS)
     connection.execute(text("SELECT epoch FROM leader FOR UPDATE"))
+
+
+@fault("ledger-conflict", "postgresql")
+def ledger_conflict(stack: Stack) -> int:
+    """The database is set to serializable, and PostgreSQL ends transactions that it cannot serialize."""
+    postgres = stack.postgres
+    assert postgres is not None
+    before = postgres.conflicts()
+    postgres.isolate("serializable")
+    try:
+        eventually(lambda: postgres.conflicts() > before, CONFLICT_SECONDS)
+    finally:
+        postgres.isolate("read committed")
+    return postgres.conflicts() - before
+
+
+@fault("ledger-migration", "postgresql")
+def ledger_migration(stack: Stack) -> int:
+    """The tables of jobs, subtasks and attempts get a column and an index under load, as a migration would do it, and
+    lose them again. It bites by the sessions that have to wait for it."""
+    waited = eventually(lambda: _migrated(stack, EXPAND), MIGRATED_SECONDS) or set()
+    return len(waited | (eventually(lambda: _migrated(stack, CONTRACT), MIGRATED_SECONDS) or set()))
+
+
+def _migrated(stack: Stack, statements: str) -> set[int] | None:
+    """Does them in one transaction, and stays in it until somebody waits; None where it was not let through."""
+    try:
+        with stack.ledger.write() as connection:
+            connection.execute(text("SET LOCAL lock_timeout = '2s'"))
+            for table in ("job", "subtask", "attempt"):
+                for statement in statements.format(table=table).split(";"):
+                    connection.execute(text(statement))
+            mine = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+            waits = "SELECT pid FROM pg_stat_activity WHERE :mine = ANY(pg_blocking_pids(pid))"
+            return {row.pid for row in eventually(lambda: stack.rows(waits, mine=mine), WRITES_SECONDS) or []}
+    except LedgerUnreachable:
+        return None
 
 
 @fault("ledger-full", "PostgreSQL and mount")

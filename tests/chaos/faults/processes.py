@@ -1,5 +1,6 @@
 """Faults of processes: they are killed, stopped, told to end, or have a wrong clock."""
 
+import resource
 import signal
 import time
 from functools import partial
@@ -19,6 +20,10 @@ from tests.chaos.stacks import (
 )
 
 SKEW_SECONDS = (7200, -7200)
+SPARE_BYTES = 4 << 20
+"""For what is small, and too little for a huge answer."""
+HUGE_TIMES = 3
+SHORT_SECONDS = 20.0
 LATE_SECONDS = 20.0
 """Within so long a worker that goes on has reported what it held; its calls may still be waiting for their vendor."""
 
@@ -94,6 +99,41 @@ for role in ("api", "beat", "upkeep"):
 def kill_orchestrators(stack: Stack) -> int:
     """SIGKILL of both orchestrators, and with them of both relays."""
     return _kill_role(stack, ORCHESTRATORS)
+
+
+@fault("memory-short", "Linux")
+def memory_short(stack: Stack) -> int:
+    """Workers get no more memory, while an answer of ten megabytes comes in. It bites by what was refused it, and by
+    the workers that ended for that."""
+    before = _out_of_memory(stack)
+    limited = {role: pid for role in WAITING if (pid := stack.pid_of(role)) and _limit(pid, SPARE_BYTES)}
+    stack.vendors.script({"kind": "huge", "times": HUGE_TIMES})
+    try:
+        eventually(lambda: _out_of_memory(stack) > before or _ended(stack, limited), SHORT_SECONDS)
+    finally:
+        for pid in limited.values():
+            _limit(pid, None)
+    return _out_of_memory(stack) - before + len(_ended(stack, limited))
+
+
+def _out_of_memory(stack: Stack) -> int:
+    return int(stack.rows("SELECT count(*) AS number FROM attempt WHERE code = 'out_of_memory'")[0].number)
+
+
+def _ended(stack: Stack, processes: dict[str, int]) -> list[str]:
+    return [role for role, pid in processes.items() if stack.pid_of(role) != pid]
+
+
+def _limit(pid: int, more: int | None) -> bool:
+    """Lets a process have so many bytes more of address space; None: as many as it wants. Whether it was there."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
+        _, most = resource.prlimit(pid, resource.RLIMIT_AS)
+        wanted = most if more is None else pages * resource.getpagesize() + more
+        resource.prlimit(pid, resource.RLIMIT_AS, (wanted, most))
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+    return True
 
 
 @fault("clock-skew", "PostgreSQL and cc")

@@ -18,7 +18,7 @@ class Fault:
     """Harms the fleet, and answers how often that hit anything, by what a witness saw of it."""
     needs: str | None = None
     """`postgresql`, `sqlite` or `broker`: of which the run must have one of its own; a clock and a full disk need
-    more."""
+    more, and others only Linux."""
     bit_later: Callable[[Stack], int] | None = None
     """Counts afterwards, where only a witness knows."""
 
@@ -58,6 +58,7 @@ def _has(stack: Stack, needed: str | None) -> bool:
         "postgresql": stack.postgres is not None,
         "sqlite": stack.postgres is None,
         "broker": stack.broker is not None,
+        "Linux": sys.platform == "linux",
         "PostgreSQL and cc": _can_skew(stack),
         "PostgreSQL and mount": stack.postgres is not None and stack.postgres.disk is not None,
         None: True,

@@ -1,5 +1,6 @@
 """Faults of the vendors, which the simulator plays; its own ledger tells which calls they met."""
 
+from collections.abc import Callable
 from functools import partial
 
 from tests.chaos.faults.registry import FAULTS, Fault, fault
@@ -31,6 +32,8 @@ VENDOR_FAULTS = {
     "empty": "an empty answer",
     "refusal": "the model refuses",
     "huge": "an answer of ten megabytes",
+    "repeated_id": "an answer under the id of another one",
+    "injection": "an answer whose texts give orders to whoever reads them",
 }
 FIRST_ANSWERS = frozenset({"not_json", "wrong_schema"})
 """Faults that leave repairs alone. The others may break these too, so that their steps end unrepaired."""
@@ -67,17 +70,29 @@ for kind, says in VENDOR_FAULTS.items():
 @fault("vendor-unreachable")
 def vendor_unreachable(stack: Stack) -> int:
     """Nobody listens at the vendors' address, until a call could not be sent."""
-    before = _not_sent(stack)
-    stack.vendors_proxy.shut()
+    return _until_not_sent(stack, stack.vendors_proxy.shut, "ConnectError")
+
+
+@fault("vendor-silent", "Linux")
+def vendor_silent(stack: Stack) -> int:
+    """Whoever connects to the vendors waits for nothing, until a call gave up."""
+    return _until_not_sent(stack, stack.vendors_proxy.fall_silent, "ConnectTimeout")
+
+
+def _until_not_sent(stack: Stack, harm: Callable[[], None], error: str) -> int:
+    """Answers how many calls could not be sent for this."""
+
+    def not_sent() -> int:
+        query = "SELECT count(*) AS number FROM attempt WHERE code = 'not_sent' AND CAST(report AS TEXT) LIKE :error"
+        return int(stack.rows(query, error=f"%{error}%")[0].number)
+
+    before = not_sent()
+    harm()
     try:
-        eventually(lambda: _not_sent(stack) > before, CALL_SECONDS)
+        eventually(lambda: not_sent() > before, CALL_SECONDS)
     finally:
         stack.vendors_proxy.listen_again()
-    return _not_sent(stack) - before
-
-
-def _not_sent(stack: Stack) -> int:
-    return int(stack.rows("SELECT count(*) AS number FROM attempt WHERE code = 'not_sent'")[0].number)
+    return not_sent() - before
 
 
 def _vendor_away(stack: Stack) -> int:

@@ -10,7 +10,7 @@ from workers.simulator.answers.filler import Filler
 from workers.simulator.answers.prompt import Reading
 from workers.simulator.answers.relevance import ranked
 from workers.simulator.answers.schema import Shapes
-from workers.simulator.answers.spoiling import grown, misshapen, quotes_of, shortened
+from workers.simulator.answers.spoiling import grown, misshapen, ordering, quotes_of, shortened
 from workers.simulator.call import Call
 from workers.simulator.chance import Lot
 from workers.simulator.faults import Fault
@@ -63,6 +63,8 @@ def _spoiled(value: Any, reading: Reading, lot: Lot, errors: Errors | None, faul
     )
     if short and shortened(value, lot.stream("short").choice(_SHORT)):
         injected.add(Fault.SHORT_DESCRIPTION)
+    if fault is Fault.INJECTION and ordering(value):
+        injected.add(fault)
     if fault is Fault.WRONG_SCHEMA:
         value = misshapen(value)
         injected.add(fault)
