@@ -37,7 +37,8 @@ class Code(StrEnum):
     INTERRUPTED = "interrupted"
     UNFINISHED = "unfinished"
     STORE_UNREACHABLE = "store_unreachable"
-    OUT_OF_MEMORY = "out_of_memory"
+    UNFIT_WORKER = "unfit_worker"
+    """Its process lacked memory, room, a handle or a library; another one, or this one later, may do it."""
     CUT = "cut"
     NOT_JSON = "not_json"
     BREAKS_CONTRACT = "breaks_contract"
@@ -75,7 +76,7 @@ CATEGORY_OF: dict[Code, Category] = {
     Code.INTERRUPTED: Category.TRANSIENT,
     Code.UNFINISHED: Category.TRANSIENT,
     Code.STORE_UNREACHABLE: Category.TRANSIENT,
-    Code.OUT_OF_MEMORY: Category.TRANSIENT,
+    Code.UNFIT_WORKER: Category.TRANSIENT,
     Code.CUT: Category.OUTPUT,
     Code.NOT_JSON: Category.OUTPUT,
     Code.BREAKS_CONTRACT: Category.OUTPUT,

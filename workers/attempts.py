@@ -1,11 +1,12 @@
 """The life of an attempt: claimed, worked, reported. What comes of it is a value until it is reported."""
 
+import errno
 import importlib.metadata
 import logging
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeVar
@@ -40,6 +41,9 @@ from workers.task import Handler, Task
 Asked = TypeVar("Asked")
 
 log = logging.getLogger(__name__)
+
+_USED_UP = {errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT}
+"""Memory, file handles of the process and of the machine, room, a quota."""
 
 
 class AttemptFailed(Exception):
@@ -133,15 +137,27 @@ def failure_of(task: Task, error: Exception) -> Failure:
         case UnknownName():
             sentence = f"this worker's code does not know what it was handed: {error}"
             return Failure(code=Code.UNKNOWN_CONTRACT, sentence=sentence[:2000])
-        case MemoryError():  # of the process, which others share; the same work may well have room later
-            log.error("attempt %s: no memory was left for it", task.attempt, exc_info=error)
-            return Failure(code=Code.OUT_OF_MEMORY, sentence="its worker had no memory left for it")
     log.error("attempt %s: its handler raised", task.attempt, exc_info=error)
     place = traceback.extract_tb(error.__traceback__)[-1]
-    return Failure(
-        code=Code.HANDLER_ERROR,
-        sentence=f"the handler raised {type(error).__name__}: {error}"[:2000],
-        evidence={"at": f"{place.name}:{place.lineno}"},
+    evidence = {"at": f"{place.name}:{place.lineno}"}
+    if missing := next(filter(_is_missing, _and_causes(error)), None):
+        sentence = f"its worker lacked what it needs: {type(missing).__name__}: {missing}"
+        return Failure(code=Code.UNFIT_WORKER, sentence=sentence[:2000], evidence=evidence)
+    sentence = f"the handler raised {type(error).__name__}: {error}"
+    return Failure(code=Code.HANDLER_ERROR, sentence=sentence[:2000], evidence=evidence)
+
+
+def _and_causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _is_missing(error: BaseException) -> bool:
+    """Whether a process lacked something that has nothing to do with the work. Vendors' libraries are loaded when
+    they are first needed: one that cannot be is broken where this process runs, or there was no memory for it."""
+    return isinstance(error, MemoryError | ImportError) or (
+        isinstance(error, OSError) and error.errno in _USED_UP
     )
 
 

@@ -186,7 +186,7 @@ _BY_CODE = {
     Code.NOT_SENT: "the vendor is not reached: look at the network, the proxy and the address",
     Code.STORE_UNREACHABLE: "the artifact store does not take or give: `fleet check` tries it; look at its disk or "
     "service and at FLEET_ARTIFACTS_URL",
-    Code.OUT_OF_MEMORY: "workers have too little memory for what they do at once: give them more, or fewer slots",
+    Code.UNFIT_WORKER: "workers lack memory, room or a library: their logs say which; give them more, or fewer slots",
     Code.CUT: "answers do not fit: raise the lane's `max_output_tokens` or ask for less",
     Code.TOO_LATE: "deadlines are nearer than the work takes: `fleet explain` of one of them says what it waited for",
     Code.STOPPED: "a stopping rule of the workflow ended it: mend what made it grow, or raise its `stops`",

@@ -105,19 +105,19 @@ def kill_orchestrators(stack: Stack) -> int:
 def memory_short(stack: Stack) -> int:
     """Workers get no more memory, while an answer of ten megabytes comes in. It bites by what was refused it, and by
     the workers that ended for that."""
-    before = _out_of_memory(stack)
+    before = _refused_memory(stack)
     limited = {role: pid for role in WAITING if (pid := stack.pid_of(role)) and _limit(pid, SPARE_BYTES)}
     stack.vendors.script({"kind": "huge", "times": HUGE_TIMES})
     try:
-        eventually(lambda: _out_of_memory(stack) > before or _ended(stack, limited), SHORT_SECONDS)
+        eventually(lambda: _refused_memory(stack) > before or _ended(stack, limited), SHORT_SECONDS)
     finally:
         for pid in limited.values():
             _limit(pid, None)
-    return _out_of_memory(stack) - before + len(_ended(stack, limited))
+    return _refused_memory(stack) - before + len(_ended(stack, limited))
 
 
-def _out_of_memory(stack: Stack) -> int:
-    return int(stack.rows("SELECT count(*) AS number FROM attempt WHERE code = 'out_of_memory'")[0].number)
+def _refused_memory(stack: Stack) -> int:
+    return int(stack.rows("SELECT count(*) AS number FROM attempt WHERE code = 'unfit_worker'")[0].number)
 
 
 def _ended(stack: Stack, processes: dict[str, int]) -> list[str]:
