@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeVar
@@ -140,17 +140,19 @@ def failure_of(task: Task, error: Exception) -> Failure:
     log.error("attempt %s: its handler raised", task.attempt, exc_info=error)
     place = traceback.extract_tb(error.__traceback__)[-1]
     evidence = {"at": f"{place.name}:{place.lineno}"}
-    if missing := next(filter(_is_missing, _and_causes(error)), None):
+    if missing := next((each for each in _and_causes(error) if _is_missing(each)), None):
         sentence = f"its worker lacked what it needs: {type(missing).__name__}: {missing}"
         return Failure(code=Code.UNFIT_WORKER, sentence=sentence[:2000], evidence=evidence)
     sentence = f"the handler raised {type(error).__name__}: {error}"
     return Failure(code=Code.HANDLER_ERROR, sentence=sentence[:2000], evidence=evidence)
 
 
-def _and_causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+def _and_causes(error: BaseException) -> list[BaseException]:
+    """It and what it was raised from."""
+    found = [error]
+    while (cause := found[-1].__cause__) is not None and cause not in found:
+        found.append(cause)
+    return found
 
 
 def _is_missing(error: BaseException) -> bool:

@@ -34,10 +34,11 @@ class Heartbeat:
         """Keeps the claim's lease; the event is set when the attempt must stop."""
         stopped = threading.Event()
         with self._lock:
-            self._held[claim.attempt] = (claim, stopped)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+                thread.start()  # it raises where no memory is left for one, and is tried again by the next attempt
+                self._thread = thread
+            self._held[claim.attempt] = (claim, stopped)
         try:
             yield stopped
         finally:

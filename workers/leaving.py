@@ -51,10 +51,11 @@ class Leaving:
     def holding(self, give_back: Callable[[], None]) -> Iterator[None]:
         """Calls `give_back` where the grace is over before the block is."""
         with self._lock:
-            self._held[id(give_back)] = give_back
             if self._watching is None:
-                self._watching = threading.Thread(target=self._watch, name="giving back", daemon=True)
-                self._watching.start()
+                watching = threading.Thread(target=self._watch, name="giving back", daemon=True)
+                watching.start()
+                self._watching = watching
+            self._held[id(give_back)] = give_back
         try:
             yield
         finally:

@@ -1,12 +1,17 @@
-"""Secrets that were planted stand nowhere: not in what a fleet keeps, says, shows, sends or is started with.
+"""Secrets that were planted stand nowhere: not in a fleet's files, on its screen, on the pages of its API and of
+Flower, in what passes through its broker, or in its processes' arguments.
 
-Each key is one that nobody else could have made, the vendors see the right ones, and some of them refuse.
+Each key is one that nobody else could have made, the vendors see the right ones, and one of them refuses. The key of
+the second account is held and not used.
 """
 
+import base64
 import json
+import re
 import secrets
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +26,13 @@ from tests.acceptance.stacks import RunningFleet, eventually, job_of, running_fl
 from tests.integration.simulator_process import SimulatorAddress, running_simulator
 
 KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "OPENAI_API_KEY__SECOND", "FLEET_API_KEY")
+AT_ONCE = {"latency": {"first_token_seconds": 0, "tokens_per_second": 0}}
+PLANTED = "planted"
+"""What the vendors call the account of these keys."""
+LISTS = ("jobs", "lanes", "budgets", "dead-letters", "escalations", "approvals", "tax", "diagnosis")
+TOLD_BY_A_WORKER = (b"broker_url", b"prefetch")
+"""A setting and a figure."""
+BODY = re.compile(rb'"body": "([A-Za-z0-9+/=]+)"')
 GUESSED = "guessed"
 """The name of a key that somebody tried at the API's door."""
 FAULTS = ("not_json", "reset", "html_502", "unauthorised")
@@ -35,11 +47,31 @@ class Planted:
     vendors: SimulatorAddress
     keys: Mapping[str, bytes]
     jobs: list[str] = field(default_factory=list)
+    overheard: list[bytes] = field(default_factory=list)
+    """Every command that the broker was given."""
 
     def get(self, url: str) -> bytes:
         """What an address answers to somebody who has the fleet's key."""
         known = {"Authorization": f"Bearer {self.keys['FLEET_API_KEY'].decode()}"}
         return httpx2.get(url, headers=known, timeout=30).raise_for_status().content
+
+    def worker_page(self, node: str) -> bytes:
+        """Flower's page of a worker, once the worker has told of itself; sooner there is none, or a part of it."""
+
+        def whole() -> bytes | None:
+            answered = httpx2.get(f"{self.fleet.flower_url}/worker/{node}", timeout=30)
+            told = answered.is_success and all(word in answered.content for word in TOLD_BY_A_WORKER)
+            return answered.content if told else None
+
+        return eventually(f"the page of {node}", whole)
+
+    def overhear(self) -> None:
+        """Listens to the broker until it ends."""
+        url = broker_of(self.fleet.root)
+        assert url is not None
+        with suppress(redis.ConnectionError), redis.Redis.from_url(url).monitor() as monitor:
+            for each in monitor.listen():
+                self.overheard.append(each["command"].encode())
 
     def injected(self) -> set[str]:
         """What the vendors did to their callers."""
@@ -54,7 +86,8 @@ class Planted:
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
     keys = {name: f"canary-{secrets.token_hex(12)}" for name in KEYS}
     with ExitStack() as ending:
-        vendors = ending.enter_context(running_simulator(errors="default"))
+        accounts = dict.fromkeys(keys.values(), PLANTED)
+        vendors = ending.enter_context(running_simulator(config=AT_ONCE | {"accounts": accounts}))
         addresses = {
             "ANTHROPIC_BASE_URL": f"{vendors.url}/anthropic",
             "OPENAI_BASE_URL": f"{vendors.url}/openai/v1",
@@ -64,6 +97,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
         guessed = f"canary-{secrets.token_hex(12)}"
         told = {name: key.encode() for name, key in (keys | {GUESSED: guessed}).items()}
         planted = Planted(fleet, vendors, told)
+        threading.Thread(target=planted.overhear, daemon=True).start()
         with (
             FleetClient(fleet.api_url, guessed) as nobody,
             pytest.raises(FleetError, match="asks for its key"),
@@ -81,10 +115,10 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
 
 
 def test_the_vendors_were_asked_with_the_planted_keys(planted: Planted) -> None:
-    without = httpx2.post(f"{planted.vendors.url}/openai/v1/responses", json={"model": "m", "input": "hello"})
-    assert without.status_code == 401
-    seen = {row["vendor"] for row in planted.vendors.ledger() if row["status"] == 200}
-    assert seen == {"anthropic", "openai", "gemini"}
+    answered = [row for row in planted.vendors.ledger() if row["status"] == 200]
+    assert {(row["vendor"], row["account"]) for row in answered} == {
+        (vendor, PLANTED) for vendor in ("anthropic", "openai", "gemini")
+    }
     assert set(FAULTS) <= planted.injected()
 
 
@@ -93,31 +127,30 @@ def test_nothing_that_the_fleet_keeps_or_says_has_a_secret(planted: Planted) -> 
     files = [path for path in planted.fleet.root.parent.rglob("*") if path.is_file()]
     found = {path.name for path in files}
     assert {"ledger.sqlite3", "screen.txt", "api.log", "worker-waiting.log"} <= found
-    assert {str(path): named for path in files if (named := planted.named_in(path.read_bytes()))} == {}
+    assert {str(path): named for path in files if (named := planted.named_in(_read(path)))} == {}
 
 
 def test_no_page_or_figure_shows_a_secret(planted: Planted) -> None:
     api, flower = planted.fleet.api_url, planted.fleet.flower_url
-    of_jobs = [f"{api}/v1/jobs/{job}{part}" for job in planted.jobs for part in ("", "/explain")]
-    pages = [f"{api}/metrics", f"{api}/v1/lanes", f"{api}/v1/dead-letters", f"{api}/v1/escalations", *of_jobs]
-    nodes = [node["hostname"] for node in json.loads(planted.get(f"{flower}/workers?json=1"))["data"]]
-    shown = [
-        f"{flower}/{page}" for page in ("tasks", "broker", "metrics", *(f"worker/{node}" for node in nodes))
-    ]
-    assert nodes
-    answers = {url: planted.get(url) for url in (*pages, *shown)}
-    assert all(answers.values())
-    assert {url: named for url, said in answers.items() if (named := planted.named_in(said))} == {}
+    lists = ("metrics", "openapi.json", *(f"v1/{name}" for name in LISTS))
+    of_jobs = (f"v1/jobs/{job}{part}" for job in planted.jobs for part in ("", "/explain"))
+    pages = {url: planted.get(url) for url in (f"{api}/{page}" for page in (*lists, *of_jobs))}
+    pages |= {
+        url: planted.get(url) for url in (f"{flower}/{page}" for page in ("tasks", "broker", "metrics"))
+    }
+    nodes = json.loads(planted.get(f"{flower}/workers?json=1"))["data"]
+    pages |= {node["hostname"]: planted.worker_page(node["hostname"]) for node in nodes if node["status"]}
+    assert len(pages) > len(LISTS) + len(planted.jobs) and all(pages.values())
+    assert {url: named for url, said in pages.items() if (named := planted.named_in(said))} == {}
 
 
-def test_no_message_in_the_broker_has_a_secret(planted: Planted) -> None:
-    url = broker_of(planted.fleet.root)
-    assert url is not None
-    with redis.Redis.from_url(url) as broker:
-        broker.config_set("rdbcompression", "no")  # what is packed cannot be searched
-        kept = {key: broker.dump(key) or b"" for key in broker.scan_iter()}
-    assert kept
-    assert {key: named for key, dumped in kept.items() if (named := planted.named_in(key + dumped))} == {}
+def test_nothing_that_passed_through_the_broker_has_a_secret(planted: Planted) -> None:
+    """What a message carries is packed, and is looked at as it was before."""
+    packed = [body for command in planted.overheard for body in BODY.findall(command)]
+    carried = [base64.b64decode(body) for body in packed]
+    asked = [row.id.encode() for row in planted.fleet.rows("SELECT id FROM attempt WHERE sent")]
+    assert asked and all(any(attempt in body for body in carried) for attempt in asked)
+    assert [said for said in (*planted.overheard, *carried) if planted.named_in(said)] == []
 
 
 def test_no_process_was_started_with_a_secret_in_its_arguments(planted: Planted) -> None:
@@ -129,7 +162,8 @@ def test_no_process_was_started_with_a_secret_in_its_arguments(planted: Planted)
 
 
 def _read(path: Path) -> bytes:
+    """Its content; nothing where it, or its process, has gone meanwhile."""
     try:
         return path.read_bytes()
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return b""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
+from math import ceil
 from typing import Any
 
 import httpx2
@@ -92,7 +93,7 @@ class Load:
         workflows = [
             workflow
             for workflow, share in SHARES.items()
-            for _ in range(round(self.subtasks * SPARE * share / SIZES[workflow]))
+            for _ in range(ceil(self.subtasks * SPARE * share / SIZES[workflow]))
         ]
         self.chance.shuffle(workflows)
         return [(f"chaos-{number}", _body(name, number)) for number, name in enumerate(workflows)]

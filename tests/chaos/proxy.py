@@ -11,7 +11,7 @@ from typing import Any
 _NO_LINGER = struct.pack("ii", 1, 0)
 """``SO_LINGER`` on, zero seconds: closing resets the connection."""
 FILLS_A_QUEUE = 4
-"""Connections that nobody takes; one is room for more."""
+"""Connections that nobody takes: the first one fills the queue, the others make sure."""
 COMMIT = b"Q\x00\x00\x00\x0bCOMMIT\x00"
 """How PostgreSQL's protocol spells it."""
 
@@ -59,10 +59,10 @@ class Proxy:
         nobody takes anything from it. Of Linux, which then drops what asks for a connection."""
         self.shut()
         full = socket.socket()
+        self._silent.append(full)
         full.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         full.bind(("127.0.0.1", self.port))
         full.listen(0)
-        self._silent = [full]
         for _ in range(FILLS_A_QUEUE):
             waiting = socket.socket()
             waiting.setblocking(False)
@@ -71,16 +71,19 @@ class Proxy:
 
     def listen_again(self) -> None:
         """After it was shut or fell silent."""
-        for each in self._silent:
-            each.close()
-        self._silent = []
+        self._unfill()
         self._do(self._listen(self.port))
+
+    def _unfill(self) -> None:
+        while self._silent:
+            self._silent.pop().close()
 
     def lose_answers(self, commits: int) -> None:
         """The next commits reach the server; their answers are lost with the connections they were asked on."""
         self._to_lose = commits
 
     def close(self) -> None:
+        self._unfill()
         self._do(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx2
-from sqlalchemy import BindParameter, String, bindparam, select, text
+from sqlalchemy import BindParameter, String, bindparam, event, select, text
 
 from contracts.catalog import Catalog
 from orchestrator import wiring
@@ -102,6 +102,8 @@ class Notes:
     broker_away: list[tuple[float, float]] = field(default_factory=list)
     """From when until when, on the monotonic clock."""
     ledger_away: list[tuple[float, float]] = field(default_factory=list)
+    huge: int = 0
+    """Answers that are huge for another fault's sake."""
     hurried: int = 0
     """Jobs that are wanted before they are due."""
     api_killed: list[float] = field(default_factory=list)
@@ -289,7 +291,7 @@ def running_stack(name: str, seed: int, root: Path | None = None) -> Iterator[St
             name,
             root,
             f"http://127.0.0.1:{port}",
-            Ledger(postgres.url() if postgres else file),
+            _onlooking(Ledger(postgres.url() if postgres else file)),
             vendors,
             supervisor,
             broker_url,
@@ -305,6 +307,18 @@ def running_stack(name: str, seed: int, root: Path | None = None) -> Iterator[St
         _await_ready(stack)
         _allow_more(stack.ledger)
         yield stack
+
+
+def _onlooking(ledger: Ledger) -> Ledger:
+    """One whose sessions are not taken for the fleet's."""
+    if not ledger.is_sqlite:
+
+        @event.listens_for(ledger.engine, "connect")
+        def rename(connection: Any, record: Any) -> None:
+            connection.execute("SET application_name = 'chaos'")
+            connection.commit()
+
+    return ledger
 
 
 def _proxied(ending: ExitStack, port: int) -> Proxy:

@@ -212,6 +212,7 @@ class Exchange:
             )
             return self._sent(visit, visit.dialect.answer(more))
         if scripted.kind is Fault.REPEATED_ID:
+            visit.request_id = _REPEATED
             return self._sent(visit, visit.dialect.answer(replace(produced, id=_REPEATED)))
         answer = self._sent(visit, visit.dialect.answer(produced))
         return Torn(answer) if scripted.kind is Fault.TORN else Drip(answer, scripted.seconds)

@@ -33,7 +33,7 @@ class Fault(StrEnum):
     WRONG_USAGE = "wrong_usage"
     """The answer names many times the tokens that were used and billed."""
     REPEATED_ID = "repeated_id"
-    """The answer bears an id that other answers bore."""
+    """The answer and its request bear ids that others bore."""
     INJECTION = "injection"
     """The answer's texts give orders to whoever reads them."""
     CUT = "cut"

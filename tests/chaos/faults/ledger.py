@@ -17,8 +17,11 @@ BEATEN_SECONDS = 10.0
 CONFLICT_SECONDS = 10.0
 MIGRATED_SECONDS = 30.0
 """Within so long it got its locks, however often somebody else was in the way."""
-EXPAND = "ALTER TABLE {table} ADD COLUMN later TEXT; CREATE INDEX ix_{table}_later ON {table} (later)"
-CONTRACT = "ALTER TABLE {table} DROP COLUMN later"
+EXPAND = (
+    "ALTER TABLE {table} ADD COLUMN IF NOT EXISTS later TEXT; "
+    "CREATE INDEX IF NOT EXISTS ix_{table}_later ON {table} (later)"
+)
+CONTRACT = "ALTER TABLE {table} DROP COLUMN IF EXISTS later"
 
 
 @fault("ledger-restart", "postgresql")
@@ -98,13 +101,15 @@ def ledger_conflict(stack: Stack) -> int:
 @fault("ledger-migration", "postgresql")
 def ledger_migration(stack: Stack) -> int:
     """The tables of jobs, subtasks and attempts get a column and an index under load, as a migration would do it, and
-    lose them again. It bites by the sessions that have to wait for it."""
-    waited = eventually(lambda: _migrated(stack, EXPAND), MIGRATED_SECONDS) or set()
-    return len(waited | (eventually(lambda: _migrated(stack, CONTRACT), MIGRATED_SECONDS) or set()))
+    lose them again. It bites by the sessions of the fleet that have to wait for it."""
+    waited = set[int]()
+    for statements in (EXPAND, CONTRACT):
+        eventually(partial(_migrated, stack, statements, waited), MIGRATED_SECONDS)
+    return len(waited)
 
 
-def _migrated(stack: Stack, statements: str) -> set[int] | None:
-    """Does them in one transaction, and stays in it until somebody waits; None where it was not let through."""
+def _migrated(stack: Stack, statements: str, waited: set[int]) -> bool:
+    """Does them in one transaction, and stays in it until somebody waits; whether it was let through."""
     try:
         with stack.ledger.write() as connection:
             connection.execute(text("SET LOCAL lock_timeout = '2s'"))
@@ -112,10 +117,15 @@ def _migrated(stack: Stack, statements: str) -> set[int] | None:
                 for statement in statements.format(table=table).split(";"):
                     connection.execute(text(statement))
             mine = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
-            waits = "SELECT pid FROM pg_stat_activity WHERE :mine = ANY(pg_blocking_pids(pid))"
-            return {row.pid for row in eventually(lambda: stack.rows(waits, mine=mine), WRITES_SECONDS) or []}
+            waits = (
+                "SELECT pid FROM pg_stat_activity "
+                "WHERE application_name = 'fleet' AND :mine = ANY(pg_blocking_pids(pid))"
+            )
+            waiting = eventually(lambda: stack.rows(waits, mine=mine), WRITES_SECONDS) or []
     except LedgerUnreachable:
-        return None
+        return False
+    waited |= {row.pid for row in waiting}
+    return True
 
 
 @fault("ledger-full", "PostgreSQL and mount")

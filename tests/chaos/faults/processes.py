@@ -103,12 +103,13 @@ def kill_orchestrators(stack: Stack) -> int:
 
 @fault("memory-short", "Linux")
 def memory_short(stack: Stack) -> int:
-    """Workers get no more memory, while an answer of ten megabytes comes in. It bites by what was refused it, and by
-    the workers that ended for that."""
-    before = _refused_memory(stack)
-    limited = {role: pid for role in WAITING if (pid := stack.pid_of(role)) and _limit(pid, SPARE_BYTES)}
-    stack.vendors.script({"kind": "huge", "times": HUGE_TIMES})
+    """Both workers that wait get no more memory, while an answer of ten megabytes comes in. It bites by what was
+    refused it, and by the workers that ended for that."""
+    before, limited = _refused_memory(stack), dict[str, int]()
     try:
+        limited |= {role: pid for role in WAITING if (pid := stack.pid_of(role)) and _limit(pid, SPARE_BYTES)}
+        stack.notes.huge += HUGE_TIMES
+        stack.vendors.script({"kind": "huge", "times": HUGE_TIMES})
         eventually(lambda: _refused_memory(stack) > before or _ended(stack, limited), SHORT_SECONDS)
     finally:
         for pid in limited.values():

@@ -32,7 +32,7 @@ VENDOR_FAULTS = {
     "empty": "an empty answer",
     "refusal": "the model refuses",
     "huge": "an answer of ten megabytes",
-    "repeated_id": "an answer under the id of another one",
+    "repeated_id": "an answer and a request under the ids of others",
     "injection": "an answer whose texts give orders to whoever reads them",
 }
 FIRST_ANSWERS = frozenset({"not_json", "wrong_schema"})
@@ -51,8 +51,9 @@ def _script(stack: Stack, kind: str) -> int:
 
 
 def _seen(stack: Stack, kind: str) -> int:
-    """How often the vendors' own ledger says that it happened."""
-    return sum(
+    """How often the vendors' own ledger says that it happened; rather too little where another fault asks for it."""
+    others = stack.notes.huge if kind == "huge" else 0
+    return -others + sum(
         row["injected_by"] == "script" and kind in (row["injected"] or "").split(",")
         for row in stack.vendors.ledger()
     )
@@ -87,8 +88,8 @@ def _until_not_sent(stack: Stack, harm: Callable[[], None], error: str) -> int:
         return int(stack.rows(query, error=f"%{error}%")[0].number)
 
     before = not_sent()
-    harm()
     try:
+        harm()
         eventually(lambda: not_sent() > before, CALL_SECONDS)
     finally:
         stack.vendors_proxy.listen_again()
