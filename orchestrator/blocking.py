@@ -168,7 +168,8 @@ def _supplies(
         blocker.c.subject == lack.subject,
     )
     query = select(blocker, job.c.state, job.c.replay_of).join(job, job.c.id == blocker.c.supply_job_id)
-    latest = blocker.c.opened_at.desc(), blocker.c.id.desc()
+    # One that stands is the latest whatever the clock says: it may have been set back since another one was opened.
+    latest = blocker.c.resolved_at.is_(None).desc(), blocker.c.opened_at.desc(), blocker.c.id.desc()
     row = connection.execute(query.where(*same).order_by(*latest).limit(1)).one_or_none()
     if row is None:
         return None, None, ()

@@ -165,6 +165,23 @@ def test_who_asks_while_the_supplier_is_replayed_waits_for_that(fleet: SmallFlee
     assert [item.source for item in fleet.handed("letter[2]")[1].context if item.contract] == [f"job {again}"]
 
 
+def test_a_blocker_that_stands_is_met_though_the_clock_was_set_back_since_another_was_opened(
+    fleet: SmallFleet,
+) -> None:
+    first = failed(fleet)
+    (resolved,) = fleet.rows(tables.blocker)
+    age(fleet.ledger, tables.blocker, resolved.id, opened_at=-3600.0, resolved_at=-3600.0)
+    fleet.hands.will("find", LATER)
+    replay(fleet, first)
+    waiting = mailing(fleet, 3)
+    fleet.run()
+    (standing,) = [row for row in fleet.rows(tables.blocker) if row.resolved_at is None]
+    age(fleet.ledger, tables.subtask, fleet.subtask(standing.supply_job_id, "find").id, not_before=90.0)
+    fleet.run()
+
+    assert fleet.job(waiting).state == "done"
+
+
 def test_what_a_replay_has_supplied_is_handed_to_all_who_ask_after_it(fleet: SmallFleet) -> None:
     """One after the other; each of them would else have it made anew, by inputs that failed before."""
     first = failed(fleet)
