@@ -55,6 +55,11 @@ class Planted:
         known = {"Authorization": f"Bearer {self.keys['FLEET_API_KEY'].decode()}"}
         return httpx2.get(url, headers=known, timeout=30).raise_for_status().content
 
+    def nodes(self) -> list[str]:
+        """The workers of which Flower has heard that they live."""
+        known = json.loads(self.get(f"{self.fleet.flower_url}/workers?json=1"))["data"]
+        return [node["hostname"] for node in known if node["status"]]
+
     def worker_page(self, node: str) -> bytes:
         """Flower's page of a worker, once the worker has told of itself; sooner there is none, or a part of it."""
 
@@ -98,6 +103,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
         told = {name: key.encode() for name, key in (keys | {GUESSED: guessed}).items()}
         planted = Planted(fleet, vendors, told)
         threading.Thread(target=planted.overhear, daemon=True).start()
+        eventually("a word to the broker", lambda: planted.overheard)
         with (
             FleetClient(fleet.api_url, guessed) as nobody,
             pytest.raises(FleetError, match="asks for its key"),
@@ -138,9 +144,8 @@ def test_no_page_or_figure_shows_a_secret(planted: Planted) -> None:
     pages |= {
         url: planted.get(url) for url in (f"{flower}/{page}" for page in ("tasks", "broker", "metrics"))
     }
-    nodes = json.loads(planted.get(f"{flower}/workers?json=1"))["data"]
-    pages |= {node["hostname"]: planted.worker_page(node["hostname"]) for node in nodes if node["status"]}
-    assert len(pages) > len(LISTS) + len(planted.jobs) and all(pages.values())
+    pages |= {node: planted.worker_page(node) for node in eventually("a worker in Flower", planted.nodes)}
+    assert all(pages.values())
     assert {url: named for url, said in pages.items() if (named := planted.named_in(said))} == {}
 
 

@@ -102,8 +102,6 @@ class Notes:
     broker_away: list[tuple[float, float]] = field(default_factory=list)
     """From when until when, on the monotonic clock."""
     ledger_away: list[tuple[float, float]] = field(default_factory=list)
-    huge: int = 0
-    """Answers that are huge for another fault's sake."""
     hurried: int = 0
     """Jobs that are wanted before they are due."""
     api_killed: list[float] = field(default_factory=list)

@@ -108,7 +108,6 @@ def memory_short(stack: Stack) -> int:
     before, limited = _refused_memory(stack), dict[str, int]()
     try:
         limited |= {role: pid for role in WAITING if (pid := stack.pid_of(role)) and _limit(pid, SPARE_BYTES)}
-        stack.notes.huge += HUGE_TIMES
         stack.vendors.script({"kind": "huge", "times": HUGE_TIMES})
         eventually(lambda: _refused_memory(stack) > before or _ended(stack, limited), SHORT_SECONDS)
     finally:

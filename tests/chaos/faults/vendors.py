@@ -51,9 +51,8 @@ def _script(stack: Stack, kind: str) -> int:
 
 
 def _seen(stack: Stack, kind: str) -> int:
-    """How often the vendors' own ledger says that it happened; rather too little where another fault asks for it."""
-    others = stack.notes.huge if kind == "huge" else 0
-    return -others + sum(
+    """How often the vendors' own ledger says that it happened, whichever fault asked for it."""
+    return sum(
         row["injected_by"] == "script" and kind in (row["injected"] or "").split(",")
         for row in stack.vendors.ledger()
     )
