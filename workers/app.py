@@ -18,6 +18,7 @@ from contracts.quiet import keep_quiet_while_away
 from contracts.registry import handler_names
 from orchestrator.door import Door, LedgerUnreachable, Pulse, WorkerCard, forget, listen
 from workers.attempts import AttemptFailed, Attempts
+from workers.fitness import UNFIT_IN_A_ROW, Fitness
 from workers.heartbeat import Heartbeat
 from workers.leaving import Leaving
 from workers.settings import WorkerSettings
@@ -25,6 +26,9 @@ from workers.vendors.access import limits_readable, simulated_of
 from workers.warming import warm_up
 
 log = logging.getLogger(__name__)
+
+DEAF = "this worker takes nothing from its broker although there is work"
+UNFIT = f"this worker's last {UNFIT_IN_A_ROW} attempts failed of what it lacks, as the log says above"
 
 
 @dataclass(frozen=True)
@@ -53,10 +57,13 @@ class WorkerPlan:
 class Process:
     """What one operating-system process needs to work attempts off. Made after any fork, at first use."""
 
-    def __init__(self, plan: WorkerPlan, open_door: Callable[[], Door], leaving: Leaving) -> None:
+    def __init__(
+        self, plan: WorkerPlan, open_door: Callable[[], Door], leaving: Leaving, fitness: Fitness
+    ) -> None:
         self._plan = plan
         self._open_door = open_door
         self._leaving = leaving
+        self._fitness = fitness
         self._lock = threading.Lock()
         self._attempts: Attempts | None = None
         self._pid = 0
@@ -72,6 +79,7 @@ class Process:
                     settings=WorkerSettings(),
                     worker=f"{self._plan.node}/{self._pid}",
                     leaving=self._leaving,
+                    fitness=self._fitness,
                 )
             return self._attempts
 
@@ -86,13 +94,13 @@ def make_app(plan: WorkerPlan, open_door: Callable[[], Door]) -> Celery:
     app.conf.task_queues = {
         queue_of(lane.lane): queue_options(lane.lane, plan.broker_url) for lane in plan.lanes
     }
-    worker_id, leaving = f"{plan.node}/{os.getpid()}", Leaving(plan.drain_seconds)
+    worker_id, leaving, fitness = f"{plan.node}/{os.getpid()}", Leaving(plan.drain_seconds), Fitness()
     listen(app, worker_id)
     keep_quiet_while_away()
-    process = Process(plan, open_door, leaving)
+    process = Process(plan, open_door, leaving, fitness)
     for lane in plan.lanes:
         _add_task(app, lane, process)
-    _announce(app, plan, open_door, worker_id, leaving)
+    _announce(app, plan, open_door, worker_id, leaving, fitness)
     return app
 
 
@@ -110,7 +118,12 @@ def _add_task(app: Celery, lane: Lane, process: Process) -> None:
 
 
 def _announce(
-    app: Celery, plan: WorkerPlan, open_door: Callable[[], Door], worker_id: str, leaving: Leaving
+    app: Celery,
+    plan: WorkerPlan,
+    open_door: Callable[[], Door],
+    worker_id: str,
+    leaving: Leaving,
+    fitness: Fitness,
 ) -> None:
     """Keeps the worker's row while its consumer runs, and begins to leave when it is told to. The parent process
     does it, in a thread."""
@@ -121,12 +134,14 @@ def _announce(
         door, pulse, card = open_door(), Pulse(), _card(plan, worker_id)
         announced = False
         while not stopping.is_set():
+            if fitness.lost:
+                _leave(leaving, UNFIT)
             try:
                 if not announced:
                     door.announce(card)
                     announced = True
                 elif door.beat(worker_id, pulse.busy, pulse.took()):
-                    _leave_deaf(leaving)
+                    _leave(leaving, DEAF)
             except LedgerUnreachable as error:
                 log.warning("%s; trying again", error)
             except Exception:
@@ -166,9 +181,9 @@ def _card(plan: WorkerPlan, worker_id: str) -> WorkerCard:
     )
 
 
-def _leave_deaf(leaving: Leaving) -> None:
-    """Leaves, so that its supervisor starts it again: it beats, and takes nothing of what the broker has for it."""
+def _leave(leaving: Leaving, why: str) -> None:
+    """Leaves, so that its supervisor starts it again."""
     if not leaving.begun:
-        log.error("this worker takes nothing from its broker although there is work; it drains and leaves")
+        log.error("%s; it drains and leaves", why)
         leaving.begin()
         os.kill(os.getpid(), signal.SIGTERM)

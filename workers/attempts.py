@@ -33,6 +33,7 @@ from orchestrator.door import (
     Unreadable,
     patience,
 )
+from workers.fitness import Fitness
 from workers.heartbeat import Heartbeat
 from workers.leaving import Leaving
 from workers.settings import WorkerSettings
@@ -61,11 +62,14 @@ class Attempts:
     sleep: Callable[[float], None] = time.sleep
     leaving: Leaving = field(default_factory=lambda: Leaving(0.0))
     """Told when the process is to end; by default nobody tells it."""
+    fitness: Fitness = field(default_factory=Fitness)
 
     def run(self, attempt_id: str) -> str:
         """Works one attempt off and says what came of it; raises AttemptFailed after a reported failure."""
         if self.leaving.begun:
             return "not run: its worker is leaving"
+        if self.fitness.lost:
+            return "not run: its worker lacks what any work needs"
         claim = patience.claim(self.door, attempt_id, self.worker, str(ULID()), self.sleep)
         if isinstance(claim, Refusal):
             return f"not run: {claim.why}"
@@ -73,6 +77,7 @@ class Attempts:
             task = self._task(claim, stopped)
             with self.leaving.holding(lambda: self._give_back(claim, task)):
                 report = self._worked(task)
+            self.fitness.ended(report)
             accepted = patience.hand_in(self.door, claim, report, self.worker, self.sleep)
         if not accepted:
             return "reported too late: the attempt had been taken away"

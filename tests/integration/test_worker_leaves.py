@@ -25,10 +25,8 @@ from orchestrator.up.ports import free_port
 from orchestrator.up.statedir import StateDir
 from orchestrator.up.supervisor import Supervisor
 from tests.integration.brokers import Broker, nobody_answers, own_broker, wire
-from tests.integration.ledgers import DATABASE_VARIABLE, ledger, migrated_file, migrated_schema
-from tests.integration.small_fleet import SmallFleet, bench_catalog, fleet
-
-__all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
+from tests.integration.ledgers import DATABASE_VARIABLE
+from tests.integration.small_fleet import SmallFleet
 
 HEARTBEAT_SECONDS, SILENT_SECONDS = 0.3, 3.0
 AWAY_SECONDS = 8.0
@@ -121,6 +119,44 @@ def test_what_a_worker_cannot_end_in_time_goes_back_at_once_and_counts_as_nothin
     )
     fleet.run()
     assert fleet.job(job_id).state == "done"
+
+
+def test_a_worker_that_lacks_a_library_leaves_and_costs_a_few_tries_alone(
+    fleet: SmallFleet, tmp_path: Path
+) -> None:
+    fleet.door.leave("hands")
+    package = tmp_path / "half-deployed" / "anthropic"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise ImportError('no libssl.so.3')\n")
+    path = {"PYTHONPATH": os.pathsep.join([str(package.parent), os.environ.get("PYTHONPATH", "")])}
+    with own_broker(tmp_path / "state") as broker:
+        relay = Relay(fleet.ledger, broker.url, lambda: True)
+        lacking = spec(fleet, tmp_path, broker.url, "research", ANTHROPIC_API_KEY="k", **path)
+        with running(lacking) as process:
+            eventually("its being there", lambda: present(fleet, process.pid))
+            job_ids = [fleet.submit("summary") for _ in range(8)]
+
+            def left() -> bool:
+                fleet.turn()
+                relay.publish()
+                return process.poll() is not None
+
+            eventually("its leaving", left)
+            assert process.returncode == 0
+            said = process.stderr.read() if process.stderr else ""
+
+    assert "this worker's last 3 attempts failed of what it lacks" in said
+    assert "ImportError: no libssl.so.3" in said
+    failed = fleet.rows(tables.attempt, code="unfit_worker")
+    assert 3 <= len(failed) < len(job_ids), "its other slot may have held more than one"
+
+    fleet.hands.announce(tuple(fleet.catalog.lanes))
+
+    def done() -> bool:
+        fleet.run()
+        return all(fleet.job(job_id).state == "done" for job_id in job_ids)
+
+    eventually("a sound worker's doing all of it", done)
 
 
 def test_a_worker_that_beats_and_hears_nothing_of_its_broker_is_found_and_started_again(
