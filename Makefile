@@ -72,6 +72,8 @@ $(VENV)/.made:
 $(VENV)/.installed: $(VENV)/.made requirements.lock pyproject.toml
 	@$(INSTALL) -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
+# As pip does it for what it installs: otherwise each process of a first fleet compiles all of it at its start.
+	@$(BIN)/python -m compileall -q beat_schedule.py contracts orchestrator workers
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock

@@ -22,6 +22,8 @@ SECTIONS = {
     "prerequisites": "prerequisite",
 }
 """The folders of a catalog, and the key under which an entry of each names itself."""
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""Every process reads the catalog at its start, and what is written in Python takes many times as long for it."""
 
 
 def load_catalog(overlay: Path | None = None) -> Catalog:
@@ -49,7 +51,7 @@ def _entries(folder: Traversable, key: str, problems: list[str]) -> Iterator[tup
         if not file.name.endswith(".yaml"):
             continue
         try:
-            entry = yaml.safe_load(file.read_text(encoding="utf-8"))
+            entry = yaml.load(file.read_text(encoding="utf-8"), Loader=_LOADER)
         except yaml.YAMLError as error:
             problems.append(f"{file.name} is not YAML: {' '.join(str(error).split())}")
             continue
