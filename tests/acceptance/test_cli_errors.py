@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -255,10 +256,14 @@ def test_an_interrupt_ends_a_command_with_130() -> None:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         env = _clean() | {"FLEET_API_URL": f"http://127.0.0.1:{silent.getsockname()[1]}"}
-        process = subprocess.Popen([*FLEET, "jobs"], env=env, stderr=subprocess.PIPE, text=True)
+        # A shell lets what it starts in the background ignore interrupts, these tests with all that they start.
+        heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        process = subprocess.Popen(
+            [*FLEET, "jobs"], env=env, stderr=subprocess.PIPE, text=True, preexec_fn=heard
+        )
         waiting, _ = silent.accept()
         with waiting:  # one that is closed meanwhile would be an error of its own
             process.send_signal(signal.SIGINT)
-            _, said = process.communicate(timeout=10)
+            _, said = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Traceback" not in said

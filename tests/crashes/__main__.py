@@ -11,6 +11,7 @@ from orchestrator.catalog_files import load_catalog
 from tests.crashes import ledgers
 from tests.crashes.cases import cases, run, told
 from tests.integration.small_fleet import CATALOG
+from tests.memory import MEMORY
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.disable(logging.CRITICAL)
     catalog, broken = load_catalog(CATALOG), 0
     with (
-        tempfile.TemporaryDirectory(prefix="fleet-crashes-", dir=ledgers.MEMORY) as folder,
+        tempfile.TemporaryDirectory(prefix="fleet-crashes-", dir=MEMORY) as folder,
         ledgers.sqlite(Path(folder)) as sqlite,
         ledgers.postgresql() as postgresql,
     ):

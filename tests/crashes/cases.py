@@ -9,10 +9,11 @@ from typing import Any
 
 from contracts.catalog import Catalog
 from tests.crashes import points
-from tests.crashes.ledgers import MEMORY, Fresh
+from tests.crashes.ledgers import Fresh
 from tests.crashes.saboteur import Fault, Saboteur
 from tests.crashes.stories import STORIES
 from tests.crashes.world import SITE, VENDOR, World
+from tests.memory import MEMORY
 from tests.simulation.clock import Clock
 
 ROTATION = 10

@@ -13,8 +13,6 @@ from orchestrator.ledger.ids import new_id
 from tests.integration.ledgers import DATABASE_VARIABLE
 from tests.simulation.clock import Clock, MeddledLedger, PostgresClock, administration, obey
 
-MEMORY = next((place for place in ("/dev/shm",) if os.access(place, os.W_OK)), None)
-"""A folder that no disk slows down, where there is one."""
 Fresh = Callable[[Clock], MeddledLedger]
 """An empty ledger that tells the time of this clock; the one before is no more."""
 

@@ -1,17 +1,14 @@
 """Real ledgers for tests, rows to fill them with, and the API over one on a real socket.
 
-A test that asks for `ledger` runs on SQLite, and on PostgreSQL in a schema of its own where
-FLEET_TEST_DATABASE_URL names a database. Import the fixtures that a module needs.
+The fixtures that are made of these are in `conftest.py`.
 """
 
 import os
-import shutil
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +23,6 @@ from orchestrator.api.app import create_app
 from orchestrator.api.services import Services
 from orchestrator.api.serving import listen
 from orchestrator.artifacts import ArtifactStore
-from orchestrator.catalog_files import load_catalog
 from orchestrator.intake import Intake
 from orchestrator.ledger import schema, snapshots, tables
 from orchestrator.ledger.clock import now
@@ -35,56 +31,6 @@ from orchestrator.ledger.ids import new_id
 from orchestrator.settings import Settings
 
 DATABASE_VARIABLE = "FLEET_TEST_DATABASE_URL"
-
-
-@pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty SQLite ledger of this code's version, to be copied."""
-    path = tmp_path_factory.mktemp("ledger") / "empty.sqlite3"
-    made = Ledger(f"sqlite:///{path}")
-    schema.migrate(made)
-    made.close()
-    return path
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
-    """An empty ledger on each database there is."""
-    if request.param == "sqlite":
-        opened = _emptied(request.getfixturevalue("migrated_file"))
-        yield opened
-        opened.close()
-    else:
-        opened = request.getfixturevalue("migrated_schema")
-        yield opened
-        with opened.write() as connection:  # much faster than TRUNCATE, which makes new files for every table
-            for table in reversed(tables.metadata.sorted_tables):
-                connection.execute(table.delete())
-
-
-def _emptied(empty: Path) -> Ledger:
-    """The SQLite ledger of the session, as good as new. It is one for all tests, since an engine compiles each
-    statement once, which takes longer than most tests do."""
-    path = empty.parent / "ledger.sqlite3"
-    opened = _opened(path)
-    opened.close()
-    for suffix in ("-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-    shutil.copy(empty, path)
-    return opened
-
-
-@cache
-def _opened(path: Path) -> Ledger:
-    return Ledger(f"sqlite:///{path}")
-
-
-@pytest.fixture(scope="module")
-def migrated_schema() -> Iterator[Ledger]:
-    """An empty PostgreSQL ledger in a schema of its own, dropped with its connections at the end of a module: each
-    that imports this fixture has one, and a server's connections are few."""
-    with postgresql_ledger() as opened:
-        yield opened
 
 
 @contextmanager
@@ -271,35 +217,11 @@ def report(text_: str = "approves with 0 finding(s)") -> dict[str, Any]:
     }
 
 
-@pytest.fixture(scope="session")
-def catalog() -> Catalog:
-    return load_catalog()
-
-
-@pytest.fixture
-def rows(ledger: Ledger, catalog: Catalog) -> Rows:
-    return Rows(ledger, catalog)
-
-
 def services_over(ledger: Ledger, catalog: Catalog, folder: Path, **settings: Any) -> Services:
     """Services whose artifacts lie in `folder`."""
     given = Settings(state_dir=folder, **settings)
     store = ArtifactStore(given.store_url)
     return Services(ledger, catalog, store, Intake(ledger, catalog, store, given.webhook_allow), given)
-
-
-@pytest.fixture
-def api(ledger: Ledger, catalog: Catalog, tmp_path: Path) -> Iterator[str]:
-    """The address of an API over the ledger."""
-    with serving(services_over(ledger, catalog, tmp_path, max_body_bytes=200_000)) as address:
-        yield address
-
-
-@pytest.fixture
-def http(api: str) -> Iterator[httpx2.Client]:
-    """A plain HTTP client of the API."""
-    with httpx2.Client(base_url=api, timeout=30) as client:
-        yield client
 
 
 def problem_of(response: httpx2.Response, status: int) -> str:

@@ -1,7 +1,6 @@
 """A whole fleet in one process, on a real ledger: intake, the verbs of the loop, and hands that work by a script.
 
-Import `fleet` together with the fixtures it stands on (`ledger`, `migrated_file`, `migrated_schema`). After
-every test it is held against what must be true at any moment, by `assert_story_holds`.
+After every test it is held against what must be true at any moment, by `assert_story_holds`.
 """
 
 import time
@@ -13,7 +12,6 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
-import pytest
 from sqlalchemy import Connection, Table, delete, event, insert, select, update
 
 from contracts.artifacts import digest_of
@@ -33,7 +31,6 @@ from orchestrator.advance import Advancer
 from orchestrator.answers import Answerer
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.blocking import Suppliers
-from orchestrator.catalog_files import load_catalog
 from orchestrator.deciders.charging import NOTHING, reservation
 from orchestrator.deciders.pacing import Amount, Purse, beside, full, refilled, settled
 from orchestrator.deciders.recovery import AWAY
@@ -476,20 +473,6 @@ def break_report(ledger: Ledger, attempt_id: str) -> None:
 def insert_rows(ledger: Ledger, table: Table, *rows: dict[str, Any]) -> None:
     with ledger.write() as connection:
         connection.execute(insert(table), list(rows))
-
-
-@pytest.fixture(scope="session")
-def bench_catalog() -> Catalog:
-    """The shipped catalog and the lane that does nothing."""
-    return load_catalog(CATALOG)
-
-
-@pytest.fixture
-def fleet(ledger: Ledger, tmp_path: Path, bench_catalog: Catalog) -> Iterator[SmallFleet]:
-    """A fleet on an empty ledger, held against its invariants when the test is over."""
-    made = SmallFleet(ledger, tmp_path, bench_catalog, webhook_allow=("127.0.0.1",))
-    yield made
-    assert_story_holds(ledger, budgets=made.assert_budgets)
 
 
 @contextmanager

@@ -13,9 +13,7 @@ from orchestrator.cli.app import app
 from orchestrator.cli.ending import run as run_here
 from orchestrator.ledger import tables
 from orchestrator.ledger.ids import new_id
-from tests.integration.ledgers import Rows, api, catalog, http, ledger, migrated_file, migrated_schema, rows
-
-__all__ = ["api", "catalog", "http", "ledger", "migrated_file", "migrated_schema", "rows"]
+from tests.integration.ledgers import Rows
 
 
 @pytest.fixture

@@ -11,21 +11,8 @@ from orchestrator.cli.app import app
 from orchestrator.cli.ending import run as run_here
 from orchestrator.ledger import tables
 from orchestrator.ledger.engine import Ledger
-from tests.integration.ledgers import (
-    Rows,
-    api,
-    catalog,
-    http,
-    ledger,
-    migrated_file,
-    migrated_schema,
-    problem_of,
-    rows,
-    rows_of,
-)
+from tests.integration.ledgers import Rows, problem_of, rows_of
 from tests.integration.test_api_intake import JOB
-
-__all__ = ["api", "catalog", "http", "ledger", "migrated_file", "migrated_schema", "rows"]
 
 CAP: dict[str, Any] = {
     "scope": "tenant",

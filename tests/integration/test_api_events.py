@@ -12,19 +12,7 @@ from sqlalchemy import insert, update
 from orchestrator.ledger import tables
 from orchestrator.ledger.engine import Ledger
 from orchestrator.reads.events import tail
-from tests.integration.ledgers import (
-    Rows,
-    api,
-    catalog,
-    http,
-    ledger,
-    migrated_file,
-    migrated_schema,
-    problem_of,
-    rows,
-)
-
-__all__ = ["api", "catalog", "http", "ledger", "migrated_file", "migrated_schema", "rows"]
+from tests.integration.ledgers import Rows, problem_of
 
 
 def stream(

@@ -10,21 +10,7 @@ import pytest
 from contracts.catalog import Catalog
 from orchestrator.ledger import tables
 from orchestrator.ledger.engine import Ledger
-from tests.integration.ledgers import (
-    api,
-    catalog,
-    counts,
-    http,
-    ledger,
-    migrated_file,
-    migrated_schema,
-    problem_of,
-    rows_of,
-    services_over,
-    serving,
-)
-
-__all__ = ["api", "catalog", "http", "ledger", "migrated_file", "migrated_schema"]
+from tests.integration.ledgers import counts, problem_of, rows_of, services_over, serving
 
 JOB: dict[str, Any] = {
     "tenant": "acme",

@@ -9,23 +9,7 @@ from orchestrator.cli.ending import run
 from orchestrator.ledger import tables
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.ids import new_id
-from tests.integration.ledgers import (
-    Rows,
-    api,
-    catalog,
-    counts,
-    http,
-    ledger,
-    migrated_file,
-    migrated_schema,
-    problem_of,
-    report,
-    rows,
-    rows_of,
-    summary,
-)
-
-__all__ = ["api", "catalog", "http", "ledger", "migrated_file", "migrated_schema", "rows"]
+from tests.integration.ledgers import Rows, counts, problem_of, report, rows_of, summary
 
 
 @pytest.fixture

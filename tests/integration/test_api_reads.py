@@ -10,21 +10,7 @@ from contracts.reports import NANO
 from orchestrator.ledger import tables
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.ids import new_id
-from tests.integration.ledgers import (
-    Rows,
-    api,
-    catalog,
-    http,
-    ledger,
-    migrated_file,
-    migrated_schema,
-    problem_of,
-    report,
-    rows,
-    summary,
-)
-
-__all__ = ["api", "catalog", "http", "ledger", "migrated_file", "migrated_schema", "rows"]
+from tests.integration.ledgers import Rows, problem_of, report, summary
 
 
 def test_lists_are_paged_to_their_end_without_gap_or_double(http: httpx2.Client, rows: Rows) -> None:

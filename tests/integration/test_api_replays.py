@@ -33,21 +33,15 @@ from orchestrator.ledger.ids import new_id
 from orchestrator.pausing import Wish, hold, release
 from tests.integration.ledgers import (
     Rows,
-    catalog,
     counts,
-    ledger,
-    migrated_file,
-    migrated_schema,
     postgresql_ledger,
     problem_of,
     rows_of,
     services_over,
     serving,
 )
-from tests.integration.small_fleet import SmallFleet, bench_catalog, fails, fleet, insert_rows
+from tests.integration.small_fleet import SmallFleet, fails, insert_rows
 from tests.integration.test_effects import begun, falls_silent
-
-__all__ = ["bench_catalog", "catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
 
 ALL = {"selection": {"code": "refused"}, "requested_by": "carol"}
 BECAUSE = {"reason": "the vendor is well again", "dry_run": False}

@@ -14,10 +14,7 @@ from orchestrator.ledger import tables
 from orchestrator.ledger.engine import Ledger
 from orchestrator.reads.explain import explain
 from orchestrator.replaying import open_replay
-from tests.integration.ledgers import ledger, migrated_file, migrated_schema
-from tests.integration.small_fleet import Deed, SmallFleet, age, bench_catalog, fails, fleet
-
-__all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
+from tests.integration.small_fleet import Deed, SmallFleet, age, fails
 
 
 def lacks(subject: str = "prospects", prerequisite: str = "address") -> Deed:

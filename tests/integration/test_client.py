@@ -9,21 +9,9 @@ import pytest
 from contracts.catalog import Catalog
 from orchestrator.client import FleetClient, FleetError
 from orchestrator.ledger.engine import Ledger
-from tests.integration.ledgers import (
-    Rows,
-    api,
-    catalog,
-    ledger,
-    migrated_file,
-    migrated_schema,
-    rows,
-    services_over,
-    serving,
-)
+from tests.integration.ledgers import Rows, services_over, serving
 from tests.integration.test_api_events import end
 from tests.integration.test_api_intake import JOB
-
-__all__ = ["api", "catalog", "ledger", "migrated_file", "migrated_schema", "rows"]
 
 
 def test_a_job_is_submitted_watched_and_read(api: str, rows: Rows) -> None:

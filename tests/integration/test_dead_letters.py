@@ -15,23 +15,8 @@ from orchestrator.deciders.signing import normalised, signature
 from orchestrator.ledger import tables
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.ids import new_id
-from tests.integration.ledgers import (
-    Rows,
-    api,
-    catalog,
-    http,
-    ledger,
-    migrated_file,
-    migrated_schema,
-    problem_of,
-    rows,
-    rows_of,
-)
-from tests.integration.small_fleet import SmallFleet, bench_catalog, fails, fleet, insert_rows
-
-__all__ = [
-    "api", "bench_catalog", "catalog", "fleet", "http", "ledger", "migrated_file", "migrated_schema", "rows",
-]  # fmt: skip
+from tests.integration.ledgers import Rows, problem_of, rows_of
+from tests.integration.small_fleet import SmallFleet, fails, insert_rows
 
 
 def buried(rows: Rows, sentence: str, code: str = "refused", lane: str = "draft", **values: Any) -> str:

@@ -16,17 +16,8 @@ from orchestrator.door import WorkerCard
 from orchestrator.ledger import tables
 from orchestrator.pausing import Wish, hold
 from orchestrator.reads.diagnosis import DiagnosisRead, diagnosis
-from tests.integration.ledgers import (
-    ledger,
-    migrated_file,
-    migrated_schema,
-    problem_of,
-    services_over,
-    serving,
-)
-from tests.integration.small_fleet import SmallFleet, age, bench_catalog, fails, fleet
-
-__all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
+from tests.integration.ledgers import problem_of, services_over, serving
+from tests.integration.small_fleet import SmallFleet, age, fails
 
 HAIKU = "anthropic/default/haiku"
 TEN_MINUTES = 600.0

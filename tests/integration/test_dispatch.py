@@ -13,10 +13,7 @@ from contracts.reports import Usage
 from orchestrator.door import Claim
 from orchestrator.ledger import tables
 from orchestrator.ledger.engine import Ledger
-from tests.integration.ledgers import ledger, migrated_file, migrated_schema
-from tests.integration.small_fleet import SmallFleet, age, bench_catalog, delivers, fails, fleet, overheard
-
-__all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
+from tests.integration.small_fleet import SmallFleet, age, delivers, fails, overheard
 
 HAIKU = "anthropic/default/haiku"
 

@@ -26,10 +26,7 @@ from orchestrator.ledger.engine import Ledger, LedgerUnreachable
 from orchestrator.ledger.ids import new_id
 from orchestrator.ledger.moves import SubtaskMove, move_subtasks
 from orchestrator.pausing import Wish, hold, release
-from tests.integration.ledgers import ledger, migrated_file, migrated_schema
-from tests.integration.small_fleet import SmallFleet, age, bench_catalog, delivers, fails, fleet
-
-__all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
+from tests.integration.small_fleet import SmallFleet, age, delivers, fails
 
 WELL = delivers(Nothing())
 

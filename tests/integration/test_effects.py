@@ -31,16 +31,13 @@ from orchestrator.reads.explain import explain
 from orchestrator.replay import Replayer
 from orchestrator.replaying import open_replay
 from orchestrator.vouching import settle
-from tests.integration.ledgers import ledger, migrated_file, migrated_schema
-from tests.integration.small_fleet import SmallFleet, age, bench_catalog, delivers, fails, fleet
+from tests.integration.small_fleet import SmallFleet, age, delivers, fails
 from tests.integration.test_replay import with_unsafe_publishing
 from workers.attempts import AttemptFailed, Attempts
 from workers.heartbeat import Heartbeat
 from workers.settings import WorkerSettings
 from workers.site.place import Place
 from workers.site.posts import Post, reading
-
-__all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
 
 BY_SITE = ("rules", "publish", "verify")
 """The lanes that real hands work here, on a real site."""

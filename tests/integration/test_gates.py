@@ -11,10 +11,7 @@ from contracts.workflows import Workflow
 from orchestrator.door import Claim
 from orchestrator.ledger import tables
 from orchestrator.problems import Conflict, Forbidden
-from tests.integration.ledgers import ledger, migrated_file, migrated_schema
-from tests.integration.small_fleet import SmallFleet, age, bench_catalog, delivers, fails, fleet, objects
-
-__all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
+from tests.integration.small_fleet import SmallFleet, age, delivers, fails, objects
 
 
 @pytest.fixture

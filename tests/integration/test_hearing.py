@@ -15,10 +15,7 @@ from orchestrator.deciders.overload import Ceiling, Phase
 from orchestrator.door import Refusal
 from orchestrator.ledger import tables
 from orchestrator.ledger.clock import now
-from tests.integration.ledgers import ledger, migrated_file, migrated_schema
-from tests.integration.small_fleet import SmallFleet, age, bench_catalog, delivers, fails, fleet
-
-__all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
+from tests.integration.small_fleet import SmallFleet, age, delivers, fails
 
 HAIKU = "anthropic/default/haiku"
 

@@ -19,10 +19,7 @@ from orchestrator.ledger.promises import AFTER_DRAIN, last_event_before, promise
 from orchestrator.pausing import Wish, hold
 from orchestrator.reads.figures.collector import LedgerFigures
 from orchestrator.upkeep.ticker import Ticker
-from tests.integration.ledgers import ledger, migrated_file, migrated_schema
-from tests.integration.small_fleet import SmallFleet, bench_catalog, insert_rows
-
-__all__ = ["bench_catalog", "ledger", "migrated_file", "migrated_schema"]
+from tests.integration.small_fleet import SmallFleet, insert_rows
 
 FAR = 1e8
 """A cadence of which no boundary comes round while a test runs."""

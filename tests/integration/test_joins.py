@@ -10,10 +10,7 @@ from contracts.workflows import Workflow
 from orchestrator.catalog_files import load_catalog
 from orchestrator.ledger import tables
 from orchestrator.ledger.engine import Ledger
-from tests.integration.ledgers import ledger, migrated_file, migrated_schema
 from tests.integration.small_fleet import CATALOG, SmallFleet, assert_story_holds, fails
-
-__all__ = ["ledger", "migrated_file", "migrated_schema"]
 
 DO: dict[str, Any] = {
     "lane": "noop",

@@ -13,17 +13,7 @@ from orchestrator.deciders import fitting
 from orchestrator.ledger import tables
 from orchestrator.ledger.engine import Ledger
 from orchestrator.problems import Forbidden
-from tests.integration.ledgers import ledger, migrated_file, migrated_schema
-from tests.integration.small_fleet import (
-    SmallFleet,
-    age,
-    assert_story_holds,
-    bench_catalog,
-    fails,
-    fleet,
-)
-
-__all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
+from tests.integration.small_fleet import SmallFleet, age, assert_story_holds, fails
 
 NO_JSON = fails(Code.NOT_JSON, "no JSON at all")
 UNSURE = fails(Code.NO_EVIDENCE, "no claim says so")

@@ -29,10 +29,8 @@ from orchestrator.plan import Planner
 from orchestrator.recall import Recaller
 from orchestrator.reconcile import Reconciler
 from orchestrator.wake import wake_for
-from tests.integration.ledgers import DATABASE_VARIABLE, ledger, migrated_file, migrated_schema, rows_of
-from tests.integration.small_fleet import SmallFleet, age, assert_story_holds, bench_catalog, fleet
-
-__all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
+from tests.integration.ledgers import DATABASE_VARIABLE, rows_of
+from tests.integration.small_fleet import SmallFleet, age, assert_story_holds
 
 
 def eventually(holds: Callable[[], bool], seconds: float = 10.0) -> None:

@@ -13,9 +13,7 @@ from contracts.catalog import Catalog
 from orchestrator.ledger import tables
 from orchestrator.ledger.engine import Ledger
 from tests.integration.brokers import Wire, wire
-from tests.integration.ledgers import catalog, migrated_schema, problem_of, rows_of, services_over, serving
-
-__all__ = ["catalog", "migrated_schema"]
+from tests.integration.ledgers import problem_of, rows_of, services_over, serving
 
 JOB = {
     "tenant": "acme",

@@ -11,10 +11,7 @@ from orchestrator.ledger import tables
 from orchestrator.ledger.clock import now
 from orchestrator.reads.figures.collector import LedgerFigures
 from orchestrator.reads.workers import live_workers
-from tests.integration.ledgers import ledger, migrated_file, migrated_schema
-from tests.integration.small_fleet import SmallFleet, age, bench_catalog, fleet
-
-__all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
+from tests.integration.small_fleet import SmallFleet, age
 
 
 def unheard(fleet: SmallFleet) -> list[str]:

@@ -11,19 +11,7 @@ from contracts.failures import Code
 from contracts.reports import Summary, Usage
 from orchestrator.ledger import tables
 from orchestrator.ledger.engine import Ledger
-from tests.integration.ledgers import ledger, migrated_file, migrated_schema
-from tests.integration.small_fleet import (
-    SmallFleet,
-    age,
-    bench_catalog,
-    break_report,
-    delivers,
-    fails,
-    fleet,
-    objects,
-)
-
-__all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
+from tests.integration.small_fleet import SmallFleet, age, break_report, delivers, fails, objects
 
 HAIKU = "anthropic/default/haiku"
 

@@ -12,9 +12,7 @@ from sqlalchemy import create_engine, make_url, text
 
 from orchestrator.ledger import schema
 from orchestrator.ledger.engine import Ledger
-from tests.integration.ledgers import ledger, migrated_file, migrated_schema, postgresql_ledger
-
-__all__ = ["ledger", "migrated_file", "migrated_schema"]
+from tests.integration.ledgers import postgresql_ledger
 
 
 def test_a_fresh_ledger_is_what_the_tables_say(ledger: Ledger) -> None:

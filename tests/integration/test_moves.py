@@ -9,18 +9,7 @@ from orchestrator.ledger import tables
 from orchestrator.ledger.clock import now
 from orchestrator.ledger.engine import Ledger
 from orchestrator.ledger.moves import JobMove, MovedMeanwhile, SubtaskMove, move_jobs, move_subtasks
-from tests.integration.ledgers import (
-    Rows,
-    catalog,
-    counts,
-    ledger,
-    migrated_file,
-    migrated_schema,
-    rows,
-    rows_of,
-)
-
-__all__ = ["catalog", "ledger", "migrated_file", "migrated_schema", "rows"]
+from tests.integration.ledgers import Rows, counts, rows_of
 
 S = SubtaskState
 

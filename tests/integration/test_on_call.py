@@ -10,10 +10,8 @@ from orchestrator.cli import link
 from orchestrator.cli.app import app
 from orchestrator.cli.ending import FAILED, run
 from orchestrator.ledger import tables
-from tests.integration.ledgers import catalog, ledger, migrated_file, migrated_schema, services_over, serving
-from tests.integration.small_fleet import SmallFleet, bench_catalog, fails, fleet
-
-__all__ = ["bench_catalog", "catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
+from tests.integration.ledgers import services_over, serving
+from tests.integration.small_fleet import SmallFleet, fails
 
 
 @pytest.fixture

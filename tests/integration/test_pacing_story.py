@@ -19,17 +19,7 @@ from orchestrator.door import Claim
 from orchestrator.ledger import tables
 from orchestrator.ledger.clock import now
 from orchestrator.ledger.engine import Ledger
-from tests.integration.ledgers import ledger, migrated_file, migrated_schema
-from tests.integration.small_fleet import (
-    SmallFleet,
-    age,
-    assert_story_holds,
-    bench_catalog,
-    delivers,
-    fails,
-)
-
-__all__ = ["bench_catalog", "ledger", "migrated_file", "migrated_schema"]
+from tests.integration.small_fleet import SmallFleet, age, assert_story_holds, delivers, fails
 
 HAIKU = "anthropic/default/haiku"
 LIMITS = Limits(

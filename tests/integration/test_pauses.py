@@ -25,19 +25,8 @@ from orchestrator.reads.pauses import pauses_read
 from orchestrator.reads.readiness import readiness
 from orchestrator.upkeep import looks
 from orchestrator.upkeep.ticker import Ticker
-from tests.integration.ledgers import (
-    api,
-    catalog,
-    http,
-    ledger,
-    migrated_file,
-    migrated_schema,
-    problem_of,
-    rows_of,
-)
-from tests.integration.small_fleet import SmallFleet, age, bench_catalog, delivers, fleet, insert_rows
-
-__all__ = ["api", "bench_catalog", "catalog", "fleet", "http", "ledger", "migrated_file", "migrated_schema"]
+from tests.integration.ledgers import problem_of, rows_of
+from tests.integration.small_fleet import SmallFleet, age, delivers, insert_rows
 
 EVERY_SCOPE = {
     Scope.FLEET: "",

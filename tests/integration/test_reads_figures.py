@@ -9,9 +9,7 @@ from orchestrator.ledger.clock import now
 from orchestrator.ledger.engine import Ledger
 from orchestrator.reads.figures.collector import REST_FACTOR, LedgerFigures
 from orchestrator.telemetry import Metric
-from tests.integration.ledgers import Rows, catalog, ledger, migrated_file, migrated_schema, rows
-
-__all__ = ["catalog", "ledger", "migrated_file", "migrated_schema", "rows"]
+from tests.integration.ledgers import Rows
 
 DONE = {"workflow": "brief", "purpose": "feature", "outcome": "done"}
 

@@ -10,10 +10,7 @@ from orchestrator.deciders.estimating import UNKNOWN
 from orchestrator.ledger import tables
 from orchestrator.reads.budgets import budgets
 from orchestrator.reads.waiting import waiting_in
-from tests.integration.ledgers import ledger, migrated_file, migrated_schema
-from tests.integration.small_fleet import SmallFleet, bench_catalog, fleet
-
-__all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
+from tests.integration.small_fleet import SmallFleet
 
 HAIKU = "anthropic/default/haiku"
 

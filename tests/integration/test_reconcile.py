@@ -16,10 +16,7 @@ from orchestrator.ledger.clock import now
 from orchestrator.ledger.engine import IDLE_SECONDS, Ledger, LedgerUnreachable
 from orchestrator.ledger.moves import SubtaskMove, move_subtasks
 from orchestrator.reconcile import BATCH, Reconciler
-from tests.integration.ledgers import ledger, migrated_file, migrated_schema
-from tests.integration.small_fleet import SILENCE, SmallFleet, age, bench_catalog, delivers, fails, fleet
-
-__all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
+from tests.integration.small_fleet import SILENCE, SmallFleet, age, delivers, fails
 
 HAIKU = "anthropic/default/haiku"
 

@@ -14,10 +14,7 @@ from orchestrator.reads.explain import explain
 from orchestrator.reads.figures.work import ended_work
 from orchestrator.reads.outcomes import job_read
 from orchestrator.reads.tax import tax
-from tests.integration.ledgers import ledger, migrated_file, migrated_schema
-from tests.integration.small_fleet import SILENCE, SmallFleet, age, bench_catalog, delivers, fails, fleet
-
-__all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
+from tests.integration.small_fleet import SILENCE, SmallFleet, age, delivers, fails
 
 QUESTION = "What stands in the documents?"
 DAY_SECONDS = 24 * 3600.0

@@ -36,19 +36,15 @@ from orchestrator.replay import Replayer
 from orchestrator.replaying import abort, open_replay
 from orchestrator.selections import found
 from orchestrator.tainting import find_wrong
-from tests.integration.ledgers import Rows, catalog, ledger, migrated_file, migrated_schema, rows, rows_of
+from tests.integration.ledgers import Rows, rows_of
 from tests.integration.small_fleet import (
     SmallFleet,
     assert_story_holds,
-    bench_catalog,
     delivers,
     fails,
-    fleet,
     insert_rows,
     objects,
 )
-
-__all__ = ["bench_catalog", "catalog", "fleet", "ledger", "migrated_file", "migrated_schema", "rows"]
 
 MANY = 15_000
 

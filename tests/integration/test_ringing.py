@@ -1,30 +1,31 @@
 """Ringing again, on a real ledger: a broker that forgets costs seconds, and a quiet one no doorbell too many."""
 
+from sqlalchemy import case, update
+
 from contracts.states import AttemptState
 from orchestrator.door import Claim, Refusal
 from orchestrator.ledger import tables
-from tests.integration.ledgers import ledger, migrated_file, migrated_schema
-from tests.integration.small_fleet import SILENCE, SmallFleet, age, bench_catalog, fleet
-
-__all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
+from orchestrator.ledger.clock import wall_clock
+from tests.integration.small_fleet import SILENCE, SmallFleet, age
 
 
 def rings(fleet: SmallFleet) -> list[int]:
     return [row.rings for row in fleet.rows(tables.attempt)]
 
 
-def wait(fleet: SmallFleet, attempt_id: str, seconds: float) -> None:
-    """Lets time pass for a grant and for its last doorbell, as long as it is not claimed."""
-    moments = {"granted_at": seconds}
-    if fleet.row(tables.attempt, id=attempt_id).rung_at is not None:
-        moments["rung_at"] = seconds
-    age(fleet.ledger, tables.attempt, attempt_id, **moments)
+def granted_ago(fleet: SmallFleet, attempt_id: str, seconds: float) -> None:
+    """Its grant and its last doorbell, if there was any, are so long ago, however long the test took."""
+    attempt, moment = tables.attempt, wall_clock() - seconds
+    rung = case((attempt.c.rung_at.is_not(None), moment))
+    with fleet.ledger.write() as connection:
+        told = update(attempt).where(attempt.c.id == attempt_id).values(granted_at=moment, rung_at=rung)
+        assert connection.execute(told).rowcount == 1
 
 
 def test_a_doorbell_that_the_broker_forgot_is_rung_again_and_the_work_is_done_once(fleet: SmallFleet) -> None:
     job_id, attempt_id = fleet.grant("fan")
     assert fleet.reconcile.run() == 0, "it was rung a moment ago"
-    wait(fleet, attempt_id, 2.1)
+    granted_ago(fleet, attempt_id, 2.1)
 
     assert fleet.reconcile.run() == 1
     (bell,) = fleet.hands.doorbells()
@@ -42,14 +43,14 @@ def test_a_doorbell_that_the_broker_forgot_is_rung_again_and_the_work_is_done_on
 
 def test_a_doorbell_rings_more_and_more_rarely_and_never_for_what_is_given_up(fleet: SmallFleet) -> None:
     _, attempt_id = fleet.grant("fan")
-    for patience in (1.6, 3.1, 6.1):
-        wait(fleet, attempt_id, patience - 1.0)
+    for too_soon, patience in ((0.2, 1.6), (1.7, 3.1), (3.2, 6.1)):
+        granted_ago(fleet, attempt_id, too_soon)
         fleet.reconcile.run()
         assert fleet.hands.doorbells() == []
-        wait(fleet, attempt_id, 1.1)
+        granted_ago(fleet, attempt_id, patience)
         fleet.reconcile.run()
         assert len(fleet.hands.doorbells()) == 1
-    wait(fleet, attempt_id, 60)
+    granted_ago(fleet, attempt_id, 60)
     age(fleet.ledger, tables.attempt, attempt_id, start_by=60)
     fleet.reconcile.run()
     assert fleet.row(tables.attempt, id=attempt_id).state == AttemptState.RETURNED
@@ -61,7 +62,7 @@ def test_what_the_broker_has_not_taken_yet_is_not_rung_beside_it(fleet: SmallFle
     fleet.submit("fan")
     fleet.turn()
     (bell,) = fleet.rows(tables.doorbell)
-    wait(fleet, bell.attempt_id, 5)
+    granted_ago(fleet, bell.attempt_id, 5)
     fleet.reconcile.run()
     assert [row.seq for row in fleet.rows(tables.doorbell)] == [bell.seq]
 
@@ -73,7 +74,7 @@ def test_what_the_broker_has_not_taken_yet_is_not_rung_beside_it(fleet: SmallFle
 
 def test_nothing_is_rung_for_a_worker_that_has_stopped_beating(fleet: SmallFleet) -> None:
     _, attempt_id = fleet.grant("fan")
-    wait(fleet, attempt_id, 5)
+    granted_ago(fleet, attempt_id, 5)
     age(fleet.ledger, tables.worker, "hands", beat_at=12.0)
     fleet.reconcile.run()
     assert fleet.hands.doorbells() == []
@@ -92,7 +93,7 @@ def test_nothing_is_rung_again_while_every_slot_is_taken(fleet: SmallFleet) -> N
     bells = fleet.hands.doorbells()
     assert len(bells) == 2, "one for the slot, and one that waits in the queue"
     held = fleet.hands.do(bells[0].attempt_id)
-    wait(fleet, bells[1].attempt_id, 5)
+    granted_ago(fleet, bells[1].attempt_id, 5)
     fleet.reconcile.run()
     assert fleet.hands.doorbells() == []
 

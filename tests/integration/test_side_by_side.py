@@ -11,13 +11,10 @@ from contracts.states import AttemptState
 from orchestrator.door import Refusal
 from orchestrator.ledger import schema, tables
 from orchestrator.ledger.engine import Ledger
-from tests.integration.ledgers import ledger, migrated_file, migrated_schema
-from tests.integration.small_fleet import SmallFleet, age, bench_catalog, delivers, fleet
+from tests.integration.small_fleet import SmallFleet, age, delivers
 from workers.attempts import AttemptFailed, Attempts
 from workers.heartbeat import Heartbeat
 from workers.settings import WorkerSettings
-
-__all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
 
 Handed = dict[str, Any]
 

@@ -14,10 +14,7 @@ from orchestrator.deciders.spending import Period, Scope
 from orchestrator.ledger import tables
 from orchestrator.reads.explain import explain
 from orchestrator.reads.subtasks import subtasks_of
-from tests.integration.ledgers import ledger, migrated_file, migrated_schema
-from tests.integration.small_fleet import SILENCE, SmallFleet, age, bench_catalog, delivers, fails, fleet
-
-__all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
+from tests.integration.small_fleet import SILENCE, SmallFleet, age, delivers, fails
 
 
 def cap(fleet: SmallFleet, scope: Scope, name: str, limit: int | None, period: Period = Period.DAY) -> None:

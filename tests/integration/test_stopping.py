@@ -19,20 +19,8 @@ from orchestrator.ledger import tables
 from orchestrator.ledger.engine import Ledger
 from orchestrator.problems import Malformed
 from orchestrator.reads.explain import explain
-from tests.integration.ledgers import ledger, migrated_file, migrated_schema
-from tests.integration.small_fleet import (
-    CATALOG,
-    SmallFleet,
-    assert_story_holds,
-    bench_catalog,
-    delivers,
-    fails,
-    fleet,
-    objects,
-)
+from tests.integration.small_fleet import CATALOG, SmallFleet, assert_story_holds, delivers, fails, objects
 from tests.integration.test_blockers import lacks
-
-__all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
 
 
 def soon(seconds: float = 3600.0) -> str:

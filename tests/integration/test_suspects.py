@@ -8,10 +8,7 @@ from contracts.bench import Nothing
 from orchestrator.door import Claim, Door, Refusal, WorkerCard
 from orchestrator.ledger import tables
 from orchestrator.ledger.ids import new_id
-from tests.integration.ledgers import ledger, migrated_file, migrated_schema
-from tests.integration.small_fleet import SmallFleet, age, bench_catalog, delivers, fleet, overheard
-
-__all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
+from tests.integration.small_fleet import SmallFleet, age, delivers, overheard
 
 DONE = delivers(Nothing())
 

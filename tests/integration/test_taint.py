@@ -23,11 +23,8 @@ from orchestrator.problems import Conflict, Malformed, NotFound
 from orchestrator.reads.explain import explain
 from orchestrator.replaying import open_replay
 from orchestrator.tainting import find_wrong
-from tests.integration.ledgers import api, catalog, ledger, migrated_file, migrated_schema
-from tests.integration.small_fleet import SmallFleet, age, bench_catalog, delivers, fleet, objects
+from tests.integration.small_fleet import SmallFleet, age, delivers, objects
 from tests.integration.test_blockers import LATER, lacks, mailing, supplier, supply
-
-__all__ = ["api", "bench_catalog", "catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
 
 WHY = "the source was withdrawn"
 

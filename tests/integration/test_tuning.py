@@ -21,19 +21,9 @@ from orchestrator.ledger.clock import now
 from orchestrator.problems import Problem
 from orchestrator.reads.budgets import BudgetRead, Dimension
 from orchestrator.sharing import FloorKind, set_floor
-from tests.integration.ledgers import (
-    api,
-    http,
-    ledger,
-    migrated_file,
-    migrated_schema,
-    problem_of,
-    rows_of,
-)
-from tests.integration.small_fleet import SmallFleet, bench_catalog, fleet
+from tests.integration.ledgers import problem_of, rows_of
+from tests.integration.small_fleet import SmallFleet
 from tests.integration.test_dispatch import HAIKU
-
-__all__ = ["api", "bench_catalog", "fleet", "http", "ledger", "migrated_file", "migrated_schema"]
 
 DAILY = "google/default/flash"
 ADA = {"by": "ada", "reason": "the tier changed"}

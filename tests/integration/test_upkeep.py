@@ -25,10 +25,7 @@ from orchestrator.upkeep.app import each_by_itself
 from orchestrator.upkeep.duties import Duties, DutyFailed
 from orchestrator.upkeep.looks import in_sample
 from orchestrator.upkeep.ticker import Ticker
-from tests.integration.ledgers import ledger, migrated_file, migrated_schema
-from tests.integration.small_fleet import SmallFleet, age, bench_catalog, fleet, insert_rows, objects
-
-__all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
+from tests.integration.small_fleet import SmallFleet, age, insert_rows, objects
 
 FAR = 1e8
 """A cadence of which no boundary comes round while a test runs."""

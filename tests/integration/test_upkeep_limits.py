@@ -9,19 +9,7 @@ from orchestrator.door import WorkerCard
 from orchestrator.ledger import tables
 from orchestrator.tuning import set_limit
 from orchestrator.upkeep.ticker import Ticker
-from tests.integration.ledgers import ledger, migrated_file, migrated_schema
-from tests.integration.small_fleet import (
-    Deed,
-    SmallFleet,
-    age,
-    bench_catalog,
-    delivers,
-    fails,
-    fleet,
-    insert_rows,
-)
-
-__all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
+from tests.integration.small_fleet import Deed, SmallFleet, age, delivers, fails, insert_rows
 
 HAIKU, SONNET = "anthropic/default/haiku", "anthropic/default/sonnet"
 HAIKU_MODEL, SONNET_MODEL = "claude-haiku-5-5", "claude-sonnet-5-5"

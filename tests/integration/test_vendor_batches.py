@@ -23,15 +23,12 @@ from orchestrator.ledger import tables
 from orchestrator.ledger.engine import Ledger, LedgerUnreachable
 from orchestrator.reads.explain import explain_subtask
 from orchestrator.reads.queues import queues
-from tests.integration.ledgers import ledger, migrated_file, migrated_schema
 from tests.integration.simulator_process import SimulatorAddress, running_simulator
-from tests.integration.small_fleet import SmallFleet, assert_story_holds, bench_catalog
+from tests.integration.small_fleet import SmallFleet, assert_story_holds
 from workers.attempts import AttemptFailed, Attempts
 from workers.heartbeat import Heartbeat
 from workers.leaving import Leaving
 from workers.settings import WorkerSettings
-
-__all__ = ["bench_catalog", "ledger", "migrated_file", "migrated_schema"]
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,7 @@ from contracts.failures import Code
 from orchestrator.ledger import tables
 from orchestrator.problems import Malformed
 from orchestrator.webhooks import RETRY_SECONDS, Deliverer, secret_of
-from tests.integration.ledgers import ledger, migrated_file, migrated_schema
-from tests.integration.small_fleet import SmallFleet, age, bench_catalog, fails, fleet
-
-__all__ = ["bench_catalog", "fleet", "ledger", "migrated_file", "migrated_schema"]
+from tests.integration.small_fleet import SmallFleet, age, fails
 
 
 @dataclass

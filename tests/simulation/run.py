@@ -17,8 +17,9 @@ from contracts.catalog import Catalog
 from orchestrator.catalog_files import load_catalog
 from orchestrator.ledger.engine import LedgerUnreachable
 from tests.crashes import ledgers
-from tests.crashes.ledgers import MEMORY, Fresh
+from tests.crashes.ledgers import Fresh
 from tests.integration.small_fleet import CATALOG
+from tests.memory import MEMORY
 from tests.simulation.actors import (
     ACTORS,
     people,
