@@ -35,6 +35,11 @@ class SimulatorAddress:
         """Faults for the next calls; see ``workers.simulator.faults.ScriptedFault``."""
         self.ask("POST", "faults", [dict(fault) for fault in faults])
 
+    def scripted(self) -> list[dict[str, Any]]:
+        """Those of them that are still to come."""
+        faults: list[dict[str, Any]] = self.ask("GET", "faults")["faults"]
+        return faults
+
     def reset(self) -> None:
         self.ask("POST", "reset")
 

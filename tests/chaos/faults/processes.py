@@ -22,8 +22,10 @@ from tests.chaos.stacks import (
 SKEW_SECONDS = (7200, -7200)
 SPARE_BYTES = 4 << 20
 """For what is small, and too little for a huge answer."""
-HUGE_TIMES = 3
-SHORT_SECONDS = 20.0
+HUGE = {"kind": "huge", "times": 3}
+LOOK_SECONDS = 0.5
+SHORT_SECONDS = 60.0
+"""The answers wait for what else the vendors were told to do, and a worker that had a huge one before may have room."""
 LATE_SECONDS = 20.0
 """Within so long a worker that goes on has reported what it held; its calls may still be waiting for their vendor."""
 
@@ -103,13 +105,18 @@ def kill_orchestrators(stack: Stack) -> int:
 
 @fault("memory-short", "Linux")
 def memory_short(stack: Stack) -> int:
-    """Both workers that wait get no more memory, while an answer of ten megabytes comes in. It bites by what was
-    refused it, and by the workers that ended for that."""
+    """Both workers that wait get no more memory, while answers of ten megabytes come in until one has no room. It
+    bites by what was refused it, and by the workers that ended for that."""
     before, limited = _refused_memory(stack), dict[str, int]()
+
+    def has_bitten() -> bool:
+        if not any(each["kind"] == HUGE["kind"] for each in stack.vendors.scripted()):
+            stack.vendors.script(HUGE)
+        return _refused_memory(stack) > before or bool(_ended(stack, limited))
+
     try:
         limited |= {role: pid for role in WAITING if (pid := stack.pid_of(role)) and _limit(pid, SPARE_BYTES)}
-        stack.vendors.script({"kind": "huge", "times": HUGE_TIMES})
-        eventually(lambda: _refused_memory(stack) > before or _ended(stack, limited), SHORT_SECONDS)
+        eventually(has_bitten, SHORT_SECONDS, LOOK_SECONDS)
     finally:
         for pid in limited.values():
             _limit(pid, None)
