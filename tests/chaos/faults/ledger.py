@@ -1,6 +1,7 @@
 """Faults of the ledger's database."""
 
 import time
+from contextlib import suppress
 from functools import partial
 
 from sqlalchemy import Connection, text
@@ -15,6 +16,8 @@ WRITES_SECONDS = 4.0
 """Within so long the loop writes; sooner than a session that is idle inside a transaction is ended."""
 BEATEN_SECONDS = 10.0
 CONFLICT_SECONDS = 10.0
+DEADLOCK_SECONDS = 20.0
+"""Within so long the loop came while what it writes later was locked; it may have nothing to write for a while."""
 MIGRATED_SECONDS = 30.0
 """Within so long it got its locks, however often somebody else was in the way."""
 EXPAND = (
@@ -60,22 +63,26 @@ def ledger_backends(stack: Stack) -> int:
 @fault("ledger-deadlock", "postgresql")
 def ledger_deadlock(stack: Stack) -> int:
     """Somebody locks the loop's rows in another order than the loop, and PostgreSQL ends the loop's transaction."""
-    assert stack.postgres is not None
-    before = stack.postgres.deadlocks()
-    try:
-        with stack.ledger.write() as connection:
+    postgres = stack.postgres
+    assert postgres is not None
+    before = postgres.deadlocks()
+
+    def has_bitten() -> bool:
+        with suppress(LedgerUnreachable), stack.ledger.write() as connection:
             _lock_crosswise(stack, connection)
-    except LedgerUnreachable:
-        return 0  # it was this session that was ended, or nobody came
-    return stack.postgres.deadlocks() - before
+        return postgres.deadlocks() > before
+
+    eventually(has_bitten, DEADLOCK_SECONDS)
+    return postgres.deadlocks() - before
 
 
 def _lock_crosswise(stack: Stack, connection: Connection) -> None:
-    """First what the loop locks later, and once it waits for that what it has locked already."""
+    """First what the loop locks later, and once it waits for that what it has locked already. What workers have in
+    their hands is left to them, since the loop writes little but what follows from their reports."""
     # Whoever waits looks for a deadlock after a second, and ends itself; this session waits without a look.
     connection.execute(text("SET LOCAL deadlock_timeout = '1min'"))
     connection.execute(text("SET LOCAL lock_timeout = '5s'"))
-    connection.execute(text("SELECT id FROM subtask WHERE ended_at IS NULL FOR UPDATE"))
+    connection.execute(text("SELECT id FROM subtask WHERE state IN ('waiting', 'ready') FOR UPDATE"))
     mine = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
     waits = (
         "SELECT pid FROM pg_locks WHERE relation = 'leader'::regclass AND :mine = ANY(pg_blocking_pids(pid))"

@@ -25,7 +25,7 @@ SPARE_BYTES = 4 << 20
 HUGE = {"kind": "huge", "times": 3}
 LOOK_SECONDS = 0.5
 SHORT_SECONDS = 60.0
-"""The answers wait for what else the vendors were told to do, and a worker that had a huge one before may have room."""
+"""The answers wait for what else vendors were told to do, and a worker that had a huge one before may have room."""
 LATE_SECONDS = 20.0
 """Within so long a worker that goes on has reported what it held; its calls may still be waiting for their vendor."""
 
