@@ -47,6 +47,8 @@ from orchestrator.ledger.ids import new_id
 from orchestrator.ledger.leadership import Leadership
 from orchestrator.ledger.promises import promises
 from orchestrator.ledger.snapshots import Snapshots
+from orchestrator.looking import Looker
+from orchestrator.loop import Loop, Verbs
 from orchestrator.plan import Planner
 from orchestrator.recall import Recaller
 from orchestrator.reconcile import Reconciler
@@ -299,6 +301,16 @@ _GOOD: dict[str, Callable[[Hands, Handoff], Payload]] = {
 }
 
 
+class NoWake:
+    """Nobody waits in a single thread."""
+
+    def wait(self, most_seconds: float) -> None: ...
+
+    def worked(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class SmallFleet:
     """Every part on one ledger. It leads; nothing runs by itself."""
 
@@ -381,10 +393,23 @@ class SmallFleet:
         return sum(verb.run() for verb in verbs)
 
     def run(self) -> None:
-        """Turns and works until neither does anything more."""
+        """Turns and works until neither does anything more. Turns are the loop's own, whose clock stands still, so that
+        reconcile comes where all else is at rest; by then every verb found nothing to do, seen or not."""
+        verbs = Verbs(
+            plan=self.plan,
+            replay=self.replay,
+            advance=self.advance,
+            answer=self.answer,
+            recall=self.recall,
+            gather=self.gather,
+            dispatch=self.dispatch,
+            reconcile=self.reconcile,
+        )
+        look = Looker(self.ledger).look
+        loop = Loop(self.leadership, verbs, look, NoWake(), lambda: None, monotonic=lambda: 0.0)
         for _ in range(MOST_TURNS):
             self.hands.beat()
-            if self.turn() + self.hands.work() == 0:
+            if loop.turn() + self.hands.work() == 0 and self.turn() == 0:
                 return
         raise AssertionError(f"still not at rest after {MOST_TURNS} turns")
 

@@ -76,6 +76,7 @@ def test_what_has_not_started_by_its_deadline_never_does(fleet: SmallFleet, unti
     if until == "dispatched":
         assert fleet.dispatch.run() == 1
     pass_deadline(fleet, job_id)
+    fleet.reconcile.run()
     fleet.run()
     assert fleet.job(job_id).state == "failed"
     ((code, sentence),) = letters(fleet, job_id)
@@ -122,6 +123,7 @@ def test_a_job_ends_at_the_age_that_its_workflow_allows(ledger: Ledger, tmp_path
     older = {"created_at": tables.job.c.created_at - 7201, "stop_at": tables.job.c.stop_at - 7201}
     with ledger.write() as connection:
         connection.execute(update(tables.job).values(older))
+    fleet.reconcile.run()
     fleet.run()
     job = fleet.job(job_id)
     assert job.state == "failed"

@@ -21,18 +21,9 @@ from orchestrator.recall import Recaller
 from orchestrator.reconcile import Reconciler
 from orchestrator.replay import Replayer
 from orchestrator.settings import Settings
+from tests.integration.small_fleet import NoWake
 
 LEASE_SECONDS = 6.0
-
-
-class NoWake:
-    """Nobody waits in a single thread."""
-
-    def wait(self, most_seconds: float) -> None: ...
-
-    def worked(self) -> None: ...
-
-    def close(self) -> None: ...
 
 
 class Node:
