@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 INSTALL := $(PIP) install --require-hashes
+PROCESSES := $$(( $$(getconf _NPROCESSORS_ONLN) + 1 ))
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade --quiet
 
 # A choice made by ARGS may leave one of the two parts of the tests empty, which pytest says by 5.
@@ -31,10 +32,11 @@ demo: $(VENV)/.installed
 up: $(VENV)/.installed
 	@$(BIN)/fleet up $(ARGS)
 
-# In this order, since what takes longest must not be left to one process at the end.
+# In this order, since what takes longest must not be left to one process at the end; by one process more than there
+# are cores, since many a test waits.
 test: $(VENV)/.installed-dev
-	@$(BIN)/pytest -q -n auto --dist loadfile --no-loadscope-reorder tests/simulation tests/crashes tests/integration tests/unit $(ARGS) || $(NONE_CHOSEN)
-	@$(BIN)/pytest -q -n auto --dist loadfile tests/acceptance $(ARGS) || $(NONE_CHOSEN)
+	@$(BIN)/pytest -q -n $(PROCESSES) --dist loadfile --no-loadscope-reorder tests/simulation tests/crashes tests/integration tests/unit $(ARGS) || $(NONE_CHOSEN)
+	@$(BIN)/pytest -q -n $(PROCESSES) --dist loadfile tests/acceptance $(ARGS) || $(NONE_CHOSEN)
 
 check: $(VENV)/.installed-dev
 	@$(BIN)/ruff format --check --quiet . || { echo "make check: the files above are not formatted; run $(BIN)/ruff format" >&2; exit 1; }

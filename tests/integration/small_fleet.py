@@ -380,22 +380,10 @@ class SmallFleet:
 
     def turn(self) -> int:
         """Every verb once, as the loop calls them; how much was done."""
-        verbs = (
-            self.plan,
-            self.replay,
-            self.advance,
-            self.answer,
-            self.recall,
-            self.gather,
-            self.dispatch,
-            self.reconcile,
-        )
-        return sum(verb.run() for verb in verbs)
+        return sum(verb.run() for verb in vars(self._verbs()).values())
 
-    def run(self) -> None:
-        """Turns and works until neither does anything more. Turns are the loop's own, whose clock stands still, so that
-        reconcile comes where all else is at rest; by then every verb found nothing to do, seen or not."""
-        verbs = Verbs(
+    def _verbs(self) -> Verbs:
+        return Verbs(
             plan=self.plan,
             replay=self.replay,
             advance=self.advance,
@@ -405,11 +393,16 @@ class SmallFleet:
             dispatch=self.dispatch,
             reconcile=self.reconcile,
         )
+
+    def run(self, work: Callable[[], int] | None = None) -> None:
+        """Turns and works until neither does anything more; with other hands where `work` is given. Turns are the
+        loop's own, whose clock stands still, so that reconcile comes where all else is at rest; by then every verb
+        found nothing to do, seen or not."""
         look = Looker(self.ledger).look
-        loop = Loop(self.leadership, verbs, look, NoWake(), lambda: None, monotonic=lambda: 0.0)
+        loop = Loop(self.leadership, self._verbs(), look, NoWake(), lambda: None, monotonic=lambda: 0.0)
         for _ in range(MOST_TURNS):
             self.hands.beat()
-            if loop.turn() + self.hands.work() == 0 and self.turn() == 0:
+            if loop.turn() + (work or self.hands.work)() == 0 and self.turn() == 0:
                 return
         raise AssertionError(f"still not at rest after {MOST_TURNS} turns")
 

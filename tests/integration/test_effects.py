@@ -147,14 +147,13 @@ class Publishing:
 
     def run(self) -> None:
         """Turns and works until neither does anything more."""
-        for _ in range(200):
-            done = self.fleet.turn()
-            bells = self.fleet.hands.doorbells()
-            for bell in bells:
-                self.do(bell.attempt_id, bell.lane)
-            if done + len(bells) == 0:
-                return
-        raise AssertionError("still not at rest")
+        self.fleet.run(self._work)
+
+    def _work(self) -> int:
+        bells = self.fleet.hands.doorbells()
+        for bell in bells:
+            self.do(bell.attempt_id, bell.lane)
+        return len(bells)
 
     def do(self, attempt_id: str, lane: str) -> None:
         if lane not in BY_SITE:
@@ -172,8 +171,7 @@ class Publishing:
         """Turns and works until its worker has died."""
         for _ in range(20):
             self.fleet.turn()
-            for bell in self.fleet.hands.doorbells():
-                self.do(bell.attempt_id, bell.lane)
+            self._work()
             if self.killed:
                 return
         raise AssertionError("it did not die")
