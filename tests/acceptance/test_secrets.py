@@ -74,7 +74,7 @@ class Planted:
         """Listens to the broker until it ends."""
         url = broker_of(self.fleet.root)
         assert url is not None
-        with suppress(redis.ConnectionError), redis.Redis.from_url(url).monitor() as monitor:
+        with suppress(redis.ConnectionError), redis.Redis.from_url(url, socket_timeout=None).monitor() as monitor:
             for each in monitor.listen():
                 self.overheard.append(each["command"].encode())
 
