@@ -74,7 +74,8 @@ class Planted:
         """Listens to the broker until it ends."""
         url = broker_of(self.fleet.root)
         assert url is not None
-        with suppress(redis.ConnectionError), redis.Redis.from_url(url, socket_timeout=None).monitor() as monitor:
+        broker = redis.Redis.from_url(url, socket_timeout=None)  # which may be silent for long
+        with suppress(redis.ConnectionError), broker.monitor() as monitor:
             for each in monitor.listen():
                 self.overheard.append(each["command"].encode())
 
