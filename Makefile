@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 INSTALL := $(PIP) install --require-hashes
-REST := tests/simulation tests/crashes tests/integration/test_worker_leaves.py tests/integration tests/unit
+MOST := tests/simulation tests/crashes tests/integration/test_worker_leaves.py tests/integration tests/unit
 ACCEPTANCE := tests/acceptance/test_chaos.py tests/acceptance/test_survives.py tests/acceptance
 PROCESSES := $$(( $$(getconf _NPROCESSORS_ONLN) + 1 ))
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --upgrade --quiet
@@ -34,10 +34,10 @@ demo: $(VENV)/.installed
 up: $(VENV)/.installed
 	@$(BIN)/fleet up $(ARGS)
 
-# In this order, since what takes longest must not be left to one process at the end; by one process more than there
-# are cores, since many a test waits.
+# In this order, since what takes longest must not be left to one process at the end (a file that is named before its
+# folder is run once); by one process more than there are cores, since many a test waits.
 test: $(VENV)/.installed-dev
-	@$(BIN)/pytest -q -n $(PROCESSES) --dist loadfile --no-loadscope-reorder $(REST) $(ARGS) || $(NONE_CHOSEN)
+	@$(BIN)/pytest -q -n $(PROCESSES) --dist loadfile --no-loadscope-reorder $(MOST) $(ARGS) || $(NONE_CHOSEN)
 	@$(BIN)/pytest -q -n $(PROCESSES) --dist loadfile --no-loadscope-reorder $(ACCEPTANCE) $(ARGS) || $(NONE_CHOSEN)
 
 check: $(VENV)/.installed-dev

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from tests.chaos.faults import FAULTS, Fault, mixed
-from tests.chaos.stacks import LEASE_SECONDS, Stack, eventually
+from tests.chaos.stacks import LEASE_SECONDS, LOOK_SECONDS, Stack, eventually
 
 PAUSE_SECONDS = (0.1, 0.5)
 KEPT_BACK = 0.9
@@ -16,7 +16,6 @@ KEPT_BACK = 0.9
 AGAIN_SECONDS = 3.0
 """Where one fault alone is done: how long the fleet has, once it has recovered, between two of them."""
 RECOVERY_SECONDS = 12 * LEASE_SECONDS
-LOOK_SECONDS = 0.5
 DONE_BETWEEN = 50
 """Subtasks that end before the next fault, once each was done, where nobody says another number: one strikes a fleet
 that works, however slow its machine is."""

@@ -67,6 +67,8 @@ HURRIED = 8
 """Jobs: two of each who submits."""
 HUNG_SECONDS = 4.0
 """Longer than the lease of who leads."""
+LOOK_SECONDS = 0.5
+"""Between two looks for what comes in seconds and costs a query or a request to look for."""
 SETTLED_SECONDS = 0.2
 """After so long what a process had sent before it was stopped has been done."""
 

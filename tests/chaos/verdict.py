@@ -15,9 +15,8 @@ from tests.chaos import sites
 from tests.chaos.load import Answer, Load
 from tests.chaos.monkey import Monkey
 from tests.chaos.sometimes import happened, while_away
-from tests.chaos.stacks import LEASE_SECONDS, Stack, eventually
+from tests.chaos.stacks import LEASE_SECONDS, LOOK_SECONDS, Stack, eventually
 
-LOOK_SECONDS = 0.5
 DRAIN_SECONDS = 180.0
 """After so long in which no job has ended none will."""
 RETRY_SECONDS = 2.0

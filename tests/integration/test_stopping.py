@@ -69,7 +69,7 @@ def test_at_its_deadline_what_runs_is_stopped_and_the_job_ends_too_late(fleet: S
 
 
 @pytest.mark.parametrize("until", ["accepted", "ready", "dispatched"])
-def test_what_has_not_started_by_its_deadline_never_does(fleet: SmallFleet, until: str) -> None:
+def test_what_has_not_started_when_its_deadline_is_noticed_never_does(fleet: SmallFleet, until: str) -> None:
     job_id = fleet.submit("fan", deadline=soon())
     if until != "accepted":
         fleet.plan.run()

@@ -10,6 +10,7 @@ from tests.chaos.faults.registry import FAULTS, Fault, fault
 from tests.chaos.servers import set_skew, skewing_library
 from tests.chaos.stacks import (
     LEASE_SECONDS,
+    LOOK_SECONDS,
     ORCHESTRATORS,
     READY_SECONDS,
     WAITING,
@@ -23,7 +24,6 @@ SKEW_SECONDS = (7200, -7200)
 SPARE_BYTES = 4 << 20
 """For what is small, and too little for a huge answer."""
 HUGE = {"kind": "huge", "times": 3}
-LOOK_SECONDS = 0.5
 SHORT_SECONDS = 60.0
 """The answers wait for what else vendors were told to do, and a worker that had a huge one before may have room."""
 LATE_SECONDS = 20.0
